@@ -1,0 +1,1 @@
+"""The rules of the product: frozen dataclasses and functions, no files, no clock, no network, no MLX."""

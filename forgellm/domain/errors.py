@@ -1,0 +1,143 @@
+"""Every failure a person can meet, named.
+
+An error says what was sought (`message`, `details`) and the way out (`suggestion`). The `code` is stable
+and appears in events, JSON answers and on the terminal. How an error is shown is not decided here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+
+class ForgeError(Exception):
+    """The root of all named failures; `status` is the HTTP status an API answers with."""
+
+    code = "INTERNAL_ERROR"
+    status = 500
+
+    def __init__(
+        self, message: str, *, details: Mapping[str, object] | None = None, suggestion: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: dict[str, object] = dict(details or {})
+        self.suggestion = suggestion
+
+
+class InvalidField(ForgeError):
+    """A field of a request or a spec is unknown, mistyped or out of bounds."""
+
+    code = "INVALID_FIELD"
+    status = 400
+
+
+class InvalidPath(ForgeError):
+    """A path that leaves the workspace or cannot name a file."""
+
+    code = "INVALID_PATH"
+    status = 403
+
+
+class InvalidDataset(ForgeError):
+    """A dataset with rows or documents that cannot be trained on; `details["problems"]` lists them."""
+
+    code = "INVALID_DATASET"
+    status = 400
+
+
+class DatasetNotFound(ForgeError):
+    """No dataset of that name in the workspace."""
+
+    code = "DATASET_NOT_FOUND"
+    status = 404
+
+
+class ModelNotFound(ForgeError):
+    """No model under that name, neither in the workspace nor in the local Hub cache."""
+
+    code = "MODEL_NOT_FOUND"
+    status = 404
+
+
+class InvalidModel(ForgeError):
+    """A model folder that is incomplete, corrupt or of an unknown architecture."""
+
+    code = "INVALID_MODEL"
+    status = 422
+
+
+class UntrustedModelCode(ForgeError):
+    """A model that asks for code of its own to be executed (`model_file`, `auto_map`)."""
+
+    code = "UNTRUSTED_MODEL_CODE"
+    status = 422
+
+
+class InvalidAdapter(ForgeError):
+    """Adapter weights that are corrupt, not finite, or do not fit the base model."""
+
+    code = "INVALID_ADAPTER"
+    status = 422
+
+
+class RunNotFound(ForgeError):
+    """No run with that id, number or folder."""
+
+    code = "RUN_NOT_FOUND"
+    status = 404
+
+
+class CheckpointNotFound(ForgeError):
+    """The run has no usable checkpoint at that iteration."""
+
+    code = "CHECKPOINT_NOT_FOUND"
+    status = 404
+
+
+class RunConflict(ForgeError):
+    """The run, or another one, is in a state that forbids what was asked."""
+
+    code = "RUN_CONFLICT"
+    status = 409
+
+
+class ResumeMismatch(ForgeError):
+    """The saved state does not belong to this base model, corpus or spec."""
+
+    code = "RESUME_MISMATCH"
+    status = 422
+
+
+class Diverged(ForgeError):
+    """A loss or a weight is not finite."""
+
+    code = "DIVERGED"
+    status = 500
+
+
+class OutOfMemory(ForgeError):
+    """The machine has not enough memory for what was asked."""
+
+    code = "OUT_OF_MEMORY"
+    status = 507
+
+
+class DiskFull(ForgeError):
+    """A file could not be written because the disk or the quota is full."""
+
+    code = "DISK_FULL"
+    status = 507
+
+
+class ReadOnly(ForgeError):
+    """A folder that must be written to cannot be."""
+
+    code = "READ_ONLY"
+    status = 422
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like `name`, or None when nothing is close."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None

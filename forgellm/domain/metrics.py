@@ -1,0 +1,107 @@
+"""Numbers derived from events: series, smoothing, perplexity, stability, gap, time left.
+
+Every function answers None where the number was not measured or has no meaning; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from forgellm.domain.runs import Event
+
+Series = list[tuple[int, float]]
+
+
+def current_events(events: Sequence[Event]) -> list[Event]:
+    """The events that still count: a resumed run repeats the iterations after the state it resumed from."""
+    kept: list[Event] = []
+    for event in events:
+        if event["type"] == "resumed":
+            start = _integer(event.get("iteration")) or 0
+            kept = [e for e in kept if (_integer(e.get("iteration")) or 0) <= start or not _is_metric(e)]
+        kept.append(event)
+    return kept
+
+
+def series(events: Sequence[Event], key: str) -> Series:
+    """(iteration, value) of a metric key, ascending, the latest value of each iteration, finite ones only."""
+    values: dict[int, float] = {}
+    for event in current_events(events):
+        iteration, value = _integer(event.get("iteration")), _number(event.get(key))
+        if iteration is not None and value is not None and _is_metric(event):
+            values[iteration] = value
+    return sorted(values.items())
+
+
+def smooth(points: Series, weight: float = 0.9) -> Series:
+    """Exponential moving average with bias correction (as Adam's, Kingma & Ba 2015)."""
+    total, correction, out = 0.0, 1.0, []
+    for iteration, value in points:
+        total = weight * total + (1.0 - weight) * value
+        correction *= weight
+        out.append((iteration, total / (1.0 - correction)))
+    return out
+
+
+def perplexity(loss: float | None) -> float | None:
+    """exp(loss); None where it is not measured or exceeds what a float holds."""
+    if loss is None or not math.isfinite(loss) or loss > 700.0:
+        return None
+    return math.exp(loss)
+
+
+def stability(points: Series, window: int = 50) -> float | None:
+    """1 / (1 + coefficient of variation) of the last `window` values after removing their linear trend.
+
+    1 is perfectly steady; None with fewer than five values or a mean that is not positive.
+    """
+    tail = points[-window:]
+    if len(tail) < 5:
+        return None
+    slope, intercept = _fit(tail)
+    mean = sum(v for _, v in tail) / len(tail)
+    if mean <= 0:
+        return None
+    residual = math.sqrt(sum((v - (slope * i + intercept)) ** 2 for i, v in tail) / len(tail))
+    return 1.0 / (1.0 + residual / mean)
+
+
+def generalization_gap(events: Sequence[Event], window: int = 20) -> float | None:
+    """Last validation loss minus the mean training loss of the `window` iterations before it."""
+    validation = series(events, "validation_loss")
+    if not validation:
+        return None
+    iteration, loss = validation[-1]
+    before = [v for i, v in series(events, "training_loss") if iteration - window < i <= iteration]
+    return loss - sum(before) / len(before) if before else None
+
+
+def eta_seconds(done: int, total: int, *, seconds_per_iteration: float | None) -> float | None:
+    """Time left at the measured pace; None before anything was measured."""
+    if seconds_per_iteration is None:
+        return None
+    return max(0, total - done) * seconds_per_iteration
+
+
+def _is_metric(event: Event) -> bool:
+    return event["type"] in ("train", "validation", "checkpoint", "sample")
+
+
+def _fit(points: Series) -> tuple[float, float]:
+    count = len(points)
+    mean_x = sum(x for x, _ in points) / count
+    mean_y = sum(y for _, y in points) / count
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
+    return slope, mean_y - slope * mean_x
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)

@@ -1,0 +1,47 @@
+"""Learning-rate schedules as pure functions of the optimiser step.
+
+Step 0 is the first update. With warm-up the rate rises linearly from 0 at step 0 to its peak at step
+`warmup`, then the decay begins: the values of `mlx_lm.tuner.utils.build_schedule`, whose join boundary
+is `warmup + 1` and whose decay therefore lags one step behind.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`peak` is the learning rate after warm-up; it ends at `peak * final_factor` after `total` updates."""
+
+    name: str
+    peak: float
+    total: int
+    warmup: int = 0
+    final_factor: float = 0.0
+
+
+def learning_rate(schedule: Schedule, step: int) -> float:
+    """The rate for optimiser update number `step`, counted from 0."""
+    if step < schedule.warmup:
+        return schedule.peak * step / schedule.warmup
+    if schedule.warmup and step == schedule.warmup:
+        return schedule.peak
+    decay_start = schedule.warmup + 1 if schedule.warmup else 0
+    return _decayed(schedule, step - decay_start, total=decay_steps(schedule))
+
+
+def decay_steps(schedule: Schedule) -> int:
+    """How many updates the decay takes."""
+    return max(1, schedule.total - schedule.warmup)
+
+
+def _decayed(schedule: Schedule, elapsed: int, *, total: int) -> float:
+    fraction = min(elapsed, total) / total
+    floor = schedule.peak * schedule.final_factor
+    if schedule.name == "linear":
+        return schedule.peak + (floor - schedule.peak) * fraction
+    if schedule.name == "cosine":
+        return floor + (schedule.peak - floor) * 0.5 * (1.0 + math.cos(math.pi * fraction))
+    return schedule.peak

@@ -1,0 +1,308 @@
+"""The validated wish that starts a training run: fields, units, bounds, defaults, the folder's name.
+
+One table of fields serves the command line, YAML, the API and the page: a dataclass whose fields carry
+their own bounds and help. Nothing here looks at a file; whether the model or dataset exists is found later.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from forgellm.domain.errors import InvalidField, nearest
+
+_TYPES = ("cpt", "ift")
+
+
+@dataclass(frozen=True)
+class Field:
+    """What a person may write into one field. Bounds are inclusive unless `above` is set."""
+
+    help: str
+    typical: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+def _field(default: object, help: str, typical: str = "", **bounds: object) -> typing.Any:
+    metadata = {"field": Field(help, typical, **bounds)}  # type: ignore[arg-type]
+    if default is dataclasses.MISSING:
+        return dataclasses.field(metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def _required(help: str, typical: str = "", **bounds: object) -> typing.Any:
+    return _field(dataclasses.MISSING, help, typical, **bounds)
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """Everything that decides a training run. Build it with `parse_spec`, which checks and explains.
+
+    An iteration is one optimiser update; `batch_size` is in sequences; losses are nats per token.
+    """
+
+    model_name: str = _required("Hub id in the local cache, or a workspace path", "models/base/NAME")
+    training_type: str = _required("continued pre-training or instruction fine-tuning", choices=_TYPES)
+    dataset: str = _required("name of a folder under dataset/")
+    general_dataset: str | None = _field(
+        None, "general data mixed in and measured, so that forgetting is seen", "general"
+    )
+    data_mixture_ratio: float = _field(
+        1.0,
+        "share of the training tokens that comes from the domain dataset",
+        "0.8 to 1",
+        above=0.0,
+        maximum=1.0,
+    )
+    adapter_path: str | None = _field(None, "adapter to start from: a run's folder or one of its checkpoints")
+    fine_tune_type: str = _field(
+        "lora", "which weights learn: low-rank factors, DoRA, or all", choices=("lora", "dora", "full")
+    )
+    num_layers: int = _field(
+        -1, "how many of the last blocks learn; -1 for all", "-1, or 8 to 16", minimum=-1
+    )
+    lora_rank: int = _field(16, "rank of the low-rank factors", "8 to 64", minimum=1, maximum=4096)
+    lora_scale: float = _field(
+        2.0, "factor on the low-rank product; alpha / rank elsewhere", "1 to 20", above=0.0
+    )
+    lora_dropout: float = _field(
+        0.0, "dropout before the low-rank factors", "0 to 0.1", minimum=0.0, maximum=0.9
+    )
+    lora_keys: tuple[str, ...] | None = _field(
+        None, "modules of a block that get factors; all linear ones when empty", "self_attn.q_proj"
+    )
+    train_also: tuple[str, ...] = _field(
+        (), "whole weights that learn too", choices=("embeddings", "norms", "output")
+    )
+    optimizer: str = _field("adamw", "optimiser", choices=("adamw", "adam", "muon", "sgd", "adafactor"))
+    learning_rate: float = _field(5e-5, "peak learning rate", "1e-6 to 1e-3", above=0.0)
+    weight_decay: float = _field(0.01, "decoupled weight decay", "0 to 0.1", minimum=0.0, maximum=1.0)
+    lr_schedule: str = _field(
+        "cosine", "shape of the learning rate", choices=("constant", "linear", "cosine")
+    )
+    warmup_steps: int = _field(0, "iterations of linear warm-up", "0 to 10 % of all", minimum=0)
+    lr_final_factor: float = _field(
+        0.1, "last learning rate as a share of the peak", "0 to 0.1", minimum=0.0, maximum=1.0
+    )
+    batch_size: int = _field(2, "sequences in one forward pass", "1 to 8", minimum=1, maximum=4096)
+    grad_accumulation_steps: int = _field(
+        1, "batches summed into one iteration", "1 to 16", minimum=1, maximum=4096
+    )
+    max_grad_norm: float | None = _field(
+        1.0, "gradient clipping by global norm; empty for none", "1", above=0.0
+    )
+    grad_checkpoint: bool = _field(False, "recompute activations: about 40 % less memory, 35 % more time")
+    max_iterations: int | None = _field(
+        None, "optimiser updates; 500 unless epochs are given", "100 to 5000", minimum=1
+    )
+    epochs: float | None = _field(
+        None, "passes over the training data, instead of max_iterations", "1 to 5", above=0.0
+    )
+    max_seq_length: int | None = _field(
+        None,
+        "tokens in one sequence; 2048 or the model's context, whichever is less",
+        "512 to 4096",
+        minimum=8,
+    )
+    eval_every: int = _field(50, "iterations between validations", "20 to 200", minimum=1)
+    save_every: int = _field(
+        50, "iterations between checkpoints, each of them validated", "20 to 200", minimum=1
+    )
+    validation_fraction: float = _field(
+        0.1,
+        "share of the dataset held out where it has no valid.jsonl or valid/",
+        "0.05 to 0.2",
+        above=0.0,
+        maximum=0.5,
+    )
+    validation_tokens: int = _field(
+        32_768, "at most this many tokens in the fixed validation set", "16k to 128k", minimum=64
+    )
+    early_stopping_patience: int | None = _field(
+        None, "validations without improvement before the run ends; empty for never", "3 to 10", minimum=1
+    )
+    early_stopping_min_delta: float = _field(
+        0.0, "what counts as an improvement, in nats", "0 to 0.01", minimum=0.0
+    )
+    overfitting_threshold: float | None = _field(
+        None, "relative rise of validation loss over its best that ends the run", "0.05 to 0.3", above=0.0
+    )
+    keep_checkpoints: int | None = _field(
+        None, "checkpoints to keep beside the best three and the newest; empty for all", "3 to 10", minimum=1
+    )
+    seed: int = _field(0, "seed of data order, initialisation and dropout", minimum=0, maximum=2**32 - 1)
+
+
+def fields() -> dict[str, Field]:
+    """Every field of TrainingSpec with its help and bounds, in order."""
+    return {f.name: f.metadata["field"] for f in dataclasses.fields(TrainingSpec)}
+
+
+def field_type(name: str) -> tuple[type, bool, bool]:
+    """(scalar type, may be None, is a list) of a field, read from its annotation."""
+    hint = typing.get_type_hints(TrainingSpec)[name]
+    parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    optional = type(None) in parts
+    inner = next(p for p in parts if p is not type(None))
+    if typing.get_origin(inner) is tuple:
+        return str, optional, True
+    return inner, optional, False
+
+
+def parse_spec(values: Mapping[str, object]) -> TrainingSpec:
+    """Check every field and build the spec.
+
+    Raises InvalidField naming the field, the value, what would be accepted and, for an unknown field,
+    the nearest known name.
+    """
+    known = fields()
+    for name in values:
+        if name not in known:
+            _refuse_unknown(name, known)
+    required = [f.name for f in dataclasses.fields(TrainingSpec) if f.default is dataclasses.MISSING]
+    for name in required:
+        if values.get(name) in (None, ""):
+            raise InvalidField(
+                f"{name} is missing",
+                details={"field": name},
+                suggestion=f"Give {name}: {known[name].help}.",
+            )
+    checked = {name: _check(name, value, known[name]) for name, value in values.items()}
+    return _check_together(TrainingSpec(**checked))  # type: ignore[arg-type]
+
+
+def to_dict(spec: TrainingSpec) -> dict[str, object]:
+    """Plain values for JSON and YAML, in the order of the fields; `parse_spec` takes them back."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(spec).items()}
+
+
+def stopping_values(spec: TrainingSpec) -> tuple[int | None, float, float | None]:
+    """(patience, min_delta, overfitting_threshold) for `checkpoints.StoppingRule`."""
+    return spec.early_stopping_patience, spec.early_stopping_min_delta, spec.overfitting_threshold
+
+
+def folder_name(spec: TrainingSpec, *, iterations: int, max_seq_length: int, created: datetime) -> str:
+    """`Qwen3_4B_bf16_lr5e_05_bs2_iter500_seq3072_2025-01-15_10-30` (local time)."""
+    stem = re.sub(r"[^A-Za-z0-9]+", "_", spec.model_name.rstrip("/").rsplit("/", 1)[-1]).strip("_") or "model"
+    rate = re.sub(
+        r"[^A-Za-z0-9]+",
+        "_",
+        f"{spec.learning_rate:.0e}" if _is_round(spec.learning_rate) else f"{spec.learning_rate:g}",
+    )
+    return f"{stem[:80]}_lr{rate}_bs{spec.batch_size}_iter{iterations}_seq{max_seq_length}_{created:%Y-%m-%d_%H-%M}"
+
+
+def _is_round(value: float) -> bool:
+    return float(f"{value:.0e}") == value
+
+
+def _refuse_unknown(name: str, known: Mapping[str, Field]) -> typing.NoReturn:
+    near = nearest(name, known)
+    raise InvalidField(
+        f"unknown field {name!r}",
+        details={"field": name, "nearest": near},
+        suggestion=f"Did you mean {near}?" if near else "Known fields: " + ", ".join(known) + ".",
+    )
+
+
+def _check(name: str, value: object, field: Field) -> object:
+    kind, optional, many = field_type(name)
+    if value is None or (value == "" and optional):
+        if optional:
+            return None
+        raise _invalid(name, value, field, "must not be empty")
+    if many:
+        return _check_list(name, value, field)
+    return _check_scalar(name, value, field, kind=kind)
+
+
+def _check_list(name: str, value: object, field: Field) -> tuple[str, ...]:
+    items = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(items, (list, tuple)) or not all(isinstance(i, str) for i in items):
+        raise _invalid(name, value, field, "must be a list of names")
+    return tuple(str(_check_scalar(name, item, field, kind=str)) for item in items if item)
+
+
+def _check_scalar(name: str, value: object, field: Field, *, kind: type) -> object:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if kind is float and isinstance(value, str):
+        # YAML 1.1 reads 5e-5 as a string.
+        value = _number(value)
+    if type(value) is not kind:
+        raise _invalid(name, value, field, f"must be {_TYPE_NAMES[kind]}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _invalid(name, value, field, "must be a finite number")
+    if field.choices and value not in field.choices:
+        raise _invalid(name, value, field, "must be one of " + ", ".join(field.choices))
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        _check_bounds(name, value, field)
+    return value
+
+
+_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def _number(text: str) -> object:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _check_bounds(name: str, value: float, field: Field) -> None:
+    if field.above is not None and not value > field.above:
+        raise _invalid(name, value, field, f"must be greater than {field.above:g}")
+    if field.minimum is not None and value < field.minimum:
+        raise _invalid(name, value, field, f"must be at least {field.minimum:g}")
+    if field.maximum is not None and value > field.maximum:
+        raise _invalid(name, value, field, f"must be at most {field.maximum:g}")
+
+
+def _invalid(name: str, value: object, field: Field, reason: str) -> InvalidField:
+    typical = f" Typical: {field.typical}." if field.typical else ""
+    near = nearest(value, field.choices) if isinstance(value, str) else None
+    hint = f" Did you mean {near}?" if near else ""
+    return InvalidField(
+        f"{name} {reason}, not {value!r}",
+        details={
+            "field": name,
+            "value": repr(value),
+            "typical": field.typical,
+            "choices": list(field.choices),
+        },
+        suggestion=f"{name}: {field.help}.{typical}{hint}",
+    )
+
+
+def _check_together(spec: TrainingSpec) -> TrainingSpec:
+    if spec.epochs is not None and spec.max_iterations is not None:
+        raise InvalidField(
+            "epochs and max_iterations are both given",
+            details={"field": "epochs"},
+            suggestion="Give one of them: the other follows from it.",
+        )
+    if spec.data_mixture_ratio < 1.0 and spec.general_dataset is None:
+        return dataclasses.replace(spec, general_dataset=DEFAULT_GENERAL_DATASET)
+    if spec.num_layers == 0 and not spec.train_also:
+        raise InvalidField(
+            "num_layers is 0 and train_also is empty: nothing would learn",
+            details={"field": "num_layers"},
+            suggestion="Use -1 for all blocks.",
+        )
+    return spec
+
+
+DEFAULT_GENERAL_DATASET = "general"
+"""What a mixture ratio below 1 draws on when the spec names no general dataset."""
+
+DEFAULT_ITERATIONS = 500
