@@ -1,0 +1,81 @@
+"""What ForgeLLM is called, needs and carries. Tool settings live in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "forgellm/__init__.py").read_text(), re.M)
+assert VERSION is not None
+
+# Folders that people look for at the top of a checkout; in the wheel they lie inside the package.
+# forgellm.settings.packaged() finds them in either place.
+TOP_LEVEL = ("dataset", "static", "templates")
+
+setup(
+    name="forgellm",
+    version=VERSION[1],
+    description="Train language models on your own documents, rank their checkpoints, publish the best.",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="ForgeLLM contributors",
+    license="MIT",
+    license_files=["LICENSE"],
+    # mlx itself still takes 3.10, mlx-lm 0.32 does not; older mlx-lm runs code found in model folders.
+    python_requires=">=3.11",
+    packages=[
+        *find_packages(include=["forgellm", "forgellm.*"]),
+        *(f"forgellm.{name}" for name in TOP_LEVEL),
+    ],
+    package_dir={f"forgellm.{name}": name for name in TOP_LEVEL},
+    package_data={
+        "forgellm": ["py.typed", "assets/**/*"],
+        **{f"forgellm.{name}": ["**/*"] for name in TOP_LEVEL},
+    },
+    include_package_data=False,
+    zip_safe=False,
+    entry_points={"console_scripts": ["forgellm = forgellm.cli.main:main"]},
+    install_requires=[
+        'mlx>=0.32,<0.33; sys_platform == "darwin"',
+        'mlx[cpu]>=0.32,<0.33; sys_platform == "linux"',
+        "mlx-lm>=0.32,<0.33",
+        "click>=8.1,<9",
+        "huggingface_hub>=1,<3",
+        "matplotlib>=3.9,<4",
+        "numpy>=2,<3",
+        "psutil>=6,<8",
+        "pyyaml>=6,<7",
+        "safetensors>=0.5,<1",
+        "tokenizers>=0.22,<1",
+        "transformers>=5.7,<6",
+    ],
+    extras_require={
+        # mlx-cpu and mlx-cuda-13 own the same file, mlx/lib/libmlx.so, and pip writes mlx-cpu's last: after
+        # installing this extra, `pip install --force-reinstall --no-deps mlx-cuda-13` puts the GPU's back.
+        "cuda": ['mlx[cuda13]>=0.32,<0.33; sys_platform == "linux"'],
+        "test": [
+            "build>=1.2,<2",
+            "hypothesis>=6.100,<7",
+            "import-linter>=2.5,<3",
+            "mypy>=2.4,<2.5",
+            "pytest>=8,<10",
+            "pytest-timeout>=2.3,<3",
+            "ruff>=0.17,<0.18",
+            "setuptools>=77",
+            "types-PyYAML",
+            "types-psutil",
+            "vulture>=2.14,<3",
+        ],
+    },
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Environment :: Console",
+        "License :: OSI Approved :: MIT License",
+        "Operating System :: MacOS",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+)
