@@ -16,6 +16,12 @@ WITHOUT_ENSUREPIP = '#!/bin/sh\ncase "$2" in *ensurepip*) exit 1 ;; esac\n' + TH
 NOTING_PIP = '#!/bin/sh\ncase "$*" in *"-m pip"*) echo "$*" >>pip.log; exit $PIP ;; esac\n' + THIS
 
 
+def program(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
 @pytest.fixture
 def checkout(tmp_path):
     """A checkout with the shared piece and one script that only makes the environment."""
