@@ -1,0 +1,205 @@
+"""A chat template applied to an example, and where in the text each assistant's turn lies.
+
+A template is a program: it may trim a message, drop earlier thinking, move the system prompt or add one of
+its own. So the places are not guessed from the text. Each message's core is replaced by a marker, the
+template is rendered with the markers, and putting the cores back must give exactly what the template makes
+of the real messages; otherwise the example is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+
+from forgellm.data.records import Message
+from forgellm.domain.errors import InvalidModel
+
+PLAIN_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ message['role'] | capitalize + ':\\n' + message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\\n\\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:\\n' }}{% endif %}"
+)
+"""For a base model without a chat template: role, text, and the end-of-text token after each answer."""
+
+_THINKING_ENDS = "</think>"
+
+
+class UnmaskableExample(Exception):
+    """The template refuses an example, or hides where its turns are. Caught in `encoding`."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One assistant's turn in a rendered text, in characters.
+
+    `start` is where the model begins to speak, `core` what the example says (without outer white space),
+    and before `bound` its end-of-turn token must come.
+    """
+
+    start: int
+    core: tuple[int, int]
+    bound: int
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """An example as the model sees it."""
+
+    text: str
+    turns: tuple[Turn, ...]
+
+
+@dataclass(frozen=True)
+class ChatFormat:
+    """A tokenizer's template with what was found out about it once."""
+
+    tokenizer: Any
+    template: str | None
+    generation_prompt: str
+    knows_system: bool
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A message taken apart: `before` and `after` stay, `core` is replaced by a marker."""
+
+    role: str
+    before: str
+    core: str
+    after: str
+
+
+@dataclass(frozen=True)
+class _Core:
+    """Where the core of message `index` came to lie in the rendered text."""
+
+    index: int
+    start: int
+    end: int
+
+
+def chat_format(tokenizer: Any) -> ChatFormat:
+    """Find out how a tokenizer's chat template begins an answer and whether it has a system role.
+
+    Raises InvalidModel where the template cannot even render a question.
+    """
+    template = None if tokenizer.chat_template else PLAIN_TEMPLATE
+    question = [Message("user", "Q")]
+    try:
+        bare = _apply(tokenizer, template, question)
+        asked = _apply(tokenizer, template, question, add_generation_prompt=True)
+    except UnmaskableExample as error:
+        raise InvalidModel(
+            f"the chat template of {tokenizer.name_or_path} cannot be used: {error}",
+            suggestion="Use another model, or mend its chat template.",
+        ) from error
+    common = next((n for n, (a, b) in enumerate(zip(bare, asked, strict=False)) if a != b), len(bare))
+    knows_system = _shows(tokenizer, template, [Message("system", "SYSTEMPROMPT"), *question], "SYSTEMPROMPT")
+    return ChatFormat(tokenizer, template, asked[common:], knows_system)
+
+
+def render(form: ChatFormat, messages: Sequence[Message]) -> Rendered:
+    """The text of an example and its assistant's turns, in order. Raises UnmaskableExample."""
+    messages = messages if form.knows_system else _fold_system(messages)
+    parts = [_take_apart(message) for message in messages]
+    mark = _free_mark(messages)
+    marked = [Message(p.role, f"{p.before}{mark}{n}Q{p.after}") for n, p in enumerate(parts)]
+    text = _apply(form.tokenizer, form.template, messages)
+    rebuilt, cores = _put_back(_apply(form.tokenizer, form.template, marked), mark, parts)
+    wanted = [n for n, p in enumerate(parts) if p.role == "assistant"]
+    if rebuilt != text or [c.index for c in cores if c.index in wanted] != wanted:
+        raise UnmaskableExample("the chat template changes it so that its answers cannot be told apart")
+    return Rendered(text, tuple(_turns(form, text, cores, parts=parts)))
+
+
+def _apply(
+    tokenizer: Any, template: str | None, messages: Sequence[Message], *, add_generation_prompt: bool = False
+) -> str:
+    try:
+        return str(
+            tokenizer.apply_chat_template(
+                [{"role": m.role, "content": m.content} for m in messages],
+                chat_template=template,
+                add_generation_prompt=add_generation_prompt,
+                tokenize=False,
+            )
+        )
+    except (jinja2.TemplateError, TypeError, ValueError) as error:
+        raise UnmaskableExample(f"the chat template refuses it: {error}") from error
+
+
+def _shows(tokenizer: Any, template: str | None, messages: Sequence[Message], text: str) -> bool:
+    try:
+        return text in _apply(tokenizer, template, messages)
+    except UnmaskableExample:
+        return False
+
+
+def _fold_system(messages: Sequence[Message]) -> Sequence[Message]:
+    """For a template without a system role: its text heads the first user message, as Gemma's own does."""
+    if len(messages) < 2 or messages[0].role != "system" or messages[1].role != "user":
+        return messages
+    first = Message("user", f"{messages[0].content}\n\n{messages[1].content}")
+    return [first, *messages[2:]]
+
+
+def _take_apart(message: Message) -> _Parts:
+    """Thinking and outer white space stay in place, because templates look at them."""
+    head, ends, rest = message.content.rpartition(_THINKING_ENDS)
+    if message.role != "assistant" or not rest.strip():
+        head, ends, rest = "", "", message.content
+    core = rest.strip()
+    at = rest.find(core)
+    return _Parts(message.role, head + ends + rest[:at], core, rest[at + len(core) :])
+
+
+def _free_mark(messages: Sequence[Message]) -> str:
+    number = 0
+    while any(f"Q{number}N" in message.content for message in messages):
+        number += 1
+    return f"Q{number}N"
+
+
+def _put_back(marked: str, mark: str, parts: Sequence[_Parts]) -> tuple[str, list[_Core]]:
+    pieces: list[str] = []
+    cores: list[_Core] = []
+    length = last = 0
+    for found in re.finditer(f"{mark}([0-9]+)Q", marked):
+        index = int(found.group(1))
+        start = length + found.start() - last
+        pieces += [marked[last : found.start()], parts[index].core]
+        length, last = start + len(parts[index].core), found.end()
+        cores.append(_Core(index, start, length))
+    return "".join([*pieces, marked[last:]]), cores
+
+
+def _turns(form: ChatFormat, text: str, cores: Sequence[_Core], *, parts: Sequence[_Parts]) -> list[Turn]:
+    turns = []
+    for n, core in enumerate(cores):
+        if parts[core.index].role != "assistant":
+            continue
+        region = cores[n - 1].end if n else 0
+        bound = cores[n + 1].start if n + 1 < len(cores) else len(text)
+        kept = parts[core.index].before
+        start = region + _speaks_from(text[region : core.start], kept, form.generation_prompt)
+        turns.append(Turn(start, (core.start, core.end), bound))
+    return turns
+
+
+def _speaks_from(before: str, kept: str, prompt: str) -> int:
+    """Where in `before`, the text that leads up to a core, the model begins to speak.
+
+    After the generation prompt, so that what a template writes between it and the answer (an empty thought)
+    is learned too. Where there is none, the answer begins with what the message itself has, or a space.
+    """
+    lead = before.removesuffix(kept)
+    at = lead.rfind(prompt) if prompt else -1
+    if at >= 0:
+        return at + len(prompt)
+    return len(lead.rstrip(" ")) if not prompt else len(lead)

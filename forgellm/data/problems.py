@@ -1,0 +1,35 @@
+"""What is wrong with a row or a document, said so that a person finds and mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from forgellm.domain.errors import InvalidDataset
+
+SHOWN = 100
+"""How many problems an error lists; it counts them all."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """`file` begins with the dataset's name; `line` counts from 1, None where the whole file is meant."""
+
+    file: str
+    line: int | None
+    reason: str
+    suggestion: str = ""
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}, line {self.line}"
+        return f"{place}: {self.reason}"
+
+
+def invalid_dataset(name: str, problems: Sequence[Problem]) -> InvalidDataset:
+    """The error for one or more problems: the first in its message, up to `SHOWN` in its details."""
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return InvalidDataset(
+        f"dataset {name} cannot be trained on: {problems[0]}{more}",
+        details={"dataset": name, "problems": [asdict(p) for p in problems[:SHOWN]], "count": len(problems)},
+        suggestion=problems[0].suggestion or "Correct or remove what is listed, then start again.",
+    )

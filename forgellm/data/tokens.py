@@ -1,0 +1,36 @@
+"""Opening a model's tokenizer. How text and chats are encoded with it is `encoding`'s part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from forgellm.domain.errors import InvalidModel
+
+
+def load_tokenizer(path: Path) -> Any:
+    """The tokenizer of a model folder, a `transformers` one that runs no code from the model.
+
+    Raises InvalidModel where it cannot be read or has no exact offsets (a tokenizer written in Python).
+    """
+    # transformers takes 0.7 s to import; those who only read rows and documents do not wait for it.
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(path), local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        raise _unusable(path, f"cannot be read: {error}") from error
+    if not tokenizer.is_fast:
+        raise _unusable(path, "has no tokenizer.json, so the place of each token in the text is not known")
+    # Some tokenizer.json files ask for truncation or padding, which would cut documents in silence.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    return tokenizer
+
+
+def _unusable(path: Path, reason: str) -> InvalidModel:
+    return InvalidModel(
+        f"the tokenizer of {path.name} {reason}",
+        details={"path": str(path)},
+        suggestion="Copy or download the model again, with its tokenizer.json.",
+    )

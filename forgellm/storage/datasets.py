@@ -1,0 +1,31 @@
+"""Datasets by name: the folders below `dataset/`. What is in them is read in `data`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from forgellm.domain.errors import DatasetNotFound, nearest
+from forgellm.storage.workspace import Workspace
+
+
+def find_dataset(workspace: Workspace, name: str) -> Path:
+    """The folder of a dataset, named `NAME` or `dataset/NAME`. Raises DatasetNotFound, InvalidPath."""
+    path = workspace.resolve(name, within=workspace.datasets)
+    if not path.is_dir() and name.startswith("dataset/"):
+        path = workspace.resolve(name.removeprefix("dataset/"), within=workspace.datasets)
+    if path.is_dir():
+        return path
+    known = list_datasets(workspace)
+    near = nearest(name, known)
+    raise DatasetNotFound(
+        f"there is no dataset {name!r}",
+        details={"dataset": name, "searched_paths": [str(path)], "nearest": near, "known": known},
+        suggestion=f"Did you mean {near!r}?" if near else f"Put your files into dataset/{name}.",
+    )
+
+
+def list_datasets(workspace: Workspace) -> list[str]:
+    """The names of the datasets, in order."""
+    if not workspace.datasets.is_dir():
+        return []
+    return sorted(p.name for p in workspace.datasets.iterdir() if p.is_dir() and not p.name.startswith("."))
