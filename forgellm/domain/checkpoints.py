@@ -68,13 +68,13 @@ def paired_standard_error(a: Sequence[tuple[float, int]], b: Sequence[tuple[floa
     The ratio estimator of survey sampling (Cochran, Sampling Techniques, 3rd ed., section 6.4): None when
     the two were not measured on the same sequences or there are fewer than two of them.
     """
-    if len(a) != len(b) or len(a) < 2 or any(x[1] != y[1] for x, y in zip(a, b)):
+    if len(a) != len(b) or len(a) < 2 or any(x[1] != y[1] for x, y in zip(a, b, strict=True)):
         return None
     tokens = sum(n for _, n in a)
     if tokens == 0:
         return None
-    mean = sum(y[0] - x[0] for x, y in zip(a, b)) / tokens
-    residuals = [(y[0] - x[0]) - mean * x[1] for x, y in zip(a, b)]
+    mean = sum(y[0] - x[0] for x, y in zip(a, b, strict=True)) / tokens
+    residuals = [(y[0] - x[0]) - mean * x[1] for x, y in zip(a, b, strict=True)]
     count = len(residuals)
     return math.sqrt(count / (count - 1) * sum(r * r for r in residuals)) / tokens
 
@@ -114,7 +114,8 @@ def stop_reason(rule: StoppingRule, losses: Sequence[float]) -> str | None:
     best = min(losses)
     rise = (losses[-1] - best) / best if best > 0 else 0.0
     if rule.overfitting_threshold is not None and rise > rule.overfitting_threshold:
-        return f"validation loss is {rise:.1%} above its best, over the threshold of {rule.overfitting_threshold:.1%}"
+        limit = rule.overfitting_threshold
+        return f"validation loss is {rise:.1%} above its best, over the threshold of {limit:.1%}"
     waited = _validations_since_improvement(losses, rule.min_delta)
     if rule.patience is not None and waited >= rule.patience:
         return f"no improvement of more than {rule.min_delta} in {waited} validations"

@@ -5,6 +5,7 @@ Every function answers None where the number was not measured or has no meaning;
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 
@@ -67,14 +68,33 @@ def stability(points: Series, window: int = 50) -> float | None:
     return 1.0 / (1.0 + residual / mean)
 
 
+def rolling_stability(points: Series, *, window: int = 50, count: int = 400) -> Series:
+    """`stability` as it stood at about `count` evenly spaced points, the last one among them."""
+    step = max(1, len(points) // count)
+    ends = range(len(points), 0, -step)
+    values = [(points[end - 1][0], stability(points[max(0, end - window) : end], window)) for end in ends]
+    return [(iteration, value) for iteration, value in reversed(values) if value is not None]
+
+
+def generalization_gaps(events: Sequence[Event], window: int = 20) -> Series:
+    """Each validation loss minus the mean training loss of the `window` iterations up to it."""
+    training = series(events, "training_loss")
+    iterations = [iteration for iteration, _ in training]
+    gaps: Series = []
+    for iteration, loss in series(events, "validation_loss"):
+        first = bisect.bisect_right(iterations, iteration - window)
+        before = [value for _, value in training[first : bisect.bisect_right(iterations, iteration)]]
+        if before:
+            gaps.append((iteration, loss - sum(before) / len(before)))
+    return gaps
+
+
 def generalization_gap(events: Sequence[Event], window: int = 20) -> float | None:
-    """Last validation loss minus the mean training loss of the `window` iterations before it."""
-    validation = series(events, "validation_loss")
-    if not validation:
+    """The gap at the last validation; None where no training loss was measured just before it."""
+    validation, gaps = series(events, "validation_loss"), generalization_gaps(events, window)
+    if not gaps or gaps[-1][0] != validation[-1][0]:
         return None
-    iteration, loss = validation[-1]
-    before = [v for i, v in series(events, "training_loss") if iteration - window < i <= iteration]
-    return loss - sum(before) / len(before) if before else None
+    return gaps[-1][1]
 
 
 def eta_seconds(done: int, total: int, *, seconds_per_iteration: float | None) -> float | None:

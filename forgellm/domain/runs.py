@@ -62,6 +62,8 @@ _LIFECYCLE = {
     "paused": RunState.PAUSED,
     "stopping": RunState.STOPPING,
 }
+LIFECYCLE = frozenset(_LIFECYCLE)
+"""The types of event that decide the state; of these only the last one counts."""
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,9 @@ class TrainingSpec:
     )
     optimizer: str = _field("adamw", "optimiser", choices=("adamw", "adam", "muon", "sgd", "adafactor"))
     learning_rate: float = _field(5e-5, "peak learning rate", "1e-6 to 1e-3", above=0.0)
-    weight_decay: float = _field(0.01, "decoupled weight decay", "0 to 0.1", minimum=0.0, maximum=1.0)
+    weight_decay: float = _field(
+        0.01, "weight decay, decoupled in adamw and muon; adam has none", "0 to 0.1", minimum=0.0, maximum=1.0
+    )
     lr_schedule: str = _field(
         "cosine", "shape of the learning rate", choices=("constant", "linear", "cosine")
     )
@@ -190,15 +192,45 @@ def stopping_values(spec: TrainingSpec) -> tuple[int | None, float, float | None
     return spec.early_stopping_patience, spec.early_stopping_min_delta, spec.overfitting_threshold
 
 
-def folder_name(spec: TrainingSpec, *, iterations: int, max_seq_length: int, created: datetime) -> str:
-    """`Qwen3_4B_bf16_lr5e_05_bs2_iter500_seq3072_2025-01-15_10-30` (local time)."""
+def sequence_length(spec: TrainingSpec, context: int | None) -> int:
+    """Tokens in one sequence: what the spec says, else 2048 or the model's context, whichever is less.
+
+    Raises InvalidField where the spec asks for more than the model's context.
+    """
+    if spec.max_seq_length is None:
+        return min(DEFAULT_SEQUENCE_LENGTH, context or DEFAULT_SEQUENCE_LENGTH)
+    if context is not None and spec.max_seq_length > context:
+        raise InvalidField(
+            f"max_seq_length is {spec.max_seq_length}, but the model's context is {context} tokens",
+            details={"field": "max_seq_length", "context": context},
+            suggestion=f"Use at most {context}; longer documents are cut into several sequences.",
+        )
+    return spec.max_seq_length
+
+
+def total_iterations(spec: TrainingSpec, batches_per_epoch: int) -> int:
+    """Optimiser updates of the whole run; accumulated batches count as one."""
+    if spec.epochs is None:
+        return spec.max_iterations or DEFAULT_ITERATIONS
+    return max(1, math.ceil(spec.epochs * batches_per_epoch / spec.grad_accumulation_steps))
+
+
+def folder_name(spec: TrainingSpec, *, max_seq_length: int, created: datetime) -> str:
+    """`Qwen3_4B_bf16_lr5e_05_bs2_iter500_seq3072_2025-01-15_10-30` (local time), or `_ep1_5_` for epochs.
+
+    How many iterations the epochs are is known only once the corpus is built.
+    """
     stem = re.sub(r"[^A-Za-z0-9]+", "_", spec.model_name.rstrip("/").rsplit("/", 1)[-1]).strip("_") or "model"
     rate = re.sub(
         r"[^A-Za-z0-9]+",
         "_",
         f"{spec.learning_rate:.0e}" if _is_round(spec.learning_rate) else f"{spec.learning_rate:g}",
     )
-    return f"{stem[:80]}_lr{rate}_bs{spec.batch_size}_iter{iterations}_seq{max_seq_length}_{created:%Y-%m-%d_%H-%M}"
+    length = f"iter{spec.max_iterations or DEFAULT_ITERATIONS}"
+    if spec.epochs is not None:
+        length = f"ep{spec.epochs:g}".replace(".", "_")
+    settings = f"lr{rate}_bs{spec.batch_size}_{length}_seq{max_seq_length}"
+    return f"{stem[:80]}_{settings}_{created:%Y-%m-%d_%H-%M}"
 
 
 def _is_round(value: float) -> bool:
@@ -306,3 +338,4 @@ DEFAULT_GENERAL_DATASET = "general"
 """What a mixture ratio below 1 draws on when the spec names no general dataset."""
 
 DEFAULT_ITERATIONS = 500
+DEFAULT_SEQUENCE_LENGTH = 2048

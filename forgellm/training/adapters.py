@@ -1,0 +1,274 @@
+"""Base models and adapters: load, choose what learns, save, verify, fuse.
+
+Layers come from mlx_lm.tuner. Unlike `load_weights(strict=False)` nothing is loaded that does not fit:
+every key and every shape must match, and every value must be finite.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten, tree_unflatten
+from mlx_lm.tuner.utils import linear_to_lora_layers
+from mlx_lm.utils import dequantize_model, load_model
+
+from forgellm.domain.errors import InvalidAdapter, InvalidField, InvalidModel
+from forgellm.domain.spec import TrainingSpec
+from forgellm.storage.files import atomic_path, read_json, write_json
+
+_ADAPTER_LEAVES = {"lora_a", "lora_b", "m"}
+Weights = dict[str, mx.array]
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """What adapter_config.json says: which weights learn and in which form.
+
+    `scale` multiplies the low-rank product (alpha / rank in other tools); `keys` are module names inside
+    a block, all linear ones when None; `train_also` names whole weights that learn beside them.
+    """
+
+    fine_tune_type: str
+    num_layers: int
+    rank: int
+    scale: float
+    dropout: float
+    keys: tuple[str, ...] | None = None
+    train_also: tuple[str, ...] = ()
+    model: str = ""
+
+
+def config_of(spec: TrainingSpec) -> AdapterConfig:
+    """The adapter that a spec asks for."""
+    return AdapterConfig(
+        fine_tune_type=spec.fine_tune_type,
+        num_layers=spec.num_layers,
+        rank=spec.lora_rank,
+        scale=spec.lora_scale,
+        dropout=spec.lora_dropout,
+        keys=spec.lora_keys or None,
+        train_also=spec.train_also,
+        model=spec.model_name,
+    )
+
+
+def write_config(folder: Path, config: AdapterConfig) -> None:
+    """Write adapter_config.json in the form `mlx_lm.load_adapters` reads."""
+    lora = {"rank": config.rank, "scale": config.scale, "dropout": config.dropout}
+    if config.keys:
+        lora["keys"] = list(config.keys)  # type: ignore[assignment]
+    write_json(
+        folder / "adapter_config.json",
+        {
+            "fine_tune_type": config.fine_tune_type,
+            "num_layers": config.num_layers,
+            "lora_parameters": lora,
+            "train_also": list(config.train_also),
+            "model": config.model,
+        },
+    )
+
+
+def read_config(folder: Path) -> AdapterConfig:
+    """Read adapter_config.json, ours or mlx-lm's. Raises InvalidAdapter when it is missing or incomplete."""
+    path = folder / "adapter_config.json"
+    try:
+        raw = read_json(path)
+        lora: Mapping[str, Any] = raw.get("lora_parameters") or {}  # type: ignore[attr-defined]
+        keys = lora.get("keys")
+        return AdapterConfig(
+            fine_tune_type=raw.get("fine_tune_type", "lora"),  # type: ignore[attr-defined]
+            num_layers=int(raw["num_layers"]),  # type: ignore[index]
+            rank=int(lora.get("rank", 8)),
+            scale=float(lora.get("scale", 20.0)),
+            dropout=float(lora.get("dropout", 0.0)),
+            keys=tuple(keys) if keys else None,
+            train_also=tuple(raw.get("train_also", ())),  # type: ignore[attr-defined]
+            model=str(raw.get("model", "")),  # type: ignore[attr-defined]
+        )
+    except (OSError, json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidAdapter(
+            f"{path.name} in {folder.name} cannot be read: {error}",
+            suggestion="Name a run's folder or one of its checkpoint files.",
+        ) from None
+
+
+def load_base(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """Load a base model's weights, without its tokenizer. Raises InvalidModel, never a partial model."""
+    try:
+        model, config = load_model(path)
+    except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
+        if isinstance(error, RuntimeError) and "alloc" in str(error):
+            raise
+        raise InvalidModel(
+            f"{path.name} cannot be loaded: {error}",
+            details={"model": path.name},
+            suggestion="Check that config.json and the weights belong together, or fetch the model again.",
+        ) from None
+    model.freeze()
+    return model, config
+
+
+def attach(model: nn.Module, config: AdapterConfig) -> None:
+    """Insert low-rank layers and mark what learns; everything else is frozen.
+
+    Low-rank factors are drawn from mlx's global random state: seed it first. Raises InvalidField where the
+    base is quantized and whole weights of it should learn, or where `keys` name no module.
+    """
+    model.freeze()
+    if config.fine_tune_type == "full":
+        _refuse_quantized(model, "fine_tune_type full")
+        for block in model.layers[-max(config.num_layers, 0) :]:
+            block.unfreeze()
+    elif config.num_layers != 0:
+        parameters = {"rank": config.rank, "scale": config.scale, "dropout": config.dropout}
+        if config.keys:
+            _check_keys(model, config.keys)
+            parameters["keys"] = set(config.keys)  # type: ignore[assignment]
+        linear_to_lora_layers(model, config.num_layers, parameters, config.fine_tune_type == "dora")
+    for choice in config.train_also:
+        _unfreeze_whole(model, choice)
+
+
+def trainable_weights(model: nn.Module) -> Weights:
+    """What learns, by name."""
+    return dict(tree_flatten(model.trainable_parameters()))
+
+
+def save_weights(path: Path, weights: Weights, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file beside its place, sync it, rename it."""
+    with atomic_path(path) as temporary:
+        mx.save_safetensors(str(temporary), weights, dict(metadata or {"format": "mlx"}))
+
+
+def are_finite(weights: Weights) -> bool:
+    """Whether every value of every weight is finite."""
+    checks = [mx.isfinite(w).all() for w in weights.values()]
+    return bool(mx.stack(checks).all().item()) if checks else True
+
+
+def load_adapter(model: nn.Module, weights_path: Path, config: AdapterConfig) -> None:
+    """Attach `config`'s layers to a fresh base and load exactly these weights into what learns.
+
+    Raises InvalidAdapter when a key is missing or foreign, a shape differs or a value is not finite.
+    """
+    attach(model, config)
+    load_trainable(model, read_weights(weights_path), source=weights_path.name)
+
+
+def read_weights(path: Path) -> Weights:
+    """Read a safetensors file whole. Raises InvalidAdapter when it is missing, truncated or not one."""
+    try:
+        weights: Weights = mx.load(str(path))  # type: ignore[assignment]
+        mx.eval(weights)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise InvalidAdapter(
+            f"{path.name} cannot be read: {error}", suggestion="Choose another checkpoint of the run."
+        ) from None
+    return weights
+
+
+def load_trainable(model: nn.Module, weights: Weights, *, source: str) -> None:
+    """Put `weights` into the trainable parameters of `model`; they must be exactly those."""
+    expected = trainable_weights(model)
+    problems = [f"{name} is missing" for name in expected.keys() - weights.keys()]
+    problems += [f"{name} is foreign" for name in weights.keys() - expected.keys()]
+    problems += [
+        f"{name} has shape {tuple(weights[name].shape)}, not {tuple(expected[name].shape)}"
+        for name in expected.keys() & weights.keys()
+        if weights[name].shape != expected[name].shape
+    ]
+    if not problems and not are_finite(weights):
+        problems = ["it holds values that are not finite"]
+    if problems:
+        raise InvalidAdapter(
+            f"{source} does not fit the base model: {sorted(problems)[0]}",
+            details={"source": source, "problems": sorted(problems)[:20]},
+            suggestion="Use the base model and the adapter settings it was trained with.",
+        )
+    model.load_weights(list(weights.items()), strict=False)
+
+
+def fuse(model: nn.Module) -> None:
+    """Merge the adapter into the base in place; quantized layers become plain ones.
+
+    Fusing into a quantized base by quantizing again keeps only part of what was learned (42 % of the gain
+    at 4 bit, measured; mlx-lm issue 1172), so the result is dequantized. Weights keep the base's type.
+    """
+    fused = []
+    for name, module in model.named_modules():
+        if hasattr(module, "fuse"):
+            merged = module.fuse(dequantize=True)
+            merged.weight = merged.weight.astype(_weight_type(module))
+            fused.append((name, merged))
+    if fused:
+        model.update_modules(tree_unflatten(fused))
+    dequantize_model(model)
+    mx.eval(model.parameters())
+
+
+def is_quantized(model: nn.Module) -> bool:
+    """Whether any layer of the model is quantized."""
+    return any(hasattr(module, "bits") for _, module in model.named_modules())
+
+
+def _weight_type(module: nn.Module) -> mx.Dtype:
+    base: Any = getattr(module, "linear", None) or module.embedding
+    dtype: mx.Dtype = (base.scales if hasattr(base, "scales") else base.weight).dtype
+    return dtype
+
+
+def _refuse_quantized(model: nn.Module, what: str) -> None:
+    if is_quantized(model):
+        raise InvalidField(
+            f"{what} needs whole weights, but the base model is quantized",
+            details={"field": what.split()[0]},
+            suggestion="Use fine_tune_type lora or dora without train_also, or a base that is not quantized.",
+        )
+
+
+def _check_keys(model: nn.Module, keys: tuple[str, ...]) -> None:
+    known = {name for block in model.layers for name, _ in block.named_modules()}
+    known |= {name for name, _ in model.named_modules()}
+    for key in keys:
+        if key not in known:
+            raise InvalidField(
+                f"lora_keys: no module is called {key!r}",
+                details={"field": "lora_keys", "value": key},
+                suggestion="A block of this model has: " + ", ".join(sorted(_linear_names(model))) + ".",
+            )
+
+
+def _linear_names(model: nn.Module) -> set[str]:
+    return {
+        n
+        for b in model.layers
+        for n, m in b.named_modules()
+        if isinstance(m, (nn.Linear, nn.QuantizedLinear))
+    }
+
+
+def _unfreeze_whole(model: nn.Module, choice: str) -> None:
+    """Unfreeze the embeddings, the norms or the output layer; a tied output layer is the embedding."""
+    wanted = _whole_modules(model, choice)
+    if any(hasattr(module, "bits") for module in wanted):
+        _refuse_quantized(model, f"train_also {choice}")
+    for module in wanted:
+        module.unfreeze(recurse=False)
+
+
+def _whole_modules(model: nn.Module, choice: str) -> list[nn.Module]:
+    modules = dict(model.named_modules())
+    if choice == "norms":
+        return [m for m in modules.values() if "Norm" in type(m).__name__]
+    output = [m for name, m in modules.items() if name.rsplit(".", 1)[-1] == "lm_head"]
+    embeddings: list[nn.Module] = [
+        m for m in modules.values() if isinstance(m, (nn.Embedding, nn.QuantizedEmbedding))
+    ]
+    return (output or embeddings) if choice == "output" else embeddings

@@ -1,0 +1,104 @@
+"""Which sequences are trained on together, in which order, and how they are laid out.
+
+Batches hold sequences of like true length in few fixed widths, no sequence is ever dropped, and the place
+in the order is two integers that can be saved. (mlx-lm 0.32 sorts by the number of dictionary keys, so its
+batches are unsorted, and drops the remainder of every epoch: mlx-lm issue 596, mlx-examples issue 843.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from forgellm.data.corpus import Sequences
+
+IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """The next batch to train on: number `position` of epoch `epoch`, both counted from 0."""
+
+    epoch: int = 0
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`tokens` int32 [rows, width] padded with 0, `learned` bool of the same shape.
+
+    `targets` counts the learned ones, `true_tokens` those that are not padding.
+    """
+
+    tokens: np.ndarray
+    learned: np.ndarray
+    targets: int
+    true_tokens: int
+
+
+class BatchOrder:
+    """The endless, repeatable order of batches over a set of sequences.
+
+    Epoch `e` is a permutation from `default_rng((seed, e))`: shuffle, sort by width, cut into batches,
+    shuffle the batches. The same arguments give the same order on every machine.
+    """
+
+    def __init__(self, lengths: IntArray, batch_size: int, *, seed: int) -> None:
+        self._widths = bucket_widths(lengths)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._planned: tuple[int, list[IntArray]] | None = None
+
+    @property
+    def batches_per_epoch(self) -> int:
+        return -(-len(self._widths) // self._batch_size)
+
+    def from_cursor(self, cursor: Cursor) -> Iterator[tuple[Cursor, IntArray, int]]:
+        """Yield (cursor after this batch, indices, width) for ever, beginning at `cursor`."""
+        while True:
+            batches = self._epoch(cursor.epoch)
+            if cursor.position >= len(batches):
+                cursor = Cursor(cursor.epoch + 1, 0)
+                continue
+            indices = batches[cursor.position]
+            cursor = Cursor(cursor.epoch, cursor.position + 1)
+            yield cursor, indices, int(self._widths[indices].max())
+
+    def _epoch(self, epoch: int) -> list[IntArray]:
+        if self._planned is None or self._planned[0] != epoch:
+            self._planned = (epoch, self._plan(epoch))
+        return self._planned[1]
+
+    def _plan(self, epoch: int) -> list[IntArray]:
+        rng = np.random.default_rng((self._seed, epoch))
+        shuffled = rng.permutation(len(self._widths))
+        alike = shuffled[np.argsort(self._widths[shuffled], kind="stable")]
+        batches = [alike[i : i + self._batch_size] for i in range(0, len(alike), self._batch_size)]
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def bucket_widths(lengths: IntArray) -> IntArray:
+    """The padded width of each length: the next of 16, 24, 32, 48, 64, 96, 128 … , never above the longest.
+
+    Two steps an octave keep padding below a third and the number of compiled shapes below twice log2 of
+    the longest: mlx keeps every traced shape for ever (mlx issue 4464).
+    """
+    longest = int(lengths.max()) if len(lengths) else 0
+    steps = [8 * 2**k for k in range(1, 40)] + [12 * 2**k for k in range(1, 40)]
+    edges = np.array([*sorted(step for step in steps if step < longest), longest], dtype=np.int64)
+    return edges[np.searchsorted(edges, lengths)]
+
+
+def collate(sequences: Sequences, indices: IntArray, width: int, *, rows: int) -> Batch:
+    """Lay sequences out in [rows, width]; missing rows stay empty so that the shape never changes."""
+    tokens = np.zeros((rows, width), np.int32)
+    learned = np.zeros((rows, width), np.bool_)
+    true_tokens = 0
+    for row, index in enumerate(indices):
+        ids, is_learned = sequences[int(index)]
+        tokens[row, : len(ids)] = ids
+        learned[row, : len(ids)] = is_learned
+        true_tokens += len(ids)
+    return Batch(tokens, learned, int(learned.sum()), true_tokens)

@@ -1,0 +1,244 @@
+"""A training run from its first iteration, or its saved state, to its end.
+
+It validates on one fixed set at iteration 0, every `eval_every` and on exactly the weights of every
+checkpoint; stops early by rule; obeys control between iterations. What the events are written to, and
+what a run's ending means for its process, is decided by the caller.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from forgellm.data.corpus import Corpus
+from forgellm.domain.checkpoints import StoppingRule, best_iterations, standard_error, stop_reason
+from forgellm.domain.errors import ResumeMismatch
+from forgellm.domain.metrics import perplexity
+from forgellm.domain.schedule import learning_rate
+from forgellm.domain.spec import TrainingSpec, stopping_values
+from forgellm.storage.checkpoints import read_checkpoints
+from forgellm.training.batches import Batch, BatchOrder, Cursor, collate
+from forgellm.training.checkpointing import diverged, write_checkpoint
+from forgellm.training.losses import Measurement, measure
+from forgellm.training.optimizers import build_optimizer, schedule_of
+from forgellm.training.state import Progress, read_progress, restore, save_state
+from forgellm.training.stepper import Stepper
+
+Emit = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run trains: the spec, where it lies, on what, and for how many iterations."""
+
+    folder: Path
+    spec: TrainingSpec
+    corpus: Corpus
+    order: BatchOrder
+    total: int
+    base_fingerprint: str
+
+
+@dataclass(frozen=True)
+class Ending:
+    """`type` is the run's last event: completed, early_stopped, stopped or paused."""
+
+    type: str
+    values: Mapping[str, object]
+
+
+class TrainingLoop:
+    """Holds the live run. `emit(type, **values)` records an event; `control()` says run, pause or stop;
+    `monotonic()` gives seconds. `model` is a base with its adapter attached.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        model: nn.Module,
+        *,
+        emit: Emit,
+        control: Callable[[], str],
+        monotonic: Callable[[], float],
+        compiled: bool,
+    ) -> None:
+        self._plan = plan
+        self._model = model
+        self._emit = emit
+        self._control = control
+        self._monotonic = monotonic
+        self._optimizer = build_optimizer(plan.spec)
+        self._schedule = schedule_of(plan.spec, plan.total)
+        self._progress = self._begin()
+        self._stepper = Stepper(
+            model, self._optimizer, max_grad_norm=plan.spec.max_grad_norm, compiled=compiled
+        )
+        self._batches = self._from_cursor()
+        self._last_loss: float | None = None
+
+    def run(self) -> Ending:
+        """Train until the total, a rule, a command or an error ends it."""
+        if not self._progress.validation:
+            self._validate()
+        while self._progress.iteration < self._plan.total:
+            command = self._control()
+            if command != "run":
+                return self._obey(command)
+            reason = self._early_stop_reason()
+            if reason is not None:
+                self._checkpoint_if_new()
+                return self._end("early_stopped", reason=reason)
+            self._iterate()
+        return self._end("completed")
+
+    def _begin(self) -> Progress:
+        """Restore the saved state, or start at iteration 0 with this corpus and base."""
+        fresh = Progress(corpus=self._plan.corpus.fingerprint, base=self._plan.base_fingerprint)
+        saved = read_progress(self._plan.folder)
+        if saved is None:
+            self._optimizer.init(self._model.trainable_parameters())
+            mx.eval(self._model.parameters(), self._optimizer.state)
+            return fresh
+        if (saved.corpus, saved.base) != (fresh.corpus, fresh.base):
+            changed = "corpus" if saved.corpus != fresh.corpus else "base model"
+            raise ResumeMismatch(
+                f"the {changed} changed since the state of iteration {saved.iteration} was saved",
+                suggestion="Put the original files back, or start a new run from a checkpoint.",
+            )
+        restore(self._plan.folder, model=self._model, optimizer=self._optimizer)
+        return saved
+
+    def _from_cursor(self) -> Iterator[tuple[Cursor, Batch]]:
+        rows = self._plan.spec.batch_size
+        for cursor, indices, width in self._plan.order.from_cursor(self._progress.cursor):
+            yield cursor, collate(self._plan.corpus.train, indices, width, rows=rows)
+
+    def _iterate(self) -> None:
+        """One optimiser update, its event, and what falls due after it."""
+        started = self._monotonic()
+        taken = [next(self._batches) for _ in range(self._plan.spec.grad_accumulation_steps)]
+        batches = [batch for _, batch in taken]
+        rate = learning_rate(self._schedule, self._progress.iteration)
+        result = self._stepper.update(batches, rate)
+        seconds = self._monotonic() - started
+        iteration = self._progress.iteration + 1
+        if not math.isfinite(result.loss) or not math.isfinite(result.gradient_norm or 0.0):
+            raise diverged(iteration, "the training loss or its gradient is not finite")
+        tokens = sum(batch.true_tokens for batch in batches)
+        self._last_loss = result.loss
+        self._progress = replace(
+            self._progress,
+            iteration=iteration,
+            cursor=taken[-1][0],
+            trained_tokens=self._progress.trained_tokens + tokens,
+            seconds=self._progress.seconds + seconds,
+        )
+        self._emit(
+            "train",
+            iteration=iteration,
+            training_loss=result.loss,
+            learning_rate=rate,
+            tokens_per_second=tokens / seconds if seconds > 0 else None,
+            iteration_seconds=seconds,
+            memory_usage_gb=(mx.get_active_memory() + mx.get_cache_memory()) / 1e9,
+            peak_memory_gb=mx.get_peak_memory() / 1e9,
+            trained_tokens=self._progress.trained_tokens,
+            gradient_norm=result.gradient_norm,
+            epoch=self._progress.cursor.epoch,
+        )
+        self._after(iteration)
+
+    def _after(self, iteration: int) -> None:
+        spec, last = self._plan.spec, iteration == self._plan.total
+        if iteration % spec.save_every == 0 or last:
+            self._checkpoint()
+        elif iteration % spec.eval_every == 0:
+            self._validate()
+
+    def _validate(self) -> tuple[Measurement, Measurement | None]:
+        """Measure the fixed sets on the present weights and record it."""
+        corpus, iteration = self._plan.corpus, self._progress.iteration
+        domain = measure(self._model, corpus.valid)
+        general = measure(self._model, corpus.general_valid) if corpus.general_valid else None
+        if not math.isfinite(domain.loss):
+            raise diverged(iteration, "the validation loss is not finite")
+        before = tuple(pair for pair in self._progress.validation if pair[0] != iteration)
+        history = (*before, (iteration, domain.loss))
+        self._progress = replace(self._progress, validation=history)
+        self._emit(
+            "validation",
+            iteration=iteration,
+            validation_loss=domain.loss,
+            validation_tokens=domain.tokens,
+            standard_error=standard_error(domain.sequence_losses),
+            perplexity=perplexity(domain.loss),
+            general_validation_loss=general.loss if general else None,
+            general_validation_tokens=general.tokens if general else None,
+        )
+        return domain, general
+
+    def _checkpoint(self) -> None:
+        domain, general = self._validate()
+        saved = write_checkpoint(
+            self._plan.folder,
+            self._progress.iteration,
+            model=self._model,
+            validation=domain,
+            general=general,
+            keep=self._plan.spec.keep_checkpoints,
+        )
+        self._emit(
+            "checkpoint",
+            iteration=saved.iteration,
+            path=saved.path,
+            validation_loss=saved.validation_loss,
+            general_validation_loss=saved.general_validation_loss,
+            size_bytes=saved.size_bytes,
+            sha256=saved.sha256,
+        )
+        self._save_state()
+
+    def _save_state(self) -> None:
+        save_state(self._plan.folder, self._progress, model=self._model, optimizer=self._optimizer)
+
+    def _obey(self, command: str) -> Ending:
+        """Leave at once without losing anything: a stop also writes a validated checkpoint."""
+        self._emit("stopping", iteration=self._progress.iteration, command=command)
+        if command == "pause":
+            self._save_state()
+            return self._end("paused")
+        self._checkpoint_if_new()
+        return self._end("stopped")
+
+    def _checkpoint_if_new(self) -> None:
+        written = {c.iteration for c in read_checkpoints(self._plan.folder, verify=False)}
+        if self._progress.iteration > 0 and self._progress.iteration not in written:
+            self._checkpoint()
+
+    def _early_stop_reason(self) -> str | None:
+        """By the scheduled validations alone: one that a stop added must not change a resumed run."""
+        spec = self._plan.spec
+        rule = StoppingRule(*stopping_values(spec))
+        due = [
+            loss for i, loss in self._progress.validation if not (i % spec.eval_every and i % spec.save_every)
+        ]
+        return stop_reason(rule, due)
+
+    def _end(self, type: str, **values: object) -> Ending:
+        checkpoints = read_checkpoints(self._plan.folder, verify=False)
+        return Ending(
+            type,
+            {
+                "iteration": self._progress.iteration,
+                "final_loss": self._last_loss,
+                "best_checkpoints": best_iterations(checkpoints),
+                "training_seconds": self._progress.seconds,
+                "trained_tokens": self._progress.trained_tokens,
+                **values,
+            },
+        )

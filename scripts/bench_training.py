@@ -1,0 +1,234 @@
+"""Training speed against mlx-lm's own trainer, side by side in one process; `scripts/bench training` runs it.
+
+Both train the same random llama with LoRA on the same sequences, in alternating rounds. A speed counts true
+tokens, never padding, over the wall time between the first and the last reported step of a round. Only the
+ratios mean anything on another machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers as optim
+import numpy as np
+from mlx_lm.models import llama
+from mlx_lm.tuner.datasets import CacheDataset
+from mlx_lm.tuner.trainer import TrainingArgs
+from mlx_lm.tuner.trainer import train as mlx_lm_train
+
+from forgellm.data.corpus import Corpus
+from forgellm.data.sequences import Sequences, join
+from forgellm.domain.spec import TrainingSpec, parse_spec
+from forgellm.training.adapters import attach, config_of
+from forgellm.training.batches import BatchOrder
+from forgellm.training.loop import Plan, TrainingLoop
+
+VOCABULARY = 4096
+SKIPPED = 3  # steps at the start of a round that pay for compiling and first touches of memory
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison and the ratio that must be reached."""
+
+    name: str
+    lengths: list[int]
+    batch_size: int
+    max_seq_length: int
+    wanted: float
+
+
+@dataclass
+class Clock:
+    """Wall time and true tokens at every reported step."""
+
+    times: list[float] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+
+    def tick(self, tokens_so_far: int) -> None:
+        self.times.append(time.perf_counter())
+        self.tokens.append(tokens_so_far)
+
+    def speed(self) -> float:
+        """True tokens per second after the first steps."""
+        seconds = self.times[-1] - self.times[SKIPPED]
+        return (self.tokens[-1] - self.tokens[SKIPPED]) / seconds
+
+
+def chat_lengths(count: int, longest: int, seed: int) -> list[int]:
+    """Lengths like a chat dataset's: mean 110, median 71, 99th percentile about 600 tokens."""
+    drawn = np.random.default_rng(seed).lognormal(np.log(71), 0.936, count)
+    return [int(n) for n in np.clip(drawn, 8, longest)]
+
+
+def a_model() -> nn.Module:
+    """A random float32 llama of 3 million parameters, the same in every round."""
+    mx.random.seed(0)
+    model: nn.Module = llama.Model(
+        llama.ModelArgs(
+            model_type="llama",
+            hidden_size=192,
+            num_hidden_layers=4,
+            intermediate_size=512,
+            num_attention_heads=6,
+            num_key_value_heads=3,
+            rms_norm_eps=1e-5,
+            vocab_size=VOCABULARY,
+        )
+    )
+    model.freeze()
+    mx.eval(model.parameters())
+    return model
+
+
+def random_sequences(lengths: list[int]) -> Sequences:
+    rng = np.random.default_rng(1)
+    return join((rng.integers(0, VOCABULARY, n).astype(np.int32), np.ones(n, np.bool_)) for n in lengths)
+
+
+def a_spec(case: Case, steps: int) -> TrainingSpec:
+    return parse_spec(
+        {
+            "model_name": "bench",
+            "training_type": "cpt",
+            "dataset": "bench",
+            "lora_rank": 8,
+            "batch_size": case.batch_size,
+            "max_iterations": steps,
+            "max_grad_norm": None,
+            "eval_every": 10**6,
+            "save_every": 10**6,
+        }
+    )
+
+
+def our_speed(case: Case, sequences: Sequences, steps: int) -> float:
+    spec = a_spec(case, steps)
+    model = a_model()
+    attach(model, config_of(spec))
+    clock = Clock()
+
+    def emit(type: str, **values: Any) -> None:
+        if type == "train":
+            clock.tick(values["trained_tokens"])
+
+    corpus = Corpus(sequences, random_sequences([16, 16]), None, "bench", {})
+    order = BatchOrder(sequences.lengths, case.batch_size, seed=0)
+    with tempfile.TemporaryDirectory() as folder:
+        plan = Plan(Path(folder), spec, corpus, order, steps, "bench")
+        TrainingLoop(
+            plan,
+            model,
+            emit=emit,
+            control=lambda: "run",
+            monotonic=time.perf_counter,
+            compiled=mx.default_device() == mx.gpu,
+        ).run()
+    return clock.speed()
+
+
+class Rows:
+    """What `mlx_lm.lora` wraps in a CacheDataset: rows that are tokenised on first use."""
+
+    def __init__(self, sequences: Sequences) -> None:
+        self._rows = [{"text": sequences[i][0].tolist()} for i in range(len(sequences))]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, list[int]]:
+        return self._rows[index]
+
+    def process(self, row: dict[str, list[int]]) -> tuple[list[int], int]:
+        return row["text"], 0
+
+
+class Reports:
+    """mlx-lm's callback; its count includes one padding token a row, which is in its favour."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+
+    def on_train_loss_report(self, info: dict[str, Any]) -> None:
+        self.clock.tick(int(info["trained_tokens"]))
+
+
+def their_speed(case: Case, sequences: Sequences, steps: int) -> float:
+    spec = a_spec(case, steps)
+    model = a_model()
+    attach(model, config_of(spec))
+    reports = Reports()
+    np.random.seed(0)
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        mlx_lm_train(
+            model,
+            optim.AdamW(spec.learning_rate, weight_decay=spec.weight_decay),
+            CacheDataset(Rows(sequences)),
+            args=TrainingArgs(
+                batch_size=case.batch_size,
+                iters=steps,
+                steps_per_report=1,
+                steps_per_save=10**6,
+                max_seq_length=case.max_seq_length,
+                adapter_file=f"{folder}/adapters.safetensors",
+            ),
+            training_callback=reports,
+        )
+    return reports.clock.speed()
+
+
+def compare(case: Case, *, rounds: int, steps: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Alternate both trainers; the ratio is the median of the rounds' ratios."""
+    sequences = random_sequences(case.lengths)
+    pairs = []
+    for number in range(rounds):
+        ours, theirs = our_speed(case, sequences, steps), their_speed(case, sequences, steps)
+        pairs.append((ours, theirs))
+        say(f"  {case.name}, round {number + 1}: {ours:.0f} against {theirs:.0f} true tokens/s")
+    ratio = statistics.median(ours / theirs for ours, theirs in pairs)
+    return {
+        "case": case.name,
+        "forgellm_tokens_per_second": statistics.median(p[0] for p in pairs),
+        "mlx_lm_tokens_per_second": statistics.median(p[1] for p in pairs),
+        "ratio": ratio,
+        "wanted": case.wanted,
+        "reached": ratio >= case.wanted,
+    }
+
+
+def main() -> int:
+    """Print a table and, with --json, the same as JSON on standard output."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    say = (lambda text: print(text, file=sys.stderr)) if options.json else print
+    cases = [
+        Case("uniform 256 tokens, batch 4", [256] * 64, 4, 256, 0.97),
+        Case("chat lengths, batch 8", chat_lengths(400, 1024, 2), 8, 1024, 2.0),
+    ]
+    results = [compare(case, rounds=options.rounds, steps=options.steps, say=say) for case in cases]
+    for r in results:
+        mark = "reached" if r["reached"] else "MISSED"
+        say(f"{r['case']:<30} ratio {r['ratio']:.2f} (wanted {r['wanted']:.2f}: {mark})")
+    if options.json:
+        print(json.dumps(results, indent=2))
+    return 0 if all(r["reached"] for r in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""A way to run the training loop in this process."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+
+from forgellm.data.corpus import Corpus
+from forgellm.data.sequences import Sequences
+from forgellm.domain.spec import TrainingSpec, total_iterations
+from forgellm.training.adapters import attach, config_of, load_base
+from forgellm.training.batches import BatchOrder
+from forgellm.training.loop import Plan, TrainingLoop
+from tests.training.loops import Recorder, Run, Trained, random_sequences
+
+
+@pytest.fixture
+def run_loop(tiny_model: Path, tmp_path: Path) -> Run:
+    """Train `spec` on `corpus` in `folder`, giving `commands` at the iterations they name."""
+
+    def run(
+        spec: TrainingSpec,
+        *,
+        folder: Path | None = None,
+        train: Sequences | None = None,
+        commands: dict[int, str] | None = None,
+        compiled: bool = False,
+        base: Path | None = None,
+    ) -> Trained:
+        folder = folder or tmp_path / "run"
+        folder.mkdir(parents=True, exist_ok=True)
+        corpus = Corpus(
+            train=train if train is not None else random_sequences(list(range(8, 60)), seed=1),
+            valid=random_sequences([20, 30, 40], seed=2),
+            general_valid=None,
+            fingerprint="corpus",
+            summary={},
+        )
+        model, _ = load_base(base or tiny_model)
+        mx.random.seed(spec.seed)
+        attach(model, config_of(spec))
+        order = BatchOrder(corpus.train.lengths, spec.batch_size, seed=spec.seed)
+        total = total_iterations(spec, order.batches_per_epoch)
+        recorder = Recorder(commands=commands or {})
+        loop = TrainingLoop(
+            Plan(folder, spec, corpus, order, total, "base"),
+            model,
+            emit=recorder.emit,
+            control=recorder.control,
+            monotonic=time.perf_counter,
+            compiled=compiled,
+        )
+        return Trained(model, recorder, loop.run())
+
+    return run
