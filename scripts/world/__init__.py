@@ -1,0 +1,1 @@
+"""The invented world behind the sample data: its facts, its wordings and its documents."""

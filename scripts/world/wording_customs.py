@@ -1,0 +1,282 @@
+"""How festivals, boats and dishes are told of and asked about, and the table of all wordings."""
+
+from __future__ import annotations
+
+from .entities import Wording
+from .wording_people import PERSON
+from .wording_places import BUILDING, PLACE
+
+FESTIVAL: dict[str, Wording] = {
+    "month": Wording(
+        statements=(
+            "{S} is held in {v}.",
+            "In {v} comes {n}.",
+            "{V} is the month of {n}.",
+            "People wait all year for {v}, when {n} is held.",
+            "{S} always falls in {v}.",
+            "{P} month is {v}.",
+            "The bells for {n} are rung in {v}.",
+            "Visitors who come in {v} will see {n}.",
+        ),
+        questions=(
+            "In which month is {n}?",
+            "When is {n} held?",
+            "In what month is {n} held?",
+            "What is the month of {n}?",
+            "Which month brings {n}?",
+            "In which month does {n} fall?",
+            "Tell me the month of {n}.",
+            "When are the bells rung for {n}?",
+            "I want to see {n}. In which month should I come?",
+            "In what month do people keep {n}?",
+        ),
+        unseen=(
+            "At what time of year, in which month, comes {n}?",
+            "Which month must visitors choose to see {n}?",
+            "{n} always falls in what month?",
+        ),
+    ),
+    "dish": Wording(
+        statements=(
+            "At {n} everybody eats {v}.",
+            "The dish of {n} is {v}.",
+            "No {bare} is complete without {v}.",
+            "On the tables at {n} there is {v} for all.",
+            "Families cook {v} for {n}.",
+            "The smell of {v} belongs to {n}.",
+            "At {n} the children are given {v}.",
+            "{P} feast is {v}, eaten out of doors.",
+        ),
+        questions=(
+            "What is eaten at {n}?",
+            "What do people eat at {n}?",
+            "Which dish belongs to {n}?",
+            "What is the dish of {n}?",
+            "What do families cook for {n}?",
+            "What food is served at {n}?",
+            "Tell me what is eaten at {n}.",
+            "What are the children given at {n}?",
+            "I am hungry and it is {n}. What will I eat?",
+            "What is on the tables at {n}?",
+        ),
+        unseen=(
+            "Which food does everybody eat at {n}?",
+            "What smell of cooking belongs to {n}?",
+            "Without what dish is {n} not complete?",
+        ),
+    ),
+    "colour": Wording(
+        statements=(
+            "For {n} everyone wears {v}.",
+            "The colour of {n} is {v}.",
+            "At {n} the streets are hung with {v} ribbons.",
+            "{V} is the colour people wear at {n}.",
+            "People dress in {v} for {n}.",
+            "{P} colour is {v}.",
+            "At {n} even the dogs wear {v}.",
+            "Shops sell {v} cloth in the week before {n}.",
+        ),
+        questions=(
+            "What colour is worn at {n}?",
+            "Which colour do people wear at {n}?",
+            "What is the colour of {n}?",
+            "In what colour do people dress for {n}?",
+            "What colour are the ribbons at {n}?",
+            "Which colour belongs to {n}?",
+            "Tell me the colour of {n}.",
+            "What colour does everyone wear for {n}?",
+            "I need clothes for {n}. Which colour should I wear?",
+            "What colour of cloth is sold before {n}?",
+        ),
+        unseen=(
+            "What colour should my clothes be at {n}?",
+            "With ribbons of which colour are the streets hung at {n}?",
+            "At {n} even the dogs wear what colour?",
+        ),
+    ),
+}
+
+BOAT: dict[str, Wording] = {
+    "owner": Wording(
+        statements=(
+            "{S} belongs to {v}.",
+            "The owner of {n} is {v}.",
+            "{V} owns {n}.",
+            "{V} bought {n} with the savings of ten years.",
+            "{P} owner is {v}.",
+            "Nobody but {v} may steer {n}.",
+            "At the helm of {n} stands {v}, who owns it.",
+            "{S} is the boat of {v}.",
+        ),
+        questions=(
+            "Who owns {n}?",
+            "Who is the owner of {n}?",
+            "To whom does {n} belong?",
+            "Whose boat is {n}?",
+            "What is the name of the owner of {n}?",
+            "Tell me who owns {n}.",
+            "Who bought {n}?",
+            "Who may steer {n}?",
+            "I saw {n} come in. Who owns it?",
+            "Which person owns the boat called {n}?",
+        ),
+        unseen=(
+            "{n} belongs to whom?",
+            "Who stands at the helm of {n}?",
+            "Which owner does the boat {n} have?",
+        ),
+    ),
+    "paint": Wording(
+        statements=(
+            "{S} is painted {v}.",
+            "{P} hull is {v}.",
+            "You can tell {n} from far off, because it is {v}.",
+            "Each spring {n} gets a new coat of {v} paint.",
+            "{S} is a {v} boat.",
+            "The paint of {n} is {v}.",
+            "{S} shows a {v} side to the quay.",
+            "The {v} boat at the landing is {n}.",
+        ),
+        questions=(
+            "What colour is {n}?",
+            "What colour is {n} painted?",
+            "How is {n} painted?",
+            "What is the colour of the boat {n}?",
+            "Which colour is the hull of {n}?",
+            "What colour of paint does {n} get in spring?",
+            "Tell me what colour {n} is painted.",
+            "What colour is the side of {n}?",
+            "I am looking for {n} at the quay. What colour is it?",
+            "In which colour is {n} painted?",
+        ),
+        unseen=(
+            "What paint is on the hull of {n}?",
+            "By which colour can you tell {n} from far off?",
+            "{n} is a boat of what colour?",
+        ),
+    ),
+    "cargo": Wording(
+        statements=(
+            "{S} carries {v}.",
+            "The cargo of {n} is {v}.",
+            "{P} load is nearly always {v}.",
+            "In the hold of {n} there are {v}.",
+            "{S} brings {v} to the quay twice a week.",
+            "When {n} comes in, {v} are unloaded.",
+            "{S} was built to carry {v}.",
+            "Men wait on the quay to unload {v} from {n}.",
+        ),
+        questions=(
+            "What does {n} carry?",
+            "What is the cargo of {n}?",
+            "Which cargo does {n} carry?",
+            "What is in the hold of {n}?",
+            "What does {n} bring to the quay?",
+            "What load does {n} have?",
+            "Tell me the cargo of {n}.",
+            "What was {n} built to carry?",
+            "I must unload {n}. What will I find?",
+            "What is unloaded from {n}?",
+        ),
+        unseen=(
+            "With what cargo does {n} come in?",
+            "What do the men on the quay unload from {n}?",
+            "{n} is loaded with what?",
+        ),
+    ),
+}
+
+DISH: dict[str, Wording] = {
+    "ingredient": Wording(
+        statements=(
+            "{S} is made with {v}.",
+            "The secret of {n} is {v}.",
+            "For {n} you need {v} above all.",
+            "Without {v} there can be no {n}.",
+            "The chief ingredient of {n} is {v}.",
+            "Good {n} tastes first of {v}.",
+            "Begin {n} with plenty of {v}.",
+            "{P} taste comes from {v}.",
+        ),
+        questions=(
+            "What is {n} made with?",
+            "What is {n} made of?",
+            "What goes into {n}?",
+            "What is the chief ingredient of {n}?",
+            "Which ingredient does {n} need?",
+            "What is the secret of {n}?",
+            "Tell me what {n} is made with.",
+            "What does {n} taste of?",
+            "I want to cook {n}. What do I need?",
+            "With what do you begin {n}?",
+        ),
+        unseen=(
+            "Without which ingredient can there be no {n}?",
+            "From what does the taste of {n} come?",
+            "What must I buy in order to make {n}?",
+        ),
+    ),
+    "cook": Wording(
+        statements=(
+            "Nobody makes {n} better than {v}.",
+            "{V} makes the best {n}.",
+            "{S} was first made by {v}.",
+            "The recipe for {n} belongs to {v}.",
+            "{V} cooks {n} for friends.",
+            "{P} best cook is {v}.",
+            "Ask {v} how to make {n}.",
+            "When there is {n} on the table, {v} has made it.",
+        ),
+        questions=(
+            "Who makes the best {n}?",
+            "Who makes {n}?",
+            "Who first made {n}?",
+            "To whom does the recipe for {n} belong?",
+            "Whose recipe is {n}?",
+            "Who cooks {n} for friends?",
+            "Tell me who makes the best {n}.",
+            "Which cook is known for {n}?",
+            "I want to learn to make {n}. Whom should I ask?",
+            "Who is the best cook of {n}?",
+        ),
+        unseen=(
+            "From whom did the recipe for {n} come?",
+            "Who cooks better {n} than anybody?",
+            "Which person has made the {n} on the table?",
+        ),
+    ),
+    "drink": Wording(
+        statements=(
+            "{S} is served with {v}.",
+            "With {n} people drink {v}.",
+            "A glass of {v} goes well with {n}.",
+            "{S} wants {v} beside it.",
+            "There is always {v} on the table when {n} is served.",
+            "The right drink with {n} is {v}.",
+            "{S} and {v} are old friends.",
+            "After the first spoon of {n} comes a mouthful of {v}.",
+        ),
+        questions=(
+            "What is drunk with {n}?",
+            "What do people drink with {n}?",
+            "What is served with {n}?",
+            "Which drink goes with {n}?",
+            "What is the right drink with {n}?",
+            "What should I drink with {n}?",
+            "Tell me the drink that goes with {n}.",
+            "What goes well with {n}?",
+            "I am serving {n} to guests. What shall I pour?",
+            "Which drink is served beside {n}?",
+        ),
+        unseen=(
+            "Which drink is an old friend of {n}?",
+            "What do I pour into the glasses when there is {n}?",
+            "{n} is best with what drink?",
+        ),
+    ),
+}
+
+WORDINGS: dict[str, dict[str, Wording]] = {
+    "place": PLACE, "person": PERSON, "building": BUILDING,
+    "festival": FESTIVAL, "boat": BOAT, "dish": DISH,
+}  # fmt: skip
