@@ -1,0 +1,151 @@
+"""Checkpoint files: their names, their sidecars, and whether what is on the disk is what was measured.
+
+Ranking and what to prune are rules of `domain.checkpoints`. Weights are hashed here, never loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from forgellm.domain.checkpoints import Checkpoint, rank, sidecar, to_prune
+from forgellm.domain.errors import CheckpointNotFound, InvalidAdapter
+from forgellm.storage.files import read_json, storage_errors, write_json
+from forgellm.storage.runs import workspace_of
+
+_FILE = re.compile(r"(\d{7,})_adapters\.(?:safetensors|json)")
+
+
+def checkpoint_path(folder: Path, iteration: int) -> Path:
+    """`0000300_adapters.safetensors` in the run's folder."""
+    return folder / f"{iteration:07d}_adapters.safetensors"
+
+
+def sidecar_path(folder: Path, iteration: int) -> Path:
+    """The .json beside a checkpoint, which makes it one."""
+    return checkpoint_path(folder, iteration).with_suffix(".json")
+
+
+def write_sidecar(folder: Path, checkpoint: Checkpoint) -> None:
+    """Record what was measured on a checkpoint whose weights are in place. Raises DiskFull, ReadOnly."""
+    write_json(sidecar_path(folder, checkpoint.iteration), sidecar(checkpoint))
+
+
+def read_checkpoints(folder: Path, *, verify: bool = True) -> list[Checkpoint]:
+    """Every checkpoint of the run, ranked; those with a `problem` last, without a rank.
+
+    With `verify` every file is hashed, which takes about a second per gigabyte. Paths are relative to
+    the workspace.
+    """
+    return rank([_read(folder, iteration, verify=verify) for iteration in _iterations(folder)])
+
+
+def find_checkpoint(folder: Path, iteration: int) -> Checkpoint:
+    """One checkpoint whose file matches its hash; its rank is not known here.
+
+    Raises CheckpointNotFound, which lists what there is, and InvalidAdapter.
+    """
+    known = _iterations(folder)
+    if iteration not in known:
+        raise CheckpointNotFound(
+            f"the run has no checkpoint at iteration {iteration}",
+            details={"iteration": iteration, "available": known},
+            suggestion="Choose one of: " + ", ".join(map(str, known)) + "." if known else "It has none yet.",
+        )
+    found = _read(folder, iteration, verify=True)
+    if found.problem is not None:
+        raise InvalidAdapter(
+            f"the checkpoint at iteration {iteration} cannot be used: {found.problem}",
+            details={"iteration": iteration, "path": found.path},
+            suggestion="Choose another checkpoint of the run.",
+        )
+    return found
+
+
+def prune(folder: Path, keep: int | None) -> list[int]:
+    """Delete the checkpoints that need not be kept; answers their iterations. Raises ReadOnly."""
+    surplus = to_prune(read_checkpoints(folder, verify=False), keep) if keep is not None else []
+    for checkpoint in surplus:
+        path = checkpoint_path(folder, checkpoint.iteration)
+        with storage_errors(path):
+            path.unlink(missing_ok=True)
+            sidecar_path(folder, checkpoint.iteration).unlink(missing_ok=True)
+    return [checkpoint.iteration for checkpoint in surplus]
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal, read in pieces."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _iterations(folder: Path) -> list[int]:
+    matches = (_FILE.fullmatch(path.name) for path in folder.iterdir())
+    return sorted({int(match[1]) for match in matches if match})
+
+
+def _read(folder: Path, iteration: int, *, verify: bool) -> Checkpoint:
+    path = checkpoint_path(folder, iteration)
+    place = workspace_of(folder).relative(folder) + "/" + path.name
+    try:
+        recorded = _parse_sidecar(read_json(sidecar_path(folder, iteration)), iteration, place=place)
+    except FileNotFoundError:
+        return _unusable(iteration, place, "it has no sidecar: its validation loss was not recorded")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return _unusable(iteration, place, f"its sidecar cannot be read: {error}")
+    problem = recorded.problem or _problem(path, recorded, verify=verify)
+    return recorded if problem is None else _unusable(iteration, place, problem)
+
+
+def _problem(path: Path, recorded: Checkpoint, *, verify: bool) -> str | None:
+    try:
+        size = path.stat().st_size
+        if size != recorded.size_bytes:
+            return f"its file has {size} bytes instead of {recorded.size_bytes}"
+        if verify and sha256_of(path) != recorded.sha256:
+            return "its file does not match its hash: it was changed or damaged"
+    except FileNotFoundError:
+        return "its file is missing"
+    except OSError as error:
+        return f"its file cannot be read: {error.strerror}"
+    return None
+
+
+def _parse_sidecar(value: object, iteration: int, *, place: str) -> Checkpoint:
+    values = cast("Mapping[str, object]", value)
+    size, pairs = values["size_bytes"], values["sequence_losses"]
+    if values["iteration"] != iteration or type(size) is not int or not isinstance(pairs, list):
+        raise ValueError("it does not belong to this file")
+    loss = _loss(values["validation_loss"])
+    finite = values["finite"] is True and (loss is None or math.isfinite(loss))
+    return Checkpoint(
+        iteration=iteration,
+        path=place,
+        sha256=str(values["sha256"]),
+        size_bytes=size,
+        validation_loss=loss,
+        general_validation_loss=_loss(values["general_validation_loss"]),
+        sequence_losses=tuple((float(total), int(count)) for total, count in pairs),
+        problem=None if finite else "its weights are not finite",
+    )
+
+
+def _loss(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{value!r} is not a loss")
+    return float(value)
+
+
+def _unusable(iteration: int, place: str, problem: str) -> Checkpoint:
+    return Checkpoint(
+        iteration=iteration, path=place, sha256="", size_bytes=0, validation_loss=None, problem=problem
+    )

@@ -1,0 +1,282 @@
+"""Files that survive a kill: atomic writes, append-only JSON lines, held locks, the number counter.
+
+What the files mean is decided elsewhere in `storage`. Everything here works on POSIX systems only.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from forgellm.domain.errors import DiskFull, ForgeError, ReadOnly
+
+PARTIAL = ".partial-"
+"""How the name of every temporary file begins; a process that is killed may leave one behind."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+_LOCK_ATTEMPTS = 40
+_LOCK_PAUSE = 0.005
+
+
+def storage_error(error: OSError, path: Path) -> ForgeError | None:
+    """DiskFull or ReadOnly for an OSError that means that, otherwise None."""
+    details: dict[str, object] = {"path": str(path), "reason": os.strerror(error.errno or 0)}
+    if error.errno in _FULL:
+        return DiskFull(
+            f"{path.name} could not be written: the disk, a quota or a size limit is full",
+            details=details,
+            suggestion="Free some space (older runs and checkpoints take the most), then resume the run.",
+        )
+    if error.errno in _REFUSED:
+        return ReadOnly(
+            f"{path.name} could not be written: {details['reason']}",
+            details=details,
+            suggestion=f"Make {path.parent} writable, or choose another workspace.",
+        )
+    return None
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError about a full disk or a missing permission into DiskFull or ReadOnly."""
+    try:
+        yield
+    except OSError as error:
+        named = storage_error(error, path)
+        if named is None:
+            raise
+        raise named from error
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A hidden sibling with the same suffix to write to; it becomes `path` whole or not at all.
+
+    The caller creates the file. On success it is synced and renamed, on an exception removed.
+    Raises DiskFull, ReadOnly.
+    """
+    temporary = path.with_name(f"{PARTIAL}{os.getpid()}-{threading.get_ident()}-{path.name}")
+    with storage_errors(path):
+        try:
+            yield temporary
+            _sync(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync(path.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically. Raises DiskFull, ReadOnly."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write indented JSON atomically. Raises ValueError for a number that is not finite."""
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> object:
+    """The value in a JSON file. Raises ValueError where it is none, OSError where it cannot be read."""
+    return _parse(path.read_bytes())
+
+
+def append_json_line(path: Path, value: Mapping[str, object], *, sync: bool = False) -> None:
+    """Append one line with one write; `sync` waits until it is on the disk.
+
+    Where the file ends in a torn line, that piece stays a line of its own, which readers skip.
+    """
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    with storage_errors(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            size = os.fstat(descriptor).st_size
+            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            _write_all(descriptor, b"\n" + line if torn else line)
+            if sync:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """`records` that were whole; `offset` in bytes to read on from; `bad` lines that were skipped."""
+
+    records: list[dict[str, object]]
+    offset: int
+    bad: int
+
+
+def read_json_lines(path: Path, *, offset: int = 0) -> Lines:
+    """The objects from byte `offset` up to the last newline; a missing file is an empty one."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            data = file.read()
+    except FileNotFoundError:
+        return Lines([], offset, 0)
+    whole = data[: data.rfind(b"\n") + 1]
+    lines = [line for line in whole.split(b"\n") if line.strip()]
+    records = [record for record in map(parse_record, lines) if record is not None]
+    return Lines(records, offset + len(whole), len(lines) - len(records))
+
+
+def read_blocks_backwards(path: Path, *, block: int = 1 << 16) -> Iterator[bytes]:
+    """Whole lines of an append-only file in blocks of about `block` bytes, the last block first.
+
+    What follows the last newline is left out. A missing file has no blocks.
+    """
+    with suppress(FileNotFoundError), open(path, "rb") as file:
+        end, pending, begun = file.seek(0, os.SEEK_END), b"", False
+        while end > 0:
+            start = max(0, end - block)
+            file.seek(start)
+            data = file.read(end - start) + pending
+            if not begun:
+                data = data[: data.rfind(b"\n") + 1]
+                begun = bool(data)
+            # What precedes the first newline belongs to a line that begins in the block before.
+            first = data.find(b"\n") + 1 if start else 0
+            if data[first:]:
+                yield data[first:]
+            pending, end, block = data[:first], start, 2 * block
+
+
+def parse_record(line: bytes) -> dict[str, object] | None:
+    """The object in one line of JSON, or None."""
+    try:
+        value = _parse(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+class HeldLock:
+    """An flock that is held. It belongs to the open file: a child that inherits the descriptor has it too."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Adopt an inherited descriptor; from here on no child inherits it by accident."""
+        os.set_inheritable(descriptor, False)
+        self.descriptor = descriptor
+
+    @classmethod
+    def acquire(cls, path: Path) -> HeldLock | None:
+        """Take the lock, or None when someone holds it. Raises ReadOnly, DiskFull."""
+        for _ in range(_LOCK_ATTEMPTS):
+            lock = _try_lock(path)
+            if lock is not None:
+                return cls(lock)
+            # A look at the lock by `is_held` takes it for an instant; a worker that ends needs a moment.
+            time.sleep(_LOCK_PAUSE)
+        return None
+
+    def write(self, text: str) -> None:
+        """Put a note into the lock file, for people."""
+        os.ftruncate(self.descriptor, 0)
+        os.pwrite(self.descriptor, text.encode(), 0)
+
+    def release(self) -> None:
+        """Free the lock, whoever else has inherited it."""
+        fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+        os.close(self.descriptor)
+
+    def hand_over(self) -> None:
+        """Close this process's copy; a child that inherited the lock goes on holding it."""
+        os.close(self.descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether some process holds the lock at `path`."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared, so that two who look at once do not see each other.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock at `path`, waiting for it. Raises ReadOnly, DiskFull."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with storage_errors(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def next_number(counter: Path, *, above: int = 0) -> int:
+    """The next number of a counter file, never twice the same and always greater than `above`.
+
+    `above` is the greatest number known to be in use: it counts when the counter file was lost.
+    """
+    with storage_errors(counter):
+        counter.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(counter.with_name(counter.name + ".lock")):
+        stored = 0
+        with suppress(FileNotFoundError, ValueError):
+            stored = int(counter.read_text())
+        number = max(stored, above) + 1
+        write_bytes(counter, f"{number}\n".encode())
+    return number
+
+
+def _try_lock(path: Path) -> int | None:
+    with storage_errors(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The folder may have been moved away between opening and locking.
+        if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)
+    return None
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if sys.platform == "darwin":
+            # fsync there leaves the data in the drive's cache; not every volume knows F_FULLFSYNC.
+            with suppress(OSError):
+                fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+                return
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _parse(data: bytes) -> object:
+    return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
