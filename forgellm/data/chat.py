@@ -100,7 +100,9 @@ def chat_format(tokenizer: Any) -> ChatFormat:
             suggestion="Use another model, or mend its chat template.",
         ) from error
     common = next((n for n, (a, b) in enumerate(zip(bare, asked, strict=False)) if a != b), len(bare))
-    knows_system = _shows(tokenizer, template, [Message("system", "SYSTEMPROMPT"), *question], "SYSTEMPROMPT")
+    # With an answer behind it: some templates write the system prompt only into a question that comes last.
+    probe = [Message("system", "SYSTEMPROMPT"), *question, Message("assistant", "A")]
+    knows_system = _shows(tokenizer, template, probe, "SYSTEMPROMPT")
     return ChatFormat(tokenizer, template, asked[common:], knows_system)
 
 

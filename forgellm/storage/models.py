@@ -1,4 +1,4 @@
-"""Models by name: a folder of the workspace or a Hub id in the local cache, whole and without code of its own.
+"""Models by name: a folder of the workspace or a Hub id in the local cache, complete and without own code.
 
 Nothing is loaded and nothing is downloaded. What the configuration means to the engine is not decided here.
 """
