@@ -65,15 +65,16 @@ def _render_all(form: ChatFormat, examples: Sequence[Example]) -> tuple[list[Ren
 _ROLES_HINT = "Most templates want user and assistant in turn, with the user first."
 
 
-def _special_ids(tokenizer: Any) -> Tokens:
-    added = [index for index, token in tokenizer.added_tokens_decoder.items() if token.special]
-    return np.array(sorted({*added, *tokenizer.all_special_ids}), dtype=np.int32)
+def _special_ids(tokenizer: Any) -> frozenset[int]:
+    added = (index for index, token in tokenizer.added_tokens_decoder.items() if token.special)
+    return frozenset([*added, *tokenizer.all_special_ids])
 
 
-def _mask(rendered: Rendered, encoded: Any, *, special: Tokens, end: int | None) -> Masked:
-    ids = np.array(encoded.ids, dtype=np.int32)
+def _mask(rendered: Rendered, encoded: Any, *, special: frozenset[int], end: int | None) -> Masked:
+    listed = encoded.ids
+    ids = np.array(listed, dtype=np.int32)
     offsets = np.array(encoded.offsets, dtype=np.int64).reshape(-1, 2)
-    ends_turn = np.isin(ids, special)
+    ends_turn = np.fromiter(map(special.__contains__, listed), dtype=np.bool_, count=len(ids))
     learned = np.zeros(len(ids), dtype=np.bool_)
     closed = False
     for turn in rendered.turns:
