@@ -238,7 +238,8 @@ def _is_round(value: float) -> bool:
 
 
 def _refuse_unknown(name: str, known: Mapping[str, Field]) -> typing.NoReturn:
-    near = nearest(name, known)
+    # A key of YAML may be a number.
+    near = nearest(str(name), known)
     raise InvalidField(
         f"unknown field {name!r}",
         details={"field": name, "nearest": near},
@@ -266,7 +267,7 @@ def _check_list(name: str, value: object, field: Field) -> tuple[str, ...]:
 
 def _check_scalar(name: str, value: object, field: Field, *, kind: type) -> object:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = _float(value)
     if kind is float and isinstance(value, str):
         # YAML 1.1 reads 5e-5 as a string.
         value = _number(value)
@@ -282,6 +283,13 @@ def _check_scalar(name: str, value: object, field: Field, *, kind: type) -> obje
 
 
 _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def _float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _number(text: str) -> object:
@@ -323,14 +331,14 @@ def _check_together(spec: TrainingSpec) -> TrainingSpec:
             details={"field": "epochs"},
             suggestion="Give one of them: the other follows from it.",
         )
-    if spec.data_mixture_ratio < 1.0 and spec.general_dataset is None:
-        return dataclasses.replace(spec, general_dataset=DEFAULT_GENERAL_DATASET)
     if spec.num_layers == 0 and not spec.train_also:
         raise InvalidField(
             "num_layers is 0 and train_also is empty: nothing would learn",
             details={"field": "num_layers"},
             suggestion="Use -1 for all blocks.",
         )
+    if spec.data_mixture_ratio < 1.0 and spec.general_dataset is None:
+        return dataclasses.replace(spec, general_dataset=DEFAULT_GENERAL_DATASET)
     return spec
 
 

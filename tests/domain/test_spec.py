@@ -69,6 +69,11 @@ def test_an_unknown_field_like_no_other_is_answered_with_all_of_them():
     assert "learning_rate" in refusal(zzz=1).suggestion
 
 
+def test_a_key_that_is_not_text_is_an_unknown_field():
+    with pytest.raises(InvalidField, match="unknown field 7"):
+        parse_spec({**NEEDED, 7: "seven"})
+
+
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
@@ -83,6 +88,7 @@ def test_an_unknown_field_like_no_other_is_answered_with_all_of_them():
         ("learning_rate", float("nan"), "finite"),
         ("learning_rate", float("inf"), "finite"),
         ("learning_rate", "fast", "a number"),
+        ("learning_rate", 10**400, "finite"),
         ("learning_rate", [1e-4], "a number"),
         ("data_mixture_ratio", 1.01, "at most 1"),
         ("data_mixture_ratio", 0.0, "greater than 0"),
@@ -136,6 +142,7 @@ def test_epochs_and_iterations_exclude_each_other():
 
 def test_a_run_that_could_not_learn_is_refused():
     assert "nothing would learn" in refusal(num_layers=0).message
+    assert "nothing would learn" in refusal(num_layers=0, data_mixture_ratio=0.5).message
     assert parse_spec({**NEEDED, "num_layers": 0, "train_also": ["embeddings"]}).num_layers == 0
 
 
