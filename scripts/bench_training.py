@@ -128,7 +128,9 @@ def our_speed(case: Case, sequences: Sequences, steps: int) -> float:
     corpus = Corpus(sequences, random_sequences([16, 16]), None, "bench", {})
     order = BatchOrder(sequences.lengths, case.batch_size, seed=0)
     with tempfile.TemporaryDirectory() as folder:
-        plan = Plan(Path(folder), spec, corpus, order, steps, "bench")
+        run = Path(folder, "models", "cpt", "bench")
+        run.mkdir(parents=True)
+        plan = Plan(run, spec, corpus, order, steps, "bench")
         TrainingLoop(
             plan,
             model,
