@@ -24,6 +24,8 @@ PARTIAL = ".partial-"
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+# A piece that lacks nothing but its newline was never seen by a reader: a newline alone would revive it.
+_TORN = b" torn\n"
 _LOCK_ATTEMPTS = 40
 _LOCK_PAUSE = 0.005
 
@@ -84,7 +86,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Write indented JSON atomically. Raises ValueError for a number that is not finite."""
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> object:
@@ -95,15 +97,15 @@ def read_json(path: Path) -> object:
 def append_json_line(path: Path, value: Mapping[str, object], *, sync: bool = False) -> None:
     """Append one line with one write; `sync` waits until it is on the disk.
 
-    Where the file ends in a torn line, that piece stays a line of its own, which readers skip.
+    Where the file ends in a torn line, that piece becomes a bad line of its own, which readers skip.
     """
-    line = json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    line = json.dumps(value, allow_nan=False).encode() + b"\n"
     with storage_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             size = os.fstat(descriptor).st_size
             torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-            _write_all(descriptor, b"\n" + line if torn else line)
+            _write_all(descriptor, _TORN + line if torn else line)
             if sync:
                 os.fsync(descriptor)
         finally:
@@ -275,8 +277,12 @@ def _sync(path: Path) -> None:
 
 
 def _parse(data: bytes) -> object:
-    return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+    return _DECODER.decode(data.decode("utf-8"))
 
 
 def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
+
+
+# Built once: json.loads builds a decoder for each line when it is given an option.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -1,0 +1,1 @@
+"""What a run's own process executes, and who starts it."""

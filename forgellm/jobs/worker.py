@@ -1,0 +1,183 @@
+"""`python -m forgellm.jobs.worker RUN_FOLDER`: one run in a process of its own.
+
+It holds the run's lock, executes the job of the run's kind, has the last word in the events, and starts
+the next pending run. The work itself is in `jobs.train`, `jobs.publish` and their like.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import faulthandler
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import cast
+
+from forgellm.domain.errors import ForgeError, OutOfMemory, RunNotFound
+from forgellm.domain.runs import Run, RunKind
+from forgellm.jobs.claim import BEGUN, FRESH, Claim, begin
+from forgellm.jobs.job import Job, Outcome, failure_values, utc_now
+from forgellm.jobs.launcher import WORKER, launch_next
+from forgellm.settings import read_settings, worker_environment
+from forgellm.storage.events import EventLog, last_lifecycle_event
+from forgellm.storage.files import HeldLock, storage_error
+from forgellm.storage.liveness import CRASH_REPORT, Command, read_control
+from forgellm.storage.runs import read_run, workspace_of
+from forgellm.storage.workspace import Workspace
+
+JOBS: Mapping[RunKind, str] = {
+    RunKind.CPT: "forgellm.jobs.train:train",
+    RunKind.IFT: "forgellm.jobs.train:train",
+    RunKind.PUBLISH: "forgellm.jobs.publish:publish",
+    RunKind.EVALUATE: "forgellm.jobs.evaluate:evaluate",
+}
+"""Where the function of each kind is: named, not imported, so that importing it can fail as a run does."""
+
+# What mlx's own exceptions say. It does not pass on why a write failed; a full disk is the usual reason.
+_OUT_OF_MEMORY = ("[malloc", "Unable to allocate", "Insufficient Memory")
+_NOT_WRITTEN = "[write] Unable to write"
+
+
+def main(
+    arguments: Sequence[str], jobs: Mapping[RunKind, str] = JOBS, command: Sequence[str] = WORKER
+) -> int:
+    """Execute the run whose folder is given; answers the exit status. `command` starts the next worker."""
+    options = _parse(arguments)
+    try:
+        workspace, run = _open(options.folder.resolve())
+        claim = _claim(workspace, run, options)
+    except ForgeError as error:
+        print(f"{error.message}. {error.suggestion}", file=sys.stderr)
+        return 1
+    control = Control(workspace.root / run.folder, "pause" if run.kind.trains else "stop")
+    ending = _execute(workspace, run, jobs=jobs, control=control)
+    claim.release()
+    if not control.terminated:
+        # After a signal the machine is wanted for something else, or goes down.
+        launch_next(workspace, environment=worker_environment(), command=command)
+    return 1 if ending == "failed" else 0
+
+
+class Control:
+    """What the job is to do: what the control file says, or `on_signal` once SIGTERM or SIGINT has come."""
+
+    def __init__(self, folder: Path, on_signal: Command) -> None:
+        self._folder = folder
+        self._on_signal = on_signal
+        self.terminated = False
+
+    def listen(self) -> None:
+        """Turn the two signals into a command from here on."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._terminate)
+
+    def __call__(self) -> Command:
+        command = read_control(self._folder)
+        return self._on_signal if self.terminated and command == "run" else command
+
+    def _terminate(self, _number: int, _frame: FrameType | None) -> None:
+        self.terminated = True
+
+
+def _execute(workspace: Workspace, run: Run, *, jobs: Mapping[RunKind, str], control: Control) -> str:
+    """Do the work and write the run's last event; answers its type."""
+    folder = workspace.root / run.folder
+    control.listen()
+    with _crash_report(folder):
+        log = EventLog(folder, utc_now)
+        started = last_lifecycle_event(folder)
+        job = Job(
+            workspace=workspace,
+            run=run,
+            folder=folder,
+            log=log,
+            hub_cache=read_settings(workspace.root).hub_cache,
+            control=control,
+            clock=utc_now,
+            resumed=started is not None and started.get("resume") is True,
+        )
+        outcome = _outcome(job, jobs)
+        log.append(outcome.type, **outcome.values)
+    return outcome.type
+
+
+def _outcome(job: Job, jobs: Mapping[RunKind, str]) -> Outcome:
+    try:
+        return _load(jobs[job.run.kind])(job)
+    except ForgeError as error:
+        return Outcome("failed", failure_values(error))
+    except Exception as error:
+        traceback.print_exc()
+        return Outcome("failed", failure_values(_named(error, job.folder)))
+
+
+def _load(name: str) -> Callable[[Job], Outcome]:
+    module, _, function = name.partition(":")
+    return cast("Callable[[Job], Outcome]", getattr(importlib.import_module(module), function))
+
+
+def _named(error: Exception, folder: Path) -> ForgeError:
+    """The named failure behind an exception of a library."""
+    text = f"{type(error).__name__}: {error}"
+    cause = OSError(errno.ENOSPC, text) if _NOT_WRITTEN in text else error
+    known = storage_error(cause, folder) if isinstance(cause, OSError) else None
+    if known is not None:
+        return known
+    if isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY):
+        return OutOfMemory(
+            f"out of memory: {text}",
+            suggestion="Lower batch_size or max_seq_length, or set grad_checkpoint; then resume the run.",
+        )
+    return ForgeError(text, suggestion="worker.log in the run's folder shows where it happened.")
+
+
+@contextmanager
+def _crash_report(folder: Path) -> Iterator[None]:
+    """A fault of native code writes its report into the run's folder; an orderly end leaves none."""
+    report = folder / CRASH_REPORT
+    with open(report, "ab") as file:
+        faulthandler.enable(file)
+        try:
+            yield
+        finally:
+            faulthandler.disable()
+            report.unlink(missing_ok=True)
+
+
+def _open(folder: Path) -> tuple[Workspace, Run]:
+    run = read_run(folder)
+    if run is None:
+        raise RunNotFound(
+            f"{folder} is not the folder of a run", suggestion="Give the one with its run.json."
+        )
+    return workspace_of(folder), run
+
+
+def _claim(workspace: Workspace, run: Run, options: argparse.Namespace) -> Claim:
+    """The claim inherited from the launcher, or one taken here when the worker was started by hand."""
+    if options.lock_fd is None:
+        claim = begin(workspace, run, states=FRESH | BEGUN, clock=utc_now)
+    else:
+        training = options.training_lock_fd
+        claim = Claim(HeldLock(options.lock_fd), None if training is None else HeldLock(training))
+    claim.run.write(f"{os.getpid()}\n")
+    return claim
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m forgellm.jobs.worker", description="Execute one run.")
+    parser.add_argument("folder", type=Path, help="the run's folder")
+    parser.add_argument("--lock-fd", type=int, help="descriptor of the run's lock, from the launcher")
+    parser.add_argument("--training-lock-fd", type=int, help="descriptor of the training lock, likewise")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

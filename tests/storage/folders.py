@@ -1,0 +1,36 @@
+"""Runs made for tests of what lies on disk, without anything to train."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from forgellm.domain.runs import Run, RunKind
+from forgellm.storage.runs import create_run
+from forgellm.storage.workspace import Workspace
+
+NOON = datetime(2025, 1, 15, 12, 0, 0, tzinfo=timezone.utc)
+
+
+def noon() -> datetime:
+    """A clock that stands still."""
+    return NOON
+
+
+def new_run(
+    workspace: Workspace,
+    kind: RunKind = RunKind.CPT,
+    *,
+    name: str | None = None,
+    created: datetime = NOON,
+    spec: dict[str, object] | None = None,
+) -> Run:
+    """A pending run."""
+    return create_run(
+        workspace,
+        kind,
+        spec=spec or {"dataset": "marks"},
+        name=name,
+        created=created,
+        versions={"mlx": "0.32.4"},
+        base_fingerprint="abc",
+    )
