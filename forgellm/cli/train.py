@@ -1,0 +1,59 @@
+"""`forgellm train`: start a training run from options or a YAML file, and follow it."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+import click
+
+from forgellm.cli.context import Invocation
+from forgellm.cli.fields import field_options, given, read_yaml, to_yaml
+from forgellm.domain.spec import parse_spec, to_dict
+
+
+@click.command()
+@click.option(
+    "--config", type=click.File(encoding="utf-8"), help="YAML file with fields; options win. - is stdin."
+)
+@field_options
+@click.option("--queue", is_flag=True, help="Wait for the run that is training instead of refusing.")
+@click.option("--detach", is_flag=True, help="Start the run and return; it goes on in the background.")
+@click.option("--print-yaml", is_flag=True, help="Print the equivalent YAML file and start nothing.")
+@click.pass_obj
+def train(
+    invocation: Invocation,
+    /,
+    *,
+    config: TextIO | None,
+    queue: bool,
+    detach: bool,
+    print_yaml: bool,
+    **fields: object,
+) -> None:
+    """Train on a dataset and rank the checkpoints.
+
+    \b
+    forgellm train --model-name models/base/NAME --training-type cpt --dataset NAME
+    forgellm train --config run.yaml --learning-rate 1e-4
+
+    An option given as `none` empties a field that may be empty. Ctrl-C pauses the run, after asking on a
+    terminal; `forgellm runs resume` goes on from there.
+    """
+    values = read_yaml(config.read(), name=config.name) if config else {}
+    values.update(given(fields))
+    spec = parse_spec(values)
+    if print_yaml:
+        click.echo(to_yaml(to_dict(spec)), nl=False)
+        return
+    forge = invocation.forge()
+    # These reach numpy through the check of the dataset, which `--help` must not wait for.
+    from forgellm.cli.follow import follow_to_end
+    from forgellm.services import training
+
+    run = training.start(forge, values, queue=queue)
+    click.echo(to_yaml(to_dict(spec)))
+    click.echo(f"Run {run.id} (number {run.number}) in {run.folder}")
+    if detach:
+        click.echo(f"`forgellm runs follow {run.id}` shows it.")
+    else:
+        follow_to_end(forge, run)

@@ -1,0 +1,99 @@
+"""The built-in main job: what it trains, on what, and the gain that was measured. Nothing in it is asserted.
+
+The small base model and the sample data ship with the package and are copied into the workspace, so that
+they can be looked at, changed and trained on again like a person's own.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from forgellm.domain.metrics import series
+from forgellm.domain.runs import Run
+from forgellm.services import runs
+from forgellm.services.parts import Parts
+from forgellm.settings import packaged
+
+MODEL = "lough-tiny"
+DOMAIN, GENERAL, QUESTIONS = "tamberlough", "everyday", "tamberlough_questions"
+BASE = f"models/base/{MODEL}"
+
+CPT: Mapping[str, object] = {
+    "model_name": BASE,
+    "training_type": "cpt",
+    "dataset": DOMAIN,
+    "general_dataset": GENERAL,
+    "data_mixture_ratio": 0.9,
+    "fine_tune_type": "full",
+    "train_also": ["embeddings", "norms"],
+    "learning_rate": 1e-3,
+    "weight_decay": 0.01,
+    "warmup_steps": 10,
+    "batch_size": 8,
+    "max_seq_length": 256,
+    "max_iterations": 300,
+    "eval_every": 60,
+    "save_every": 60,
+    "validation_tokens": 12000,
+}
+IFT: Mapping[str, object] = {
+    "training_type": "ift",
+    "dataset": QUESTIONS,
+    "fine_tune_type": "full",
+    "train_also": ["embeddings", "norms"],
+    "learning_rate": 1e-3,
+    "weight_decay": 0.01,
+    "warmup_steps": 10,
+    "batch_size": 32,
+    "max_iterations": 300,
+    "eval_every": 60,
+    "save_every": 60,
+}
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A validation loss, in nats per token, before the first iteration and of the best checkpoint."""
+
+    before: float
+    after: float
+    general_before: float | None
+    general_after: float | None
+
+
+def prepare(parts: Parts) -> list[str]:
+    """Copy the base model and the sample datasets to where they are missing; the folders it made."""
+    wanted = {packaged("assets") / MODEL: parts.workspace.base_models / MODEL}
+    wanted |= {
+        packaged("dataset") / name: parts.workspace.datasets / name for name in (DOMAIN, GENERAL, QUESTIONS)
+    }
+    made = [target for source, target in wanted.items() if _copied(source, target)]
+    return [parts.workspace.relative(target) for target in made]
+
+
+def gain(parts: Parts, run: Run) -> Gain:
+    """What `run` gained, from its own measurements."""
+    events = runs.events(parts, run)
+    best = runs.checkpoints(parts, run)[0]
+    general = dict(series(events, "general_validation_loss"))
+    losses = dict(series(events, "validation_loss"))
+    return Gain(losses[0], losses[best.iteration], general.get(0), general.get(best.iteration))
+
+
+def outcome(parts: Parts, run: Run) -> Mapping[str, object]:
+    """The values of a completed run's last event."""
+    return runs.status(parts, run).progress.end or {}
+
+
+def _copied(source: Path, target: Path) -> bool:
+    """Copy beside the place and rename, so that an interrupted copy is not taken for the real thing."""
+    if target.exists():
+        return False
+    partial = target.with_name(f".{target.name}.copying")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(source, partial)
+    partial.rename(target)
+    return True

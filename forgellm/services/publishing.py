@@ -1,0 +1,75 @@
+"""Publishing a checkpoint: a run of its own, refused here where it cannot succeed."""
+
+from __future__ import annotations
+
+import re
+
+from forgellm.domain.checkpoints import Checkpoint
+from forgellm.domain.errors import CheckpointNotFound, InvalidField, RunConflict
+from forgellm.domain.runs import Run, RunKind
+from forgellm.jobs import launcher
+from forgellm.services import runs
+from forgellm.services.parts import Parts
+from forgellm.services.space import check_writable
+from forgellm.services.training import versions
+from forgellm.storage.checkpoints import find_checkpoint
+from forgellm.storage.runs import create_run, run_folder
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def publish(parts: Parts, source: Run, *, iteration: int | None = None, name: str | None = None) -> Run:
+    """Launch a run that publishes a checkpoint of `source`: the best one unless `iteration` is given.
+
+    Raises CheckpointNotFound, InvalidAdapter, InvalidField for an unusable name, RunConflict, ReadOnly.
+    """
+    if not source.kind.trains:
+        raise RunConflict(
+            f"run {source.id} trains nothing: its kind is {source.kind.value}",
+            details={"run": source.id},
+            suggestion="Name a cpt or ift run; `forgellm runs` lists them.",
+        )
+    chosen = _chosen(parts, source, iteration)
+    if name is not None:
+        _check_name(parts, name)
+    check_writable(parts.workspace.published)
+    run = create_run(
+        parts.workspace,
+        RunKind.PUBLISH,
+        spec={"run": source.id, "iteration": chosen.iteration, "name": name},
+        name=None,
+        created=parts.clock(),
+        versions=versions(),
+        base_fingerprint=source.base_fingerprint,
+    )
+    launcher.launch(parts.workspace, run, environment=parts.environment)
+    return run
+
+
+def _chosen(parts: Parts, source: Run, iteration: int | None) -> Checkpoint:
+    if iteration is not None:
+        return find_checkpoint(run_folder(parts.workspace, source), iteration)
+    best = next((c for c in runs.checkpoints(parts, source) if c.is_best), None)
+    if best is None:
+        raise CheckpointNotFound(
+            f"run {source.id} has no usable checkpoint",
+            details={"run": source.id},
+            suggestion=f"`forgellm checkpoints {source.id}` says what is wrong with those there are; "
+            f"`forgellm runs log {source.id}` what the run did.",
+        )
+    return best
+
+
+def _check_name(parts: Parts, name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise InvalidField(
+            f"name {name!a} cannot name a published model",
+            details={"field": "name"},
+            suggestion="Use up to 128 letters, digits, dots, hyphens and underscores; begin with a letter.",
+        )
+    if (parts.workspace.published / name).exists():
+        raise RunConflict(
+            f"models/published/{name} exists already",
+            details={"name": name},
+            suggestion="Choose another name, or leave it out: the default has the time in it.",
+        )

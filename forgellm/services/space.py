@@ -1,0 +1,53 @@
+"""Whether a run could write what it has to write: the folder takes files, and the disk has room."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from forgellm.domain.errors import DiskFull, ReadOnly
+from forgellm.storage.files import PARTIAL, storage_errors
+from forgellm.storage.workspace import Workspace
+
+# Corpus, events and dashboard of a small run. What a long one needs beyond it is found out on the way,
+# and costs nothing that is already written.
+_SMALLEST_ROOM = 16 * 2**20
+
+# A full fine-tune keeps a checkpoint, and a state with the weights and up to two moments of the optimiser,
+# which is replaced only after the next one is whole.
+_FULL_COPIES = 7
+
+
+def check_space(workspace: Workspace, *, base: Path, fine_tune_type: str) -> None:
+    """Raises ReadOnly where nothing can be written, DiskFull where there is too little room."""
+    for folder in (workspace.models, workspace.private):
+        check_writable(folder)
+    needed = _SMALLEST_ROOM
+    if fine_tune_type == "full":
+        needed += _FULL_COPIES * sum(p.stat().st_size for p in base.glob("*.safetensors"))
+    free = shutil.disk_usage(workspace.models).free
+    if free < needed:
+        raise DiskFull(
+            f"{free / 1e9:.2f} GB are free, and this run needs at least {needed / 1e9:.2f} GB",
+            details={"path": str(workspace.models), "free_bytes": free, "needed_bytes": needed},
+            suggestion="Free some space, or use a workspace on another disk.",
+        )
+
+
+def check_writable(folder: Path) -> None:
+    """Write and remove a small file: permission bits do not tell (root, read-only mounts, quotas)."""
+    probe = folder / f"{PARTIAL}{os.getpid()}-probe"
+    try:
+        with storage_errors(probe):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                probe.write_bytes(b"forgellm\n")
+            finally:
+                probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise ReadOnly(
+            f"{folder} cannot be written to: {error.strerror}",
+            details={"path": str(folder), "reason": error.strerror},
+            suggestion="Make it a writable folder, or choose another workspace.",
+        ) from error

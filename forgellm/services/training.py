@@ -1,0 +1,117 @@
+"""Starting a training run: whatever can be refused is refused here, before a model is loaded."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+
+from forgellm import __version__
+from forgellm.data.problems import invalid_dataset
+from forgellm.data.sources import check_dataset
+from forgellm.domain.errors import InvalidAdapter, RunConflict
+from forgellm.domain.runs import Run, RunKind, RunState
+from forgellm.domain.spec import TrainingSpec, folder_name, parse_spec, sequence_length, to_dict
+from forgellm.jobs import launcher
+from forgellm.services.parts import Parts
+from forgellm.services.space import check_space
+from forgellm.storage.datasets import find_dataset
+from forgellm.storage.files import exclusive
+from forgellm.storage.liveness import state
+from forgellm.storage.models import ModelFolder, context_length, find_model, fingerprint
+from forgellm.storage.runs import create_run, list_runs, move_to_trash, run_folder
+from forgellm.storage.workspace import Workspace
+
+
+def start(parts: Parts, values: Mapping[str, object], *, queue: bool = False) -> Run:
+    """Check the wish, create the run and launch it; with `queue` it may wait for the one that trains.
+
+    Raises the ForgeError of whatever is wrong: InvalidField, ModelNotFound, InvalidModel,
+    UntrustedModelCode, DatasetNotFound, InvalidDataset, InvalidAdapter, ReadOnly, DiskFull, and
+    RunConflict where another run is active and `queue` was not asked for.
+    """
+    spec = parse_spec(values)
+    base = find_model(parts.workspace, parts.hub_cache, spec.model_name)
+    length = sequence_length(spec, context_length(base.config))
+    _check_data(parts.workspace, spec)
+    if spec.adapter_path is not None:
+        _check_adapter(parts.workspace, spec.adapter_path)
+    check_space(parts.workspace, base=base.path, fine_tune_type=spec.fine_tune_type)
+    with exclusive(parts.workspace.private / "start.lock"):
+        if not queue:
+            _refuse_second(parts)
+        run = _create(parts, spec, base, max_seq_length=length)
+        if not queue:
+            _launch(parts, run)
+    if queue:
+        launcher.launch_next(parts.workspace, environment=parts.environment)
+    return run
+
+
+def versions() -> dict[str, str]:
+    """What a run is made with. Read from the packages' metadata: importing them would load MLX."""
+    found = {"forgellm": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    for name in ("mlx", "mlx-lm", "transformers", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _check_data(workspace: Workspace, spec: TrainingSpec) -> None:
+    names = [name for name in (spec.dataset, spec.general_dataset) if name is not None]
+    for name in names:
+        problems = check_dataset(find_dataset(workspace, name), spec=spec)
+        if problems:
+            raise invalid_dataset(name, problems)
+
+
+def _check_adapter(workspace: Workspace, text: str) -> None:
+    """That `text` names adapter weights with their settings; whether they fit is found out when they load."""
+    path = workspace.resolve(text)
+    folder = path if path.is_dir() else path.parent
+    weights = path / "adapters.safetensors" if path.is_dir() else path
+    missing = [p.name for p in (weights, folder / "adapter_config.json") if not p.is_file()]
+    if missing:
+        raise InvalidAdapter(
+            f"adapter_path {text!r} has no {' and no '.join(missing)}",
+            details={"field": "adapter_path", "searched_paths": [str(folder)]},
+            suggestion="Give the folder of a training run, or one of its checkpoint files.",
+        )
+
+
+def _refuse_second(parts: Parts) -> None:
+    # The queue stands still when the worker that should have started the next run was killed.
+    launcher.launch_next(parts.workspace, environment=parts.environment)
+    for run in list_runs(parts.workspace):
+        now = state(run_folder(parts.workspace, run))
+        if run.kind.trains and now.is_active:
+            raise RunConflict(
+                f"run {run.id} is {now.value}",
+                details={"run": run.id, "state": now.value},
+                suggestion="Wait for it, stop it with `forgellm runs stop`, or use --queue to run after it.",
+            )
+
+
+def _launch(parts: Parts, run: Run) -> None:
+    try:
+        launcher.launch(parts.workspace, run, environment=parts.environment)
+    except RunConflict:
+        # A worker that ends starts what is pending, and may have been quicker with this very run.
+        if state(run_folder(parts.workspace, run)) is RunState.PENDING:
+            move_to_trash(parts.workspace, run)
+            raise
+
+
+def _create(parts: Parts, spec: TrainingSpec, base: ModelFolder, *, max_seq_length: int) -> Run:
+    created = parts.clock()
+    return create_run(
+        parts.workspace,
+        RunKind(spec.training_type),
+        spec=to_dict(spec),
+        name=folder_name(spec, max_seq_length=max_seq_length, created=created),
+        created=created,
+        versions=versions(),
+        base_fingerprint=fingerprint(base.path),
+    )

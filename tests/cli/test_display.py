@@ -1,0 +1,65 @@
+from forgellm.cli.checkpoint_table import checkpoint_lines
+from forgellm.cli.display import PlainDisplay
+from forgellm.cli.tables import duration, size, table
+from forgellm.domain.checkpoints import Checkpoint, rank
+from forgellm.services.progress import Progress, advance
+
+
+def train(iteration: int) -> dict[str, object]:
+    return {"seq": iteration, "type": "train", "iteration": iteration, "training_loss": 2.5}
+
+
+def test_a_log_gets_every_lasting_event_and_train_figures_only_now_and_then():
+    lines, progress = [], Progress()
+    times = iter([0.0, 5.0, 9.9, 10.0])
+    display = PlainDisplay(lines.append, lambda: next(times))
+    validation = {"seq": 9, "type": "validation", "iteration": 4, "validation_loss": 1.5}
+    for event in (*(train(n) for n in (1, 2, 3, 4)), validation):
+        progress = advance(progress, event)
+        display.show(event, progress)
+    assert lines == [
+        "iteration 1, loss 2.5000",
+        "iteration 4, loss 2.5000",
+        "iteration 4: validation loss 1.5000, perplexity 4.48",
+    ]
+
+
+def test_columns_are_aligned_and_a_dash_stands_for_what_was_not_measured():
+    assert table(("n", "name"), [("1", "a"), ("10", "bcdef")], left=("name",)) == [
+        " n  name",
+        " 1  a",
+        "10  bcdef",
+    ]
+
+
+def test_durations_and_sizes_read_well():
+    assert [duration(s) for s in (None, 4.4, 65, 7260)] == ["-", "4 s", "1 min 05 s", "2 h 01 min"]
+    assert [size(s) for s in (999, 133_900, 8_000_000_000)] == ["999 B", "133.9 kB", "8.0 GB"]
+
+
+def test_the_ranking_marks_the_best_the_ties_and_what_is_unusable():
+    same = ((10.0, 5), (20.0, 10))
+    checkpoints = [
+        Checkpoint(10, "models/cpt/a/0000010_adapters.safetensors", "", 5, 2.0, sequence_losses=same),
+        Checkpoint(20, "models/cpt/a/0000020_adapters.safetensors", "", 5, 2.0, sequence_losses=same),
+        Checkpoint(
+            30,
+            "models/cpt/a/0000030_adapters.safetensors",
+            "",
+            5,
+            2.5,
+            sequence_losses=((12.5, 5), (25.0, 10)),
+        ),
+        Checkpoint(
+            40, "models/cpt/a/0000040_adapters.safetensors", "", 5, None, problem="its file is missing"
+        ),
+    ]
+    lines = checkpoint_lines(rank(checkpoints))
+    assert [line.split("safetensors", 1)[1].strip() for line in lines[1:5]] == [
+        "best",
+        "tie",
+        "",
+        "its file is missing",
+    ]
+    assert lines[4].split()[:3] == ["-", "40", "-"]
+    assert lines[5].startswith("tie: ")
