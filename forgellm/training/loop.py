@@ -29,7 +29,7 @@ from forgellm.training.optimizers import build_optimizer, schedule_of
 from forgellm.training.state import Progress, read_progress, restore, save_state
 from forgellm.training.stepper import Stepper
 
-Emit = Callable[..., None]
+Emit = Callable[..., object]
 
 
 @dataclass(frozen=True)

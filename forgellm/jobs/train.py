@@ -1,0 +1,140 @@
+"""A training run inside its worker: prepare the corpus, load the base, attach the adapter, train.
+
+Everything that can be found wrong with the data is found before the model is loaded.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import mlx.core as mx
+import mlx.nn as nn
+from forgellm.data.tokens import load_tokenizer
+from forgellm.jobs.job import Job, Outcome
+from forgellm.storage.datasets import find_dataset
+from forgellm.storage.models import ModelFolder, context_length, find_model, fingerprint, vocabulary_size
+from mlx_lm.tuner.trainer import grad_checkpoint
+from mlx_lm.utils import maybe_set_recommended_wired_limit
+
+from forgellm.data.corpus import Corpus, build_corpus, load_corpus
+from forgellm.domain.errors import InvalidAdapter, ResumeMismatch
+from forgellm.domain.spec import TrainingSpec, parse_spec, sequence_length, total_iterations
+from forgellm.training.adapters import (
+    attach,
+    config_of,
+    load_base,
+    load_trainable,
+    read_config,
+    read_weights,
+    write_config,
+)
+from forgellm.training.batches import BatchOrder
+from forgellm.training.loop import Plan, TrainingLoop
+from forgellm.training.state import read_progress
+
+
+def train(job: Job) -> Outcome:
+    """Run a `cpt` or `ift` run to its end, from its saved state where it has one."""
+    spec = parse_spec(job.run.spec)
+    base = find_model(job.workspace, job.hub_cache, spec.model_name)
+    _check_base(job, base)
+    _phase(job, "preparing data")
+    corpus = _corpus(job, spec, base)
+    _phase(job, "loading model")
+    model = _model(job, spec, base)
+    plan = _plan(job, spec, corpus)
+    _announce(job, plan)
+    loop = TrainingLoop(
+        plan,
+        model,
+        emit=job.log.append,
+        control=job.control,
+        monotonic=time.perf_counter,
+        compiled=mx.default_device() == mx.gpu,
+    )
+    ending = loop.run()
+    return Outcome(ending.type, ending.values)
+
+
+def _check_base(job: Job, base: ModelFolder) -> None:
+    if job.run.base_fingerprint not in (None, fingerprint(base.path)):
+        raise ResumeMismatch(
+            f"the base model {base.name} changed since the run was created",
+            details={"model": base.name},
+            suggestion="Put the original model back, or start a new run.",
+        )
+
+
+def _phase(job: Job, name: str) -> None:
+    job.log.append("phase", phase=name)
+
+
+def _corpus(job: Job, spec: TrainingSpec, base: ModelFolder) -> Corpus:
+    """The run's corpus: built once, kept in its folder, the same after every resume."""
+    folder = job.folder / "corpus"
+    if (folder / "corpus.json").exists():
+        return load_corpus(folder)
+    general = find_dataset(job.workspace, spec.general_dataset) if spec.general_dataset else None
+    corpus = build_corpus(
+        folder,
+        spec=spec,
+        max_seq_length=sequence_length(spec, context_length(base.config)),
+        dataset=find_dataset(job.workspace, spec.dataset),
+        general=general,
+        tokenizer=load_tokenizer(base.path),
+        vocab_size=vocabulary_size(base.config),
+    )
+    job.log.append("corpus", **corpus.summary)
+    return corpus
+
+
+def _model(job: Job, spec: TrainingSpec, base: ModelFolder) -> nn.Module:
+    """The base with what learns attached: fresh, or the adapter the spec starts from."""
+    maybe_set_recommended_wired_limit()
+    model, _ = load_base(base.path)
+    config = config_of(spec)
+    mx.random.seed(spec.seed)
+    attach(model, config)
+    if spec.adapter_path is not None and read_progress(job.folder) is None:
+        _start_from(model, job.workspace.resolve(spec.adapter_path), spec)
+    if spec.grad_checkpoint:
+        grad_checkpoint(model.layers[0])
+    write_config(job.folder, config)
+    return model
+
+
+def _start_from(model: nn.Module, path: Path, spec: TrainingSpec) -> None:
+    """Load the weights of another run's checkpoint, whose form must be the one this spec trains."""
+    folder = path if path.is_dir() else path.parent
+    weights = path / "adapters.safetensors" if path.is_dir() else path
+    theirs, ours = read_config(folder), config_of(spec)
+    for name in ("fine_tune_type", "rank", "scale", "keys", "num_layers", "train_also"):
+        if getattr(theirs, name) != getattr(ours, name):
+            raise InvalidAdapter(
+                f"the adapter in {folder.name} has {name} {getattr(theirs, name)!r}, "
+                f"the spec {getattr(ours, name)!r}",
+                details={"field": name},
+                suggestion="Continue an adapter with the settings it was trained with.",
+            )
+    load_trainable(model, read_weights(weights), source=weights.name)
+
+
+def _plan(job: Job, spec: TrainingSpec, corpus: Corpus) -> Plan:
+    order = BatchOrder(corpus.train.lengths, spec.batch_size, seed=spec.seed)
+    total = total_iterations(spec, order.batches_per_epoch)
+    return Plan(job.folder, spec, corpus, order, total, job.run.base_fingerprint or "")
+
+
+def _announce(job: Job, plan: Plan) -> None:
+    """Say where training begins; after a resume the iterations behind it are about to be repeated."""
+    progress = read_progress(job.folder)
+    if job.resumed:
+        job.log.append("resumed", iteration=progress.iteration if progress else 0)
+    job.log.append(
+        "phase",
+        phase="training",
+        total_iterations=plan.total,
+        batches_per_epoch=plan.order.batches_per_epoch,
+        device=str(mx.default_device()),
+    )
