@@ -32,7 +32,8 @@ from mlx_lm.tuner.trainer import train as mlx_lm_train
 from forgellm.data.corpus import Corpus
 from forgellm.data.sequences import Sequences, join
 from forgellm.domain.spec import TrainingSpec, parse_spec
-from forgellm.training.adapters import attach, config_of
+from forgellm.storage.adapters import config_of
+from forgellm.training.adapters import attach
 from forgellm.training.batches import BatchOrder
 from forgellm.training.loop import Plan, TrainingLoop
 

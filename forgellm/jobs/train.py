@@ -10,25 +10,18 @@ from pathlib import Path
 
 import mlx.core as mx
 import mlx.nn as nn
-from forgellm.data.tokens import load_tokenizer
-from forgellm.jobs.job import Job, Outcome
-from forgellm.storage.datasets import find_dataset
-from forgellm.storage.models import ModelFolder, context_length, find_model, fingerprint, vocabulary_size
 from mlx_lm.tuner.trainer import grad_checkpoint
 from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from forgellm.data.corpus import Corpus, build_corpus, load_corpus
+from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.errors import InvalidAdapter, ResumeMismatch
 from forgellm.domain.spec import TrainingSpec, parse_spec, sequence_length, total_iterations
-from forgellm.training.adapters import (
-    attach,
-    config_of,
-    load_base,
-    load_trainable,
-    read_config,
-    read_weights,
-    write_config,
-)
+from forgellm.jobs.job import Job, Outcome
+from forgellm.storage.adapters import config_of, read_config, write_config
+from forgellm.storage.datasets import find_dataset
+from forgellm.storage.models import ModelFolder, context_length, find_model, fingerprint, vocabulary_size
+from forgellm.training.adapters import attach, load_base, load_trainable, read_weights
 from forgellm.training.batches import BatchOrder
 from forgellm.training.loop import Plan, TrainingLoop
 from forgellm.training.state import read_progress

@@ -26,18 +26,18 @@ CPT: Mapping[str, object] = {
     "training_type": "cpt",
     "dataset": DOMAIN,
     "general_dataset": GENERAL,
-    "data_mixture_ratio": 0.9,
+    "data_mixture_ratio": 0.8,
     "fine_tune_type": "full",
     "train_also": ["embeddings", "norms"],
-    "learning_rate": 1e-3,
+    "learning_rate": 7e-4,
     "weight_decay": 0.01,
     "warmup_steps": 10,
     "batch_size": 8,
-    "max_seq_length": 256,
-    "max_iterations": 300,
-    "eval_every": 60,
-    "save_every": 60,
-    "validation_tokens": 12000,
+    "max_seq_length": 129,
+    "max_iterations": 220,
+    "eval_every": 44,
+    "save_every": 44,
+    "validation_tokens": 8192,
 }
 IFT: Mapping[str, object] = {
     "training_type": "ift",
@@ -48,9 +48,9 @@ IFT: Mapping[str, object] = {
     "weight_decay": 0.01,
     "warmup_steps": 10,
     "batch_size": 32,
-    "max_iterations": 300,
-    "eval_every": 60,
-    "save_every": 60,
+    "max_iterations": 180,
+    "eval_every": 36,
+    "save_every": 36,
 }
 
 

@@ -263,6 +263,12 @@ def _write_all(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
+def sync_tree(folder: Path) -> None:
+    """Wait until every file of a folder, and the folder itself, is on the disk."""
+    for path in (*folder.rglob("*"), folder):
+        _sync(path)
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -6,9 +6,7 @@ every key and every shape must match, and every value must be finite.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,84 +17,11 @@ from mlx_lm.tuner.utils import linear_to_lora_layers
 from mlx_lm.utils import dequantize_model, load_model
 
 from forgellm.domain.errors import InvalidAdapter, InvalidField, InvalidModel
-from forgellm.domain.spec import TrainingSpec
-from forgellm.storage.files import atomic_path, read_json, write_json
+from forgellm.storage.adapters import AdapterConfig
+from forgellm.storage.files import atomic_path
 
 _ADAPTER_LEAVES = {"lora_a", "lora_b", "m"}
 Weights = dict[str, mx.array]
-
-
-@dataclass(frozen=True)
-class AdapterConfig:
-    """What adapter_config.json says: which weights learn and in which form.
-
-    `scale` multiplies the low-rank product (alpha / rank in other tools); `keys` are module names inside
-    a block, all linear ones when None; `train_also` names whole weights that learn beside them.
-    """
-
-    fine_tune_type: str
-    num_layers: int
-    rank: int
-    scale: float
-    dropout: float
-    keys: tuple[str, ...] | None = None
-    train_also: tuple[str, ...] = ()
-    model: str = ""
-
-
-def config_of(spec: TrainingSpec) -> AdapterConfig:
-    """The adapter that a spec asks for."""
-    return AdapterConfig(
-        fine_tune_type=spec.fine_tune_type,
-        num_layers=spec.num_layers,
-        rank=spec.lora_rank,
-        scale=spec.lora_scale,
-        dropout=spec.lora_dropout,
-        keys=spec.lora_keys or None,
-        train_also=spec.train_also,
-        model=spec.model_name,
-    )
-
-
-def write_config(folder: Path, config: AdapterConfig) -> None:
-    """Write adapter_config.json in the form `mlx_lm.load_adapters` reads."""
-    lora = {"rank": config.rank, "scale": config.scale, "dropout": config.dropout}
-    if config.keys:
-        lora["keys"] = list(config.keys)  # type: ignore[assignment]
-    write_json(
-        folder / "adapter_config.json",
-        {
-            "fine_tune_type": config.fine_tune_type,
-            "num_layers": config.num_layers,
-            "lora_parameters": lora,
-            "train_also": list(config.train_also),
-            "model": config.model,
-        },
-    )
-
-
-def read_config(folder: Path) -> AdapterConfig:
-    """Read adapter_config.json, ours or mlx-lm's. Raises InvalidAdapter when it is missing or incomplete."""
-    path = folder / "adapter_config.json"
-    try:
-        raw = read_json(path)
-        lora: Mapping[str, Any] = raw.get("lora_parameters") or {}  # type: ignore[attr-defined]
-        keys = lora.get("keys")
-        return AdapterConfig(
-            fine_tune_type=raw.get("fine_tune_type", "lora"),  # type: ignore[attr-defined]
-            num_layers=int(raw["num_layers"]),  # type: ignore[index]
-            rank=int(lora.get("rank", 8)),
-            scale=float(lora.get("scale", 20.0)),
-            dropout=float(lora.get("dropout", 0.0)),
-            keys=tuple(keys) if keys else None,
-            train_also=tuple(raw.get("train_also", ())),  # type: ignore[attr-defined]
-            model=str(raw.get("model", "")),  # type: ignore[attr-defined]
-        )
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidAdapter(
-            f"{path.name} in {folder.name} cannot be read: {error}",
-            suggestion="Name a run's folder or one of its checkpoint files.",
-        ) from None
 
 
 def load_base(path: Path) -> tuple[nn.Module, dict[str, Any]]:

@@ -11,7 +11,8 @@ import pytest
 from forgellm.data.corpus import Corpus
 from forgellm.data.sequences import Sequences
 from forgellm.domain.spec import TrainingSpec, total_iterations
-from forgellm.training.adapters import attach, config_of, load_base
+from forgellm.storage.adapters import config_of
+from forgellm.training.adapters import attach, load_base
 from forgellm.training.batches import BatchOrder
 from forgellm.training.loop import Plan, TrainingLoop
 from tests.training.loops import Recorder, Run, Trained, random_sequences

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from forgellm.domain.errors import Diverged
+from forgellm.storage.adapters import config_of as adapter_of
+from forgellm.storage.adapters import read_config, write_config
 from forgellm.storage.checkpoints import read_checkpoints
-from forgellm.training.adapters import config_of as adapter_of
-from forgellm.training.adapters import load_adapter, load_base, read_config, write_config
+from forgellm.training.adapters import load_adapter, load_base
 from forgellm.training.losses import measure
 from tests.training.loops import Run, a_spec, random_sequences
 

@@ -1,0 +1,223 @@
+"""A publish run: one checkpoint fused into a model of its own, described, and measured again.
+
+The model is built in a hidden folder and renamed into place last, so that what is listed is whole. Weights
+are those of the chosen checkpoint's file, whose hash is checked; a quantized base is dequantized, because
+quantizing the sum again would lose part of what was learned (mlx-lm issue 1172).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten
+from mlx_lm.utils import save_model
+
+from forgellm.data.chat import PLAIN_TEMPLATE
+from forgellm.data.corpus import load_corpus
+from forgellm.domain.checkpoints import Checkpoint
+from forgellm.domain.errors import DiskFull, InvalidModel
+from forgellm.domain.runs import Run, RunKind
+from forgellm.domain.spec import parse_spec
+from forgellm.jobs.dashboard import write_dashboard
+from forgellm.jobs.job import Job, Outcome
+from forgellm.jobs.model_card import Measured, model_card
+from forgellm.jobs.report import Report
+from forgellm.storage.adapters import read_config
+from forgellm.storage.checkpoints import checkpoint_path, find_checkpoint, read_checkpoints
+from forgellm.storage.events import read_events
+from forgellm.storage.files import read_json, storage_errors, sync_tree, write_bytes, write_json
+from forgellm.storage.liveness import is_alive, state
+from forgellm.storage.models import ModelFolder, find_model, fingerprint
+from forgellm.storage.runs import find_run, list_runs, run_folder
+from forgellm.training.adapters import fuse, load_adapter, load_base
+from forgellm.training.losses import measure
+
+_BUILDING = ".building-"
+# Weights are written anew, cards are, and code is never carried along.
+_NOT_COPIED = re.compile(
+    r".*\.(safetensors|bin|gguf|py|index\.json)|README\.md|published\.json|config\.json|\..*"
+)
+_SETTINGS_IN_NAME = re.compile(r"_seq\d+_\d{4}-\d\d-\d\d_\d\d-\d\d(_\d+)?$")
+_MARGIN_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is published, and as what."""
+
+    source: Run
+    folder: Path
+    checkpoint: Checkpoint
+    base: ModelFolder
+    name: str
+
+
+def publish(job: Job) -> Outcome:
+    """Publish `spec["iteration"]` of `spec["run"]`; the published model's own validation loss is measured.
+
+    Raises CheckpointNotFound, InvalidAdapter, InvalidModel where the base is no longer the one that was
+    trained on, DiskFull.
+    """
+    wish = _wish(job)
+    _remove_leftovers(job)
+    with _building(job, wish) as building:
+        _phase(job, "fusing")
+        _write_model(building, wish)
+        _phase(job, "measuring the published model")
+        measured = _measure(building, wish)
+        _phase(job, "writing card and dashboard")
+        _describe(job, building, wish, measured=measured)
+        if job.control() != "run":
+            job.log.append("stopping")
+            shutil.rmtree(building)
+            return Outcome("stopped", {"name": wish.name})
+    return Outcome("completed", _values(job, wish, measured))
+
+
+def _wish(job: Job) -> Wish:
+    spec = job.run.spec
+    source = find_run(job.workspace, str(spec["run"]))
+    folder = run_folder(job.workspace, source)
+    checkpoint = find_checkpoint(folder, int(str(spec["iteration"])))
+    base = find_model(job.workspace, job.hub_cache, parse_spec(source.spec).model_name)
+    if source.base_fingerprint not in (None, fingerprint(base.path)):
+        raise InvalidModel(
+            f"the base model {base.name} is not the one that {source.id} was trained on",
+            details={"model": base.name, "run": source.id},
+            suggestion="Put the original base model back: the checkpoint fits no other.",
+        )
+    default = (
+        f"{_SETTINGS_IN_NAME.sub('', folder.name)}_{checkpoint.iteration:07d}_{job.clock():%Y%m%d_%H%M%S}"
+    )
+    return Wish(source, folder, checkpoint, base, str(spec.get("name") or default))
+
+
+@contextmanager
+def _building(job: Job, wish: Wish) -> Iterator[Path]:
+    """A hidden folder that becomes the published one when the block ends without an error."""
+    target = job.workspace.published / wish.name
+    building = job.workspace.published / f"{_BUILDING}{job.run.id}"
+    with storage_errors(target):
+        building.mkdir(parents=True)
+        try:
+            yield building
+        except BaseException:
+            shutil.rmtree(building, ignore_errors=True)
+            raise
+        if building.exists():
+            sync_tree(building)
+            os.rename(building, target)
+
+
+def _remove_leftovers(job: Job) -> None:
+    """Delete what publish runs that were killed had begun to build."""
+    alive = {r.id for r in list_runs(job.workspace) if r.kind is RunKind.PUBLISH and _lives(job, r)}
+    for leftover in job.workspace.published.glob(f"{_BUILDING}*"):
+        if leftover.name.removeprefix(_BUILDING) not in alive - {job.run.id}:
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _lives(job: Job, run: Run) -> bool:
+    return is_alive(run_folder(job.workspace, run))
+
+
+def _phase(job: Job, name: str) -> None:
+    job.log.append("phase", phase=name)
+
+
+def _write_model(building: Path, wish: Wish) -> None:
+    """Fuse the checkpoint into a fresh base and write weights, configuration and tokenizer."""
+    model, _ = load_base(wish.base.path)
+    load_adapter(model, checkpoint_path(wish.folder, wish.checkpoint.iteration), read_config(wish.folder))
+    fuse(model)
+    _check_room(building, model)
+    save_model(building, model)
+    for path in wish.base.path.iterdir():
+        if path.is_file() and not _NOT_COPIED.fullmatch(path.name):
+            shutil.copyfile(path, building / path.name)
+    config = {k: v for k, v in wish.base.config.items() if k not in ("quantization", "quantization_config")}
+    write_json(building / "config.json", config)
+    if wish.source.kind is RunKind.IFT and not _has_chat_template(building):
+        # The run was trained with it, so whoever generates needs it.
+        write_bytes(building / "chat_template.jinja", PLAIN_TEMPLATE.encode())
+
+
+def _has_chat_template(folder: Path) -> bool:
+    if any(folder.glob("chat_template*")):
+        return True
+    path = folder / "tokenizer_config.json"
+    settings = read_json(path) if path.exists() else {}
+    return isinstance(settings, dict) and bool(settings.get("chat_template"))
+
+
+def _check_room(folder: Path, model: nn.Module) -> None:
+    parameters: list[tuple[str, mx.array]] = tree_flatten(model.parameters())  # type: ignore[assignment]
+    needed = sum(value.nbytes for _, value in parameters) + _MARGIN_BYTES
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DiskFull(
+            f"the published model needs {needed / 1e9:.2f} GB, and {free / 1e9:.2f} GB are free",
+            details={"needed_bytes": needed, "free_bytes": free},
+            suggestion="Free some space, then publish again.",
+        )
+
+
+def _measure(building: Path, wish: Wish) -> Measured:
+    """The published model, loaded back from the disk, on the validation sets of its run."""
+    corpus = load_corpus(wish.folder / "corpus")
+    model, _ = load_base(building)
+    domain = measure(model, corpus.valid)
+    general = measure(model, corpus.general_valid) if corpus.general_valid else None
+    return Measured(domain.loss, domain.tokens, general.loss if general else None)
+
+
+def _describe(job: Job, building: Path, wish: Wish, *, measured: Measured) -> None:
+    report = Report(
+        wish.source, state(wish.folder), read_events(wish.folder), read_checkpoints(wish.folder, verify=False)
+    )
+    card = model_card(
+        report, checkpoint=wish.checkpoint, measured=measured, name=wish.name, base_folder=wish.base.path
+    )
+    write_bytes(building / "README.md", card.encode())
+    write_dashboard(building / "training_dashboard.png", report)
+    write_json(
+        building / "published.json",
+        {
+            "name": wish.name,
+            "run": wish.source.id,
+            "iteration": wish.checkpoint.iteration,
+            "checkpoint_sha256": wish.checkpoint.sha256,
+            "checkpoint_validation_loss": wish.checkpoint.validation_loss,
+            "published_validation_loss": measured.validation_loss,
+            "general_validation_loss": measured.general_validation_loss,
+            "validation_tokens": measured.validation_tokens,
+            "base_model": wish.base.name,
+            "base_fingerprint": wish.source.base_fingerprint,
+            "created": job.clock().isoformat(),
+            "versions": dict(job.run.versions),
+            "spec": dict(wish.source.spec),
+        },
+    )
+
+
+def _values(job: Job, wish: Wish, measured: Measured) -> dict[str, object]:
+    place = job.workspace.relative(job.workspace.published / wish.name)
+    return {
+        "published_model_path": place,
+        "model_name": f"published/{wish.name}",
+        "dashboard_path": f"{place}/training_dashboard.png",
+        "readme_path": f"{place}/README.md",
+        "iteration": wish.checkpoint.iteration,
+        "checkpoint_validation_loss": wish.checkpoint.validation_loss,
+        "published_validation_loss": measured.validation_loss,
+        "checkpoint_general_validation_loss": wish.checkpoint.general_validation_loss,
+        "published_general_validation_loss": measured.general_validation_loss,
+    }
