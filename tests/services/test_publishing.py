@@ -1,0 +1,51 @@
+import pytest
+
+from forgellm.domain.errors import CheckpointNotFound, InvalidAdapter, InvalidField, RunConflict, RunNotFound
+from forgellm.services import publishing, runs, training
+from tests.services.conftest import wait_for
+
+
+@pytest.fixture
+def trained(forge, short_run):
+    run = training.start(forge, short_run)
+    assert wait_for(forge, run)[-1] == "completed"
+    return run
+
+
+def published(forge, run) -> object:
+    assert wait_for(forge, run)[-1] == "completed"
+    return run.spec
+
+
+def test_the_best_checkpoint_is_published_unless_another_is_named(forge, trained):
+    best = next(c for c in runs.checkpoints(forge, trained) if c.is_best)
+    assert published(forge, publishing.publish(forge, trained))["iteration"] == best.iteration
+    named = publishing.publish(forge, trained, iteration=2, name="chosen")
+    assert published(forge, named) == {"run": trained.id, "iteration": 2, "name": "chosen"}
+    with pytest.raises(RunConflict, match="models/published/chosen exists already"):
+        publishing.publish(forge, trained, name="chosen")
+    with pytest.raises(RunConflict, match="its kind is publish"):
+        publishing.publish(forge, named)
+
+
+def test_what_cannot_be_published_is_refused_before_a_run_is_created(forge, trained):
+    folder = forge.workspace.root / trained.folder
+    with pytest.raises(CheckpointNotFound, match="no checkpoint at iteration 3"):
+        publishing.publish(forge, trained, iteration=3)
+    with pytest.raises(InvalidField, match="cannot name a published model"):
+        publishing.publish(forge, trained, name="../outside")
+    for checkpoint in runs.checkpoints(forge, trained):
+        weights = folder / checkpoint.path.rsplit("/", 1)[1]
+        weights.write_bytes(weights.read_bytes()[:-1] + b"\xff")
+    with pytest.raises(InvalidAdapter, match="does not match its hash"):
+        publishing.publish(forge, trained, iteration=2)
+    with pytest.raises(CheckpointNotFound, match="no usable checkpoint"):
+        publishing.publish(forge, trained)
+    assert [status.run.id for status in runs.statuses(forge)] == [trained.id]
+
+
+def test_without_a_run_to_publish_that_is_said(forge):
+    with pytest.raises(RunNotFound, match="there is no run with checkpoints"):
+        runs.find(
+            forge, None, wanted=lambda run, _: runs.has_checkpoints(forge, run), sought="run with checkpoints"
+        )
