@@ -1,0 +1,234 @@
+"""What is published is exactly the chosen checkpoint, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx.utils import tree_flatten
+from mlx_lm import generate
+from mlx_lm.utils import load, load_model
+
+from forgellm.domain.runs import Event, Run, RunKind
+from forgellm.domain.spec import folder_name, parse_spec, to_dict
+from forgellm.jobs.job import utc_now
+from forgellm.storage.checkpoints import read_checkpoints
+from forgellm.storage.events import read_events
+from forgellm.storage.models import find_model, fingerprint
+from forgellm.storage.runs import create_run, run_folder
+from forgellm.storage.workspace import Workspace
+from forgellm.training.adapters import load_base
+
+Work = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def work(workspace: Workspace, worker_environment: dict[str, str]) -> Work:
+    """Runs the worker of a run to its end."""
+
+    def run(run: Run, **options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "forgellm.jobs.worker", str(run_folder(workspace, run))],
+            cwd=workspace.root,
+            env=worker_environment,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            **options,  # type: ignore[call-overload]
+        )
+
+    return run
+
+
+def a_training_run(workspace: Workspace, hub_cache: Path, **values: object) -> Run:
+    wish = {
+        "model_name": "models/base/tiny",
+        "training_type": "cpt",
+        "dataset": "domain",
+        "max_seq_length": 64,
+        "batch_size": 4,
+        "max_iterations": 32,
+        "save_every": 10,
+        "eval_every": 10,
+        "learning_rate": 1e-2,
+    }
+    spec = parse_spec(wish | values)
+    base = find_model(workspace, hub_cache, spec.model_name)
+    return create_run(
+        workspace,
+        RunKind(spec.training_type),
+        spec=to_dict(spec),
+        name=folder_name(spec, max_seq_length=64, created=utc_now()),
+        created=utc_now(),
+        versions={"platform": "Linux"},
+        base_fingerprint=fingerprint(base.path),
+    )
+
+
+def a_publish_run(workspace: Workspace, source: Run, iteration: int, name: str = "model") -> Run:
+    return create_run(
+        workspace,
+        RunKind.PUBLISH,
+        spec={"run": source.id, "iteration": iteration, "name": name},
+        name=None,
+        created=utc_now(),
+        versions={},
+        base_fingerprint=source.base_fingerprint,
+    )
+
+
+def last_event(workspace: Workspace, run: Run) -> Event:
+    return read_events(run_folder(workspace, run))[-1]
+
+
+def published(workspace: Workspace, work: Work, source: Run, *, iteration: int) -> tuple[Path, Event]:
+    run = a_publish_run(workspace, source, iteration, f"at-{iteration}")
+    done = work(run)
+    end = last_event(workspace, run)
+    assert end["type"] == "completed", (end, done.stderr)
+    return workspace.published / f"at-{iteration}", end
+
+
+def weights_of(folder: Path) -> Mapping[str, mx.array]:
+    return mx.load(str(folder / "model.safetensors"))  # type: ignore[return-value]
+
+
+def fused_by_hand(base: Path, adapter: Path, *, scale: float) -> dict[str, np.ndarray]:
+    """W + scale * (A B)^T for every adapted matrix, computed with numpy from the files alone."""
+    model, _ = load_model(base)
+    plain = {name: module for name, module in model.named_modules() if hasattr(module, "weight")}
+    factors = mx.load(str(adapter))
+    fused = {}
+    for key in factors:  # type: ignore[union-attr]
+        if not key.endswith(".lora_a"):
+            continue
+        name = key.removesuffix(".lora_a")
+        module = plain[name]
+        weight = module.weight
+        if hasattr(module, "scales"):
+            weight = mx.dequantize(
+                weight, module.scales, module.biases, module.group_size, module.bits, module.mode
+            )
+        a, b = (np.array(factors[f"{name}.lora_{x}"], np.float64) for x in "ab")  # type: ignore[index]
+        fused[f"{name}.weight"] = np.array(weight.astype(mx.float32), np.float64) + scale * (a @ b).T
+    return fused
+
+
+@pytest.mark.parametrize("quantized", [False, True], ids=["float32", "4-bit"])
+def test_iteration_10_of_32_is_published_with_iteration_10s_weights(
+    workspace: Workspace, hub_cache: Path, work: Work, tiny_model_quantized: Path, quantized: bool
+) -> None:
+    if quantized:
+        shutil.rmtree(workspace.base_models / "tiny")
+        shutil.copytree(tiny_model_quantized, workspace.base_models / "tiny")
+    source = a_training_run(workspace, hub_cache)
+    assert work(source).returncode == 0
+    folder = run_folder(workspace, source)
+    tenth, end = published(workspace, work, source, iteration=10)
+    last, _ = published(workspace, work, source, iteration=32)
+
+    weights, others = weights_of(tenth), weights_of(last)
+    by_hand = fused_by_hand(
+        workspace.base_models / "tiny", folder / "0000010_adapters.safetensors", scale=2.0
+    )
+    assert by_hand
+    for name, expected in by_hand.items():
+        got = np.array(weights[name].astype(mx.float32), np.float64)
+        assert np.abs(got - expected).max() < (2e-3 if weights[name].dtype != mx.float32 else 1e-6), name
+        assert not mx.array_equal(weights[name], others[name]).item(), name
+
+    losses = {c.iteration: c.validation_loss for c in read_checkpoints(folder)}
+    assert end["checkpoint_validation_loss"] == losses[10]
+    assert end["published_validation_loss"] == pytest.approx(losses[10], abs=5e-3 if quantized else 1e-5)
+    assert losses[10] != losses[32]
+
+
+def test_a_published_model_stands_alone(workspace: Workspace, hub_cache: Path, work: Work) -> None:
+    source = a_training_run(workspace, hub_cache, dataset="questions", training_type="ift", max_iterations=10)
+    assert work(source).returncode == 0
+    folder, _ = published(workspace, work, source, iteration=10)
+    shutil.rmtree(workspace.base_models / "tiny")
+    model, tokenizer = load(str(folder))  # type: ignore[misc]
+    assert isinstance(generate(model, tokenizer, prompt="In Brinmoor", max_tokens=4), str)
+    facts = json.loads((folder / "published.json").read_text())
+    assert (facts["run"], facts["iteration"]) == (source.id, 10)
+    assert (folder / "training_dashboard.png").read_bytes()[:4] == b"\x89PNG"
+    card = (folder / "README.md").read_text()
+    assert f"{facts['published_validation_loss']:.4f}" in card
+    assert str(workspace.root) not in card
+    assert find_model(workspace, hub_cache, "models/published/at-10").path == folder
+
+
+def test_a_full_fine_tune_with_dora_or_whole_weights_is_published_too(
+    workspace: Workspace, hub_cache: Path, work: Work
+) -> None:
+    for settings in (
+        {"fine_tune_type": "full", "train_also": ["embeddings", "norms"]},
+        {"fine_tune_type": "dora"},
+        {"train_also": ["norms"]},
+    ):
+        source = a_training_run(workspace, hub_cache, max_iterations=10, **settings)
+        assert work(source).returncode == 0
+        run = a_publish_run(workspace, source, 10, f"n{source.number}")
+        work(run)
+        end = last_event(workspace, run)
+        assert end["type"] == "completed", end
+        assert end["published_validation_loss"] == pytest.approx(end["checkpoint_validation_loss"], abs=1e-5)
+        model, _ = load_base(workspace.published / f"n{source.number}")
+        assert not any("lora" in name for name, _ in tree_flatten(model.parameters()))  # type: ignore[misc]
+
+
+def test_a_damaged_checkpoint_is_refused_and_nothing_is_listed(
+    workspace: Workspace, hub_cache: Path, work: Work
+) -> None:
+    source = a_training_run(workspace, hub_cache, max_iterations=10)
+    assert work(source).returncode == 0
+    path = run_folder(workspace, source) / "0000010_adapters.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-4] ^= 0x40
+    path.write_bytes(data)
+    run = a_publish_run(workspace, source, 10)
+    work(run)
+    assert last_event(workspace, run)["code"] == "INVALID_ADAPTER"
+    assert list(workspace.published.glob("*")) == []
+
+
+def test_a_full_disk_fails_by_name_and_leaves_nothing(
+    workspace: Workspace, hub_cache: Path, work: Work
+) -> None:
+    source = a_training_run(workspace, hub_cache, max_iterations=10)
+    assert work(source).returncode == 0
+    run = a_publish_run(workspace, source, 10)
+    work(run, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)))
+    assert last_event(workspace, run)["code"] == "DISK_FULL"
+    assert list(workspace.published.glob("**/*")) == []
+
+
+def test_a_killed_publish_is_not_listed_and_swept_up_by_the_next(
+    workspace: Workspace, hub_cache: Path, work: Work, worker_environment: dict[str, str]
+) -> None:
+    source = a_training_run(workspace, hub_cache, max_iterations=10)
+    assert work(source).returncode == 0
+    run = a_publish_run(workspace, source, 10, "killed")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "forgellm.jobs.worker", str(run_folder(workspace, run))],
+        cwd=workspace.root,
+        env=worker_environment,
+    )
+    while not list(workspace.published.glob(".building-*")):
+        assert process.poll() is None
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (workspace.published / "killed").exists()
+    published(workspace, work, source, iteration=10)
+    assert [p.name for p in workspace.published.iterdir()] == ["at-10"]
