@@ -46,6 +46,7 @@ setup(
         "numpy>=2,<3",
         "psutil>=6,<8",
         "pyyaml>=6,<7",
+        "rich>=13,<16",
         "safetensors>=0.5,<1",
         "tokenizers>=0.22,<1",
         "transformers>=5.7,<6",

@@ -81,8 +81,6 @@ def worker_environment(
     changes nothing.
     """
     environment = dict(os.environ if environ is None else environ)
-    # The tokenizer library warns about, and can hang after, a fork that follows its own threads.
-    environment.setdefault("TOKENIZERS_PARALLELISM", "false")
     library = find()
     if library is not None:
         before = environment.get("LD_PRELOAD", "").replace(":", " ").split()

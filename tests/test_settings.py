@@ -113,7 +113,6 @@ def test_without_openblas_nothing_is_preloaded():
 def test_a_worker_keeps_what_the_user_had_set():
     given = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true", "PATH": "/bin"}
     assert worker_environment(given, lambda: None) == given
-    assert worker_environment({}, lambda: None) == {"TOKENIZERS_PARALLELISM": "false"}
 
 
 def test_a_folder_inside_the_package_is_found_before_one_beside_it(tmp_path):

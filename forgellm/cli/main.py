@@ -13,6 +13,7 @@ COMMANDS = {
     "runs": "forgellm.cli.runs:runs",
     "checkpoints": "forgellm.cli.checkpoints:checkpoints",
     "publish": "forgellm.cli.publish:publish",
+    "demo": "forgellm.cli.demo:demo",
     "doctor": "forgellm.cli.doctor:doctor",
 }
 

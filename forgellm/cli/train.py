@@ -41,9 +41,8 @@ def train(
     """
     values = read_yaml(config.read(), name=config.name) if config else {}
     values.update(given(fields))
-    spec = parse_spec(values)
     if print_yaml:
-        click.echo(to_yaml(to_dict(spec)), nl=False)
+        click.echo(to_yaml(to_dict(parse_spec(values))), nl=False)
         return
     forge = invocation.forge()
     # These reach numpy through the check of the dataset, which `--help` must not wait for.
@@ -51,7 +50,7 @@ def train(
     from forgellm.services import training
 
     run = training.start(forge, values, queue=queue)
-    click.echo(to_yaml(to_dict(spec)))
+    click.echo(to_yaml(run.spec))
     click.echo(f"Run {run.id} (number {run.number}) in {run.folder}")
     if detach:
         click.echo(f"`forgellm runs follow {run.id}` shows it.")

@@ -15,10 +15,10 @@ from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from forgellm.data.corpus import Corpus, build_corpus, load_corpus
 from forgellm.data.tokens import load_tokenizer
-from forgellm.domain.errors import InvalidAdapter, ResumeMismatch
+from forgellm.domain.errors import ResumeMismatch
 from forgellm.domain.spec import TrainingSpec, parse_spec, sequence_length, total_iterations
 from forgellm.jobs.job import Job, Outcome
-from forgellm.storage.adapters import config_of, read_config, write_config
+from forgellm.storage.adapters import adapter_files, check_continues, config_of, write_config
 from forgellm.storage.datasets import find_dataset
 from forgellm.storage.models import ModelFolder, context_length, find_model, fingerprint, vocabulary_size
 from forgellm.training.adapters import attach, load_base, load_trainable, read_weights
@@ -99,17 +99,8 @@ def _model(job: Job, spec: TrainingSpec, base: ModelFolder) -> nn.Module:
 
 def _start_from(model: nn.Module, path: Path, spec: TrainingSpec) -> None:
     """Load the weights of another run's checkpoint, whose form must be the one this spec trains."""
-    folder = path if path.is_dir() else path.parent
-    weights = path / "adapters.safetensors" if path.is_dir() else path
-    theirs, ours = read_config(folder), config_of(spec)
-    for name in ("fine_tune_type", "rank", "scale", "keys", "num_layers", "train_also"):
-        if getattr(theirs, name) != getattr(ours, name):
-            raise InvalidAdapter(
-                f"the adapter in {folder.name} has {name} {getattr(theirs, name)!r}, "
-                f"the spec {getattr(ours, name)!r}",
-                details={"field": name},
-                suggestion="Continue an adapter with the settings it was trained with.",
-            )
+    folder, weights = adapter_files(path)
+    check_continues(folder, spec)
     load_trainable(model, read_weights(weights), source=weights.name)
 
 

@@ -15,6 +15,7 @@ from forgellm.domain.spec import TrainingSpec, folder_name, parse_spec, sequence
 from forgellm.jobs import launcher
 from forgellm.services.parts import Parts
 from forgellm.services.space import check_space
+from forgellm.storage.adapters import adapter_files, check_continues, read_config, values_of
 from forgellm.storage.datasets import find_dataset
 from forgellm.storage.files import exclusive
 from forgellm.storage.liveness import state
@@ -30,12 +31,12 @@ def start(parts: Parts, values: Mapping[str, object], *, queue: bool = False) ->
     UntrustedModelCode, DatasetNotFound, InvalidDataset, InvalidAdapter, ReadOnly, DiskFull, and
     RunConflict where another run is active and `queue` was not asked for.
     """
-    spec = parse_spec(values)
+    spec = parse_spec(_continuing(parts.workspace, values))
     base = find_model(parts.workspace, parts.hub_cache, spec.model_name)
     length = sequence_length(spec, context_length(base.config))
     _check_data(parts.workspace, spec)
     if spec.adapter_path is not None:
-        _check_adapter(parts.workspace, spec.adapter_path)
+        check_continues(adapter_files(parts.workspace.resolve(spec.adapter_path))[0], spec)
     check_space(parts.workspace, base=base.path, fine_tune_type=spec.fine_tune_type)
     with exclusive(parts.workspace.private / "start.lock"):
         if not queue:
@@ -67,11 +68,12 @@ def _check_data(workspace: Workspace, spec: TrainingSpec) -> None:
             raise invalid_dataset(name, problems)
 
 
-def _check_adapter(workspace: Workspace, text: str) -> None:
-    """That `text` names adapter weights with their settings; whether they fit is found out when they load."""
-    path = workspace.resolve(text)
-    folder = path if path.is_dir() else path.parent
-    weights = path / "adapters.safetensors" if path.is_dir() else path
+def _continuing(workspace: Workspace, values: Mapping[str, object]) -> Mapping[str, object]:
+    """The wish with the form of the adapter it starts from, where it does not say otherwise."""
+    text = values.get("adapter_path")
+    if not isinstance(text, str) or not text:
+        return values
+    folder, weights = adapter_files(workspace.resolve(text))
     missing = [p.name for p in (weights, folder / "adapter_config.json") if not p.is_file()]
     if missing:
         raise InvalidAdapter(
@@ -79,6 +81,7 @@ def _check_adapter(workspace: Workspace, text: str) -> None:
             details={"field": "adapter_path", "searched_paths": [str(folder)]},
             suggestion="Give the folder of a training run, or one of its checkpoint files.",
         )
+    return {**values_of(read_config(folder)), **values}
 
 
 def _refuse_second(parts: Parts) -> None:

@@ -95,3 +95,20 @@ def values_of(config: AdapterConfig) -> dict[str, object]:
         "lora_keys": list(config.keys) if config.keys else None,
         "train_also": list(config.train_also),
     }
+
+
+def adapter_files(path: Path) -> tuple[Path, Path]:
+    """(folder of adapter_config.json, weights) of an adapter named by its folder or by one of its files."""
+    return (path, path / "adapters.safetensors") if path.is_dir() else (path.parent, path)
+
+
+def check_continues(folder: Path, spec: TrainingSpec) -> None:
+    """That a spec trains an adapter of the form that lies in `folder`. Raises InvalidAdapter."""
+    theirs, ours = values_of(read_config(folder)), values_of(config_of(spec))
+    for name, value in theirs.items():
+        if ours[name] != value:
+            raise InvalidAdapter(
+                f"the adapter in {folder.name} has {name} {value!r}, the spec {ours[name]!r}",
+                details={"field": name, "adapter": value, "spec": ours[name]},
+                suggestion=f"Leave {name} out: it is taken from the adapter that the run starts from.",
+            )

@@ -174,3 +174,25 @@ def test_a_queued_run_starts_when_the_one_before_it_is_killed(forge, short_run, 
     kill(forge, first)
     assert wait_for(forge, second)[-1] == "completed"
     assert runs.status(forge, first).state is RunState.INTERRUPTED
+
+
+def test_a_run_that_starts_from_a_checkpoint_begins_where_its_loss_was(forge, short_run, launched):
+    first = training.start(forge, {**short_run, "lora_rank": 4, "learning_rate": 1e-2})
+    launched.append(first)
+    wait_for(forge, first)
+    best = runs.checkpoints(forge, first)[0]
+    second = training.start(forge, {**short_run, "adapter_path": best.path})
+    launched.append(second)
+    wait_for(forge, second)
+    assert second.spec["lora_rank"] == 4
+    measured = [e for e in runs.events(forge, second) if e["type"] == "validation"]
+    assert (measured[0]["iteration"], measured[0]["validation_loss"]) == (0, best.validation_loss)
+
+
+def test_an_adapter_of_another_form_than_was_asked_for_is_refused(forge, short_run, launched):
+    first = training.start(forge, {**short_run, "lora_rank": 4})
+    launched.append(first)
+    wait_for(forge, first)
+    with pytest.raises(InvalidAdapter, match="lora_rank 4, the spec 8") as caught:
+        training.start(forge, {**short_run, "adapter_path": first.folder, "lora_rank": 8})
+    assert "Leave lora_rank out" in caught.value.suggestion
