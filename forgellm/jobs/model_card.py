@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
 from forgellm.domain.checkpoints import Checkpoint, standard_error
 from forgellm.jobs.report import NOT_MEASURED, Report, duration, duration_seconds, loss, settings
+
+_INHERITED = ("base_model", "license", "license_name", "license_link")
 
 
 @dataclass(frozen=True)
@@ -21,22 +25,33 @@ class Measured:
 
     validation_loss: float
     validation_tokens: int
-    general_validation_loss: float | None
+    general_validation_loss: float | None = None
+    general_validation_tokens: int | None = None
 
 
 def model_card(
-    report: Report, *, checkpoint: Checkpoint, measured: Measured, name: str, base_folder: Path
+    report: Report,
+    *,
+    checkpoint: Checkpoint,
+    measured: Measured,
+    name: str,
+    base_folder: Path,
+    hub_id: str | None,
 ) -> str:
-    """The card as Markdown, the Hub's metadata in front; the licence is the base model's, if it has one."""
-    base = str(report.run.spec["model_name"])
+    """The card as Markdown, the Hub's metadata in front.
+
+    `hub_id` is the base model's, None for a folder of the workspace: then the model that the base's own
+    card names is given. The licence is the one in that card, if there is one.
+    """
     data = ModelCardData(
-        base_model=base if not base.startswith("models/") else None,
-        license=_licence(base_folder),
+        **_of_base(base_folder),
         library_name="mlx",
         pipeline_tag="text-generation",
         tags=["mlx", "forgellm", "text-generation"],
         model_name=name,
     )
+    if hub_id is not None:
+        data.base_model = hub_id
     body = [
         f"# {name}",
         _introduction(report, checkpoint),
@@ -91,8 +106,10 @@ def _general_before(report: Report) -> float | None:
 def _note(checkpoint: Checkpoint, measured: Measured) -> str:
     error = standard_error(checkpoint.sequence_losses)
     spread = "" if error is None else f", standard error {error:.4f}"
+    general = measured.general_validation_tokens
+    other = "" if general is None else f", general data on {general:,} tokens"
     return (
-        f"Nats per token on one fixed set of {measured.validation_tokens:,} held-out tokens{spread}. "
+        f"Nats per token on one fixed set of {measured.validation_tokens:,} held-out tokens{spread}{other}. "
         "The published model was loaded back from its files and measured like the others."
     )
 
@@ -117,7 +134,7 @@ def _settings(report: Report) -> str:
     rows += [
         [f"{name} version", version] for name, version in report.run.versions.items() if name != "platform"
     ]
-    rows.append(["Platform", report.run.versions.get("platform", NOT_MEASURED)])
+    rows.append(["Platform", report.run.versions.get("platform", "not recorded")])
     return _table(["setting", "value"], rows)
 
 
@@ -140,24 +157,29 @@ def _usage(name: str) -> str:
 
 
 def _limits(report: Report) -> str:
-    platform = report.run.versions.get("platform", "")
-    where = (
-        ""
-        if platform.startswith("macOS")
-        else " It was not trained on a Mac, and nothing above was measured on one."
-    )
+    platform = report.run.versions.get("platform")
+    if platform is None:
+        where = " On which machine it was trained was not recorded."
+    elif platform.startswith("macOS"):
+        where = ""
+    else:
+        where = " It was not trained on a Mac, and nothing above was measured on one."
     return (
         "A lower validation loss says that held-out text of the same dataset became more likely. It does not "
         f"say that answers are true, safe or free of what the data or the base model brought along.{where}"
     )
 
 
-def _licence(base_folder: Path) -> str | None:
-    card = base_folder / "README.md"
+def _of_base(folder: Path) -> dict[str, Any]:
+    """Origin and licence as the base model's own card states them; nothing where it cannot be read."""
+    card = folder / "README.md"
     if not card.is_file():
-        return None
-    licence = ModelCard.load(card, ignore_metadata_errors=True).data.get("license")
-    return licence if isinstance(licence, str) else None
+        return {}
+    try:
+        data: dict[str, Any] = ModelCard.load(card, ignore_metadata_errors=True).data.to_dict()
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return {key: value for key, value in data.items() if key in _INHERITED}
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,11 +41,16 @@ from forgellm.training.adapters import fuse, load_adapter, load_base
 from forgellm.training.losses import measure
 
 _BUILDING = ".building-"
-# Weights are written anew, cards are, and code is never carried along.
+# The tokenizer's files, the chat template, generation settings, licences: never code, pickles or images.
+_COPIED = re.compile(
+    r".*\.(json|jsonl|txt|model|tiktoken|jinja)|(LICEN[SC]E|NOTICE|USE_POLICY).*", re.IGNORECASE
+)
+# Written anew, or about the base model's own weights.
 _NOT_COPIED = re.compile(
-    r".*\.(safetensors|bin|gguf|py|index\.json)|README\.md|published\.json|config\.json|\..*"
+    r"config\.json|.*\.index\.json|published\.json|hf_quant_config\.json|adapter_config\.json|\..*"
 )
 _SETTINGS_IN_NAME = re.compile(r"_seq\d+_\d{4}-\d\d-\d\d_\d\d-\d\d(_\d+)?$")
+_NOT_IN_CONFIG = {"quantization", "quantization_config", "_name_or_path"}
 _MARGIN_BYTES = 64 * 2**20
 
 
@@ -138,16 +143,38 @@ def _write_model(building: Path, wish: Wish) -> None:
     model, _ = load_base(wish.base.path)
     load_adapter(model, checkpoint_path(wish.folder, wish.checkpoint.iteration), read_config(wish.folder))
     fuse(model)
+    check_dequantized(model, wish.base.name)
     _check_room(building, model)
     save_model(building, model)
     for path in wish.base.path.iterdir():
-        if path.is_file() and not _NOT_COPIED.fullmatch(path.name):
+        if path.is_file() and _COPIED.fullmatch(path.name) and not _NOT_COPIED.fullmatch(path.name):
             shutil.copyfile(path, building / path.name)
-    config = {k: v for k, v in wish.base.config.items() if k not in ("quantization", "quantization_config")}
-    write_json(building / "config.json", config)
+    write_json(building / "config.json", _published_config(wish.base.config))
     if wish.source.kind is RunKind.IFT and not _has_chat_template(building):
         # The run was trained with it, so whoever generates needs it.
         write_bytes(building / "chat_template.jinja", PLAIN_TEMPLATE.encode())
+
+
+def _published_config(config: Mapping[str, object]) -> dict[str, object]:
+    """`config` for weights that are whole; the path its author loaded it from is nobody's business."""
+    kept = {key: value for key, value in config.items() if key not in _NOT_IN_CONFIG}
+    inner = kept.get("text_config")
+    return kept | {"text_config": _published_config(inner)} if isinstance(inner, dict) else kept
+
+
+def check_dequantized(model: nn.Module, base: str) -> None:
+    """Raises InvalidModel where layers of `base` are still quantized: mlx-lm cannot turn every kind back."""
+    left = [
+        name
+        for name, value in _parameters(model).items()
+        if name.endswith(".weight") and not mx.issubdtype(value.dtype, mx.floating)
+    ]
+    if left:
+        raise InvalidModel(
+            f"the quantized base model {base} cannot be dequantized: {left[0]}",
+            details={"model": base, "weights": left[:20]},
+            suggestion="Train on a version of the base model that is not quantized.",
+        )
 
 
 def _has_chat_template(folder: Path) -> bool:
@@ -158,9 +185,12 @@ def _has_chat_template(folder: Path) -> bool:
     return isinstance(settings, dict) and bool(settings.get("chat_template"))
 
 
+def _parameters(model: nn.Module) -> dict[str, mx.array]:
+    return dict(tree_flatten(model.parameters()))
+
+
 def _check_room(folder: Path, model: nn.Module) -> None:
-    parameters: list[tuple[str, mx.array]] = tree_flatten(model.parameters())  # type: ignore[assignment]
-    needed = sum(value.nbytes for _, value in parameters) + _MARGIN_BYTES
+    needed = sum(value.nbytes for value in _parameters(model).values()) + _MARGIN_BYTES
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DiskFull(
@@ -176,15 +206,23 @@ def _measure(building: Path, wish: Wish) -> Measured:
     model, _ = load_base(building)
     domain = measure(model, corpus.valid)
     general = measure(model, corpus.general_valid) if corpus.general_valid else None
-    return Measured(domain.loss, domain.tokens, general.loss if general else None)
+    if general is None:
+        return Measured(domain.loss, domain.tokens)
+    return Measured(domain.loss, domain.tokens, general.loss, general.tokens)
 
 
 def _describe(job: Job, building: Path, wish: Wish, *, measured: Measured) -> None:
     report = Report(
         wish.source, state(wish.folder), read_events(wish.folder), read_checkpoints(wish.folder, verify=False)
     )
+    in_workspace = job.workspace.models.resolve() in wish.base.path.parents
     card = model_card(
-        report, checkpoint=wish.checkpoint, measured=measured, name=wish.name, base_folder=wish.base.path
+        report,
+        checkpoint=wish.checkpoint,
+        measured=measured,
+        name=wish.name,
+        base_folder=wish.base.path,
+        hub_id=None if in_workspace else wish.base.name,
     )
     write_bytes(building / "README.md", card.encode())
     write_dashboard(building / "training_dashboard.png", report)

@@ -13,15 +13,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 from mlx_lm import generate
+from mlx_lm.models.mla import MultiLinear
 from mlx_lm.utils import load, load_model
 
+from forgellm.domain.errors import InvalidModel
 from forgellm.domain.runs import Event, Run, RunKind
 from forgellm.domain.spec import folder_name, parse_spec, to_dict
 from forgellm.jobs.job import utc_now
+from forgellm.jobs.publish import check_dequantized
 from forgellm.storage.checkpoints import read_checkpoints
 from forgellm.storage.events import read_events
 from forgellm.storage.models import find_model, fingerprint
@@ -147,6 +151,8 @@ def test_iteration_10_of_32_is_published_with_iteration_10s_weights(
         assert np.abs(got - expected).max() < (2e-3 if weights[name].dtype != mx.float32 else 1e-6), name
         assert not mx.array_equal(weights[name], others[name]).item(), name
 
+    assert "quantization" not in (tenth / "config.json").read_text()
+
     losses = {c.iteration: c.validation_loss for c in read_checkpoints(folder)}
     assert end["checkpoint_validation_loss"] == losses[10]
     assert end["published_validation_loss"] == pytest.approx(losses[10], abs=5e-3 if quantized else 1e-5)
@@ -154,10 +160,30 @@ def test_iteration_10_of_32_is_published_with_iteration_10s_weights(
 
 
 def test_a_published_model_stands_alone(workspace: Workspace, hub_cache: Path, work: Work) -> None:
+    base = workspace.base_models / "tiny"
+    for name in ("LICENSE", "weights.pkl", "pytorch_model.bin", "tool.py", "adapter_config.json"):
+        (base / name).write_text("{}")
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"_name_or_path": "/home/someone/model"}))
+    tokenizer_files = {
+        name: (base / name).read_bytes() for name in ("tokenizer.json", "tokenizer_config.json")
+    }
     source = a_training_run(workspace, hub_cache, dataset="questions", training_type="ift", max_iterations=10)
     assert work(source).returncode == 0
     folder, _ = published(workspace, work, source, iteration=10)
-    shutil.rmtree(workspace.base_models / "tiny")
+    shutil.rmtree(base)
+    assert {p.name for p in folder.iterdir()} == {
+        *tokenizer_files,
+        "LICENSE",
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "published.json",
+        "training_dashboard.png",
+    }
+    assert {name: (folder / name).read_bytes() for name in tokenizer_files} == tokenizer_files
+    assert json.loads((folder / "config.json").read_text()) == config
     model, tokenizer = load(str(folder))  # type: ignore[misc]
     assert isinstance(generate(model, tokenizer, prompt="In Brinmoor", max_tokens=4), str)
     facts = json.loads((folder / "published.json").read_text())
@@ -186,6 +212,15 @@ def test_a_full_fine_tune_with_dora_or_whole_weights_is_published_too(
         assert end["published_validation_loss"] == pytest.approx(end["checkpoint_validation_loss"], abs=1e-5)
         model, _ = load_base(workspace.published / f"n{source.number}")
         assert not any("lora" in name for name, _ in tree_flatten(model.parameters()))  # type: ignore[misc]
+
+
+def test_layers_that_cannot_be_dequantized_are_refused_by_name() -> None:
+    model = nn.Module()
+    model.embed_q = MultiLinear(64, 32, 2)
+    check_dequantized(model, "base")
+    model.embed_q = model.embed_q.to_quantized(group_size=32, bits=4)
+    with pytest.raises(InvalidModel, match=r"base cannot be dequantized: embed_q\.weight"):
+        check_dequantized(model, "base")
 
 
 def test_a_damaged_checkpoint_is_refused_and_nothing_is_listed(
