@@ -17,12 +17,13 @@ Series = list[tuple[int, float]]
 def current_events(events: Sequence[Event]) -> list[Event]:
     """The events that still count: a resumed run repeats the iterations after the state it resumed from."""
     kept: list[Event] = []
-    for event in events:
+    limit = math.inf
+    for event in reversed(events):
+        if limit == math.inf or not _is_metric(event) or _iteration(event) <= limit:
+            kept.append(event)
         if event["type"] == "resumed":
-            start = _integer(event.get("iteration")) or 0
-            kept = [e for e in kept if (_integer(e.get("iteration")) or 0) <= start or not _is_metric(e)]
-        kept.append(event)
-    return kept
+            limit = min(limit, _iteration(event))
+    return kept[::-1]
 
 
 def series(events: Sequence[Event], key: str) -> Series:
@@ -106,6 +107,10 @@ def eta_seconds(done: int, total: int, *, seconds_per_iteration: float | None) -
 
 def _is_metric(event: Event) -> bool:
     return event["type"] in ("train", "validation", "checkpoint", "sample")
+
+
+def _iteration(event: Event) -> int:
+    return _integer(event.get("iteration")) or 0
 
 
 def _fit(points: Series) -> tuple[float, float]:
