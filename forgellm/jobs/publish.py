@@ -7,7 +7,6 @@ quantizing the sum again would lose part of what was learned (mlx-lm issue 1172)
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,7 @@ from mlx_lm.utils import save_model
 from forgellm.data.chat import PLAIN_TEMPLATE
 from forgellm.data.corpus import load_corpus
 from forgellm.domain.checkpoints import Checkpoint
-from forgellm.domain.errors import DiskFull, InvalidModel
+from forgellm.domain.errors import DiskFull, InvalidModel, RunConflict
 from forgellm.domain.runs import Run, RunKind
 from forgellm.domain.spec import parse_spec
 from forgellm.jobs.dashboard import write_dashboard
@@ -33,7 +32,7 @@ from forgellm.jobs.report import Report
 from forgellm.storage.adapters import read_config
 from forgellm.storage.checkpoints import checkpoint_path, find_checkpoint, read_checkpoints
 from forgellm.storage.events import read_events
-from forgellm.storage.files import read_json, storage_errors, sync_tree, write_bytes, write_json
+from forgellm.storage.files import move_folder, read_json, storage_errors, write_bytes, write_json
 from forgellm.storage.liveness import is_alive, state
 from forgellm.storage.models import ModelFolder, find_model, fingerprint
 from forgellm.storage.runs import find_run, list_runs, run_folder
@@ -114,12 +113,21 @@ def _building(job: Job, wish: Wish) -> Iterator[Path]:
         building.mkdir(parents=True)
         try:
             yield building
-        except BaseException:
+            if building.exists():
+                _place(building, target)
+        finally:
             shutil.rmtree(building, ignore_errors=True)
-            raise
-        if building.exists():
-            sync_tree(building)
-            os.rename(building, target)
+
+
+def _place(building: Path, target: Path) -> None:
+    try:
+        move_folder(building, target)
+    except FileExistsError:
+        raise RunConflict(
+            f"models/published/{target.name} came into being meanwhile",
+            details={"name": target.name},
+            suggestion="Publish again under another name.",
+        ) from None
 
 
 def _remove_leftovers(job: Job) -> None:

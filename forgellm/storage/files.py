@@ -263,10 +263,14 @@ def _write_all(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def sync_tree(folder: Path) -> None:
-    """Wait until every file of a folder, and the folder itself, is on the disk."""
-    for path in (*folder.rglob("*"), folder):
+def move_folder(source: Path, target: Path) -> None:
+    """Sync a folder with all its files and rename it. Raises FileExistsError where `target` is not empty."""
+    for path in (*source.rglob("*"), source):
         _sync(path)
+    if target.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    os.rename(source, target)
+    _sync(target.parent)
 
 
 def _sync(path: Path) -> None:

@@ -39,7 +39,6 @@ class Progress:
     validation: tuple[tuple[int, float], ...] = ()
     corpus: str = ""
     base: str = ""
-    random_key: tuple[int, int] = (0, 0)
 
 
 def save_state(folder: Path, progress: Progress, *, model: nn.Module, optimizer: optim.Optimizer) -> None:
@@ -73,7 +72,6 @@ def read_progress(folder: Path) -> Progress | None:
             validation=tuple((int(i), float(v)) for i, v in raw["validation"]),
             corpus=str(raw["corpus"]),
             base=str(raw["base"]),
-            random_key=(int(raw["random_key"][0]), int(raw["random_key"][1])),
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise _damaged(f"state.json cannot be read: {error}") from None
