@@ -27,7 +27,7 @@ from datetime import datetime
 from pathlib import Path
 
 import psutil
-from run_inspection import differences, half_saved, repeated, usable, violations
+from run_inspection import differences, repeated, usable, violations
 
 from forgellm.domain.metrics import series
 from forgellm.domain.runs import Event, Run, RunState
@@ -107,12 +107,11 @@ class Kill:
 
 @dataclass
 class Storm:
-    """The tally: kills, what was found wrong, and how many checkpoints were examined or found half saved."""
+    """The tally: kills, what was found wrong, and how many checkpoints were examined."""
 
     kills: list[Kill] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     examined: int = 0
-    halves: int = 0
 
 
 def aim(count: int, *, pace: Pace, draw: random.Random) -> list[Shot]:
@@ -221,7 +220,6 @@ def strike(folder: Path, shot: Shot, storm: Storm) -> None:
     storm.kills.append(Kill(shot, half_written(folder), had_state))
     storm.violations += [f"kill {len(storm.kills)}: {what}" for what in found]
     storm.examined += len(usable(folder))
-    storm.halves += len(half_saved(folder))
 
 
 class Scene:
@@ -298,8 +296,6 @@ def judge(reference: Scene, scene: Scene, storm: Storm) -> None:
     storm.violations += differences(reference.folder, scene.folder)
     if max(repeated(scene.folder), default=0) > SAVE_EVERY:
         storm.violations.append(f"a kill cost more than the {SAVE_EVERY} iterations between two saves")
-    if half_saved(scene.folder):
-        storm.violations.append("half a checkpoint is left at the end")
 
 
 def table(scene: Scene, storm: Storm) -> list[tuple[str, str]]:
@@ -316,7 +312,6 @@ def table(scene: Scene, storm: Storm) -> list[tuple[str, str]]:
         ("  before the first state", str(sum(not kill.had_state for kill in kills))),
         ("iterations repeated", f"{sum(lost)} in all, {max(lost, default=0)} after one kill at most"),
         ("checkpoints examined", f"{storm.examined} (hash, loads, finite)"),
-        ("checkpoints with one file", f"{storm.halves} (listed with their problem, not ranked)"),
         ("events examined", f"{len(events)} (numbers without gap or duplicate)"),
         ("compared bit for bit", f"{', '.join(curves)}, {len(usable(scene.folder))} ranked checkpoints"),
     ]

@@ -20,8 +20,6 @@ from forgellm.storage.files import read_json_lines
 from forgellm.storage.runs import workspace_of
 
 CURVES = ("training_loss", "validation_loss", "learning_rate", "gradient_norm", "trained_tokens")
-HALF_SAVED = ("it has no sidecar", "its file is missing")
-"""How a checkpoint is listed of whose two files a kill left one: never ranked, and named as what it is."""
 
 
 def violations(folder: Path) -> list[str]:
@@ -32,11 +30,6 @@ def violations(folder: Path) -> list[str]:
 def usable(folder: Path) -> list[Checkpoint]:
     """The checkpoints without a problem, best first."""
     return [c for c in read_checkpoints(folder) if c.problem is None]
-
-
-def half_saved(folder: Path) -> list[int]:
-    """Iterations whose checkpoint lacks one of its two files, which a kill between the two leaves behind."""
-    return [c.iteration for c in read_checkpoints(folder) if (c.problem or "").startswith(HALF_SAVED)]
 
 
 def differences(reference: Path, folder: Path) -> list[str]:
@@ -75,9 +68,7 @@ def _checkpoint_violations(folder: Path) -> Iterator[str]:
             yield from (
                 f"{name}: {fault}" for fault in _weight_faults(root / checkpoint.path, checkpoint.sha256)
             )
-        elif checkpoint.rank is not None:
-            yield f"{name} is ranked and has a problem: {checkpoint.problem}"
-        elif not checkpoint.problem.startswith(HALF_SAVED):
+        else:
             yield f"{name}: {checkpoint.problem}"
     best = folder / "adapters.safetensors"
     if best.exists():

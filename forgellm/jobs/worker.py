@@ -103,8 +103,17 @@ def _execute(workspace: Workspace, run: Run, *, jobs: Mapping[RunKind, str], con
             clock=utc_now,
             resumed=started is not None and started.get("resume") is True,
         )
-        outcome = _outcome(job, jobs)
+        return _last_words(log, _outcome(job, jobs))
+
+
+def _last_words(log: EventLog, outcome: Outcome) -> str:
+    """Write the last event. Where a full disk has no room for it the run counts as interrupted; the
+    queue has to go on all the same."""
+    try:
         log.append(outcome.type, **outcome.values)
+    except ForgeError as error:
+        print(f"{outcome.type}, but {error.message}", file=sys.stderr)
+        return "failed"
     return outcome.type
 
 

@@ -34,9 +34,9 @@ CPT: Mapping[str, object] = {
     "warmup_steps": 10,
     "batch_size": 8,
     "max_seq_length": 129,
-    "max_iterations": 220,
-    "eval_every": 44,
-    "save_every": 44,
+    "max_iterations": 260,
+    "eval_every": 52,
+    "save_every": 52,
     "validation_tokens": 8192,
 }
 IFT: Mapping[str, object] = {
@@ -48,9 +48,9 @@ IFT: Mapping[str, object] = {
     "weight_decay": 0.01,
     "warmup_steps": 10,
     "batch_size": 32,
-    "max_iterations": 180,
-    "eval_every": 36,
-    "save_every": 36,
+    "max_iterations": 300,
+    "eval_every": 60,
+    "save_every": 60,
 }
 
 

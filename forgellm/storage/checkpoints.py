@@ -17,7 +17,8 @@ from forgellm.domain.errors import CheckpointNotFound, InvalidAdapter
 from forgellm.storage.files import read_json, storage_errors, write_json
 from forgellm.storage.runs import workspace_of
 
-_FILE = re.compile(r"(\d{7,})_adapters\.(?:safetensors|json)")
+# The sidecar is written last and removed first: weights without one are what a kill left of a save.
+_SIDECAR = re.compile(r"(\d{7,})_adapters\.json")
 
 
 def checkpoint_path(folder: Path, iteration: int) -> Path:
@@ -72,8 +73,8 @@ def prune(folder: Path, keep: int | None) -> list[int]:
     for checkpoint in surplus:
         path = checkpoint_path(folder, checkpoint.iteration)
         with storage_errors(path):
-            path.unlink(missing_ok=True)
             sidecar_path(folder, checkpoint.iteration).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
     return [checkpoint.iteration for checkpoint in surplus]
 
 
@@ -87,7 +88,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _iterations(folder: Path) -> list[int]:
-    matches = (_FILE.fullmatch(path.name) for path in folder.iterdir())
+    matches = (_SIDECAR.fullmatch(path.name) for path in folder.iterdir())
     return sorted({int(match[1]) for match in matches if match})
 
 
@@ -96,8 +97,6 @@ def _read(folder: Path, iteration: int, *, verify: bool) -> Checkpoint:
     place = workspace_of(folder).relative(folder) + "/" + path.name
     try:
         recorded = _parse_sidecar(read_json(sidecar_path(folder, iteration)), iteration, place=place)
-    except FileNotFoundError:
-        return _unusable(iteration, place, "it has no sidecar: its validation loss was not recorded")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return _unusable(iteration, place, f"its sidecar cannot be read: {error}")
     problem = recorded.problem or _problem(path, recorded, verify=verify)

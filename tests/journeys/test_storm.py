@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from forgellm.storage.checkpoints import checkpoint_path, sidecar_path
+from forgellm.storage.checkpoints import checkpoint_path
 from forgellm.storage.events import events_path
-from scripts.run_inspection import differences, half_saved, violations
+from scripts.run_inspection import differences, violations
 from tests.conftest import CHECKOUT
 from tests.jobs.sample_worker import wait_for_end
 from tests.journeys.lives import begin
@@ -66,12 +66,6 @@ def test_the_examination_sees_weights_that_are_not_what_the_sidecar_says(finishe
     best.write_bytes(b"half a file")
     (found,) = violations(finished)
     assert "does not load" in found
-
-
-def test_the_examination_tells_half_a_checkpoint_from_a_damaged_one(finished):
-    sidecar_path(finished, 4).unlink()
-    assert half_saved(finished) == [4]
-    assert violations(finished) == []
 
 
 def test_the_comparison_sees_the_last_digit_of_a_loss(finished, tmp_path):

@@ -24,7 +24,6 @@ from forgellm.storage.workspace import Workspace
 from tests.storage.folders import new_run
 
 DAMAGE = {
-    "no sidecar": lambda path: path.with_suffix(".json").unlink(),
     "sidecar cannot be read": lambda path: path.with_suffix(".json").write_text('{"iteration": 10'),
     "sidecar cannot be read ": lambda path: path.with_suffix(".json").write_text("[]"),
     "sidecar cannot be read  ": lambda path: path.with_suffix(".json").write_text("{}"),
@@ -96,6 +95,13 @@ def test_other_files_of_the_run_are_no_checkpoints(folder):
     for name in ("adapters.safetensors", "adapter_config.json", f"{PARTIAL}1-1-0000010_adapters.safetensors"):
         (folder / name).write_bytes(b"x")
     assert read_checkpoints(folder) == []
+
+
+def test_weights_without_a_sidecar_are_what_a_kill_left_and_no_checkpoint(folder):
+    add(folder, 10, 0.5).with_suffix(".json").unlink()
+    assert read_checkpoints(folder) == []
+    with pytest.raises(CheckpointNotFound):
+        find_checkpoint(folder, 10)
 
 
 @pytest.mark.parametrize("problem", DAMAGE)
