@@ -1,4 +1,4 @@
-"""Train the built-in base model from nothing: `python scripts/train_base.py FOLDER`, half an hour on two cores.
+"""Train the built-in base model from nothing: `python scripts/train_base.py FOLDER`, half an hour.
 
 It makes the general corpus of the sample world, trains a byte-level BPE tokenizer on it, draws random
 weights, pre-trains them with ForgeLLM's own engine in a workspace inside FOLDER, publishes the best
