@@ -200,8 +200,10 @@ def _speaks_from(before: str, kept: str, prompt: str) -> int:
     After the generation prompt, so that what a template writes between it and the answer (an empty thought)
     is learned too. Where there is none, the answer begins with what the message itself has, or a space.
     """
-    lead = before.removesuffix(kept)
-    at = lead.rfind(prompt) if prompt else -1
+    # Looked for before `kept` is taken off: a template that trims messages may end its prompt in the same
+    # white space.
+    at = before.rfind(prompt) if prompt else -1
     if at >= 0:
         return at + len(prompt)
+    lead = before.removesuffix(kept)
     return len(lead.rstrip(" ")) if not prompt else len(lead)

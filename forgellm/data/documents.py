@@ -32,7 +32,12 @@ def read_documents(folder: Path, *, dataset: Path | None = None) -> tuple[list[D
     problems: list[Problem] = []
     base = (dataset or folder).parent
     for path in document_files(folder):
-        found = _read(path, path.relative_to(base).as_posix())
+        name = path.relative_to(base).as_posix()
+        reason = misplaced(path, dataset or folder)
+        if reason is not None:
+            problems.append(Problem(name, None, reason, "Copy the file itself into the dataset."))
+            continue
+        found = _read(path, name)
         if isinstance(found, Document):
             documents.append(found)
         elif found is not None:
@@ -42,12 +47,26 @@ def read_documents(folder: Path, *, dataset: Path | None = None) -> tuple[list[D
 
 def document_files(folder: Path) -> Iterator[Path]:
     """The files that `read_documents` reads, in its order."""
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, onerror=_raise):
         excluded = NOT_TRAINED_ON if Path(place) == folder else ()
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in excluded)
         for name in sorted(files):
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                 yield Path(place, name)
+
+
+def misplaced(path: Path, dataset: Path) -> str | None:
+    """Why a file must not be opened: a link out of its dataset, or a pipe, which would block for ever."""
+    if dataset.resolve() not in path.resolve().parents:
+        return "is a link to a place outside the dataset"
+    odd = path.exists() and not path.is_file() and not path.is_dir()
+    return "is a pipe or a device, not a file" if odd else None
+
+
+def _raise(error: OSError) -> None:
+    # A folder that cannot be listed is not an empty one; one that is not there is.
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _read(path: Path, name: str) -> Document | Problem | None:

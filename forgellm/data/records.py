@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from forgellm.data.documents import misplaced
 from forgellm.data.problems import Problem
 from forgellm.data.text import SAVE_AS_UTF8, decode, other_encoding, unusable
 from forgellm.domain.errors import nearest
@@ -64,6 +65,10 @@ def read_examples(files: Iterable[Path]) -> tuple[list[Example], list[Problem]]:
 
 
 def _read_file(path: Path, name: str) -> Iterator[Example | Problem]:
+    reason = misplaced(path, path.parent)
+    if reason is not None:
+        yield Problem(name, None, reason, "Copy the file itself into the dataset.")
+        return
     try:
         start = _first_bytes(path)
     except OSError as error:

@@ -86,3 +86,18 @@ def test_a_link_to_nowhere_is_a_problem(tmp_path):
     os.symlink(tmp_path / "gone.txt", tmp_path / "link.txt")
     _, [problem] = read_documents(tmp_path)
     assert "cannot be read" in problem.reason
+
+
+def test_a_link_out_of_the_dataset_and_a_pipe_are_named_and_never_opened(tmp_path):
+    (tmp_path / "secret.txt").write_text("what lies elsewhere")
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "good.txt").write_text("a document")
+    (folder / "link.txt").symlink_to(tmp_path / "secret.txt")
+    os.mkfifo(folder / "pipe.txt")
+    documents, problems = read_documents(folder)
+    assert [d.name for d in documents] == ["data/good.txt"]
+    assert [(p.file, p.reason) for p in problems] == [
+        ("data/link.txt", "is a link to a place outside the dataset"),
+        ("data/pipe.txt", "is a pipe or a device, not a file"),
+    ]

@@ -50,6 +50,10 @@ def with_thought(name, answers):
     )
 
 
+def test_white_space_that_a_template_trims_does_not_move_where_the_answer_begins(shaped):
+    assert learned_pieces(shaped["llama3"], example(None, [("Where?", "\n0")])) == ["0<|eot_id|>"]
+
+
 @pytest.mark.parametrize("name", [name for name in SHAPES if name != "mistral"])
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(conversation=CONVERSATIONS)
