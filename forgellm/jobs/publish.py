@@ -98,9 +98,8 @@ def _wish(job: Job) -> Wish:
             details={"model": base.name, "run": source.id},
             suggestion="Put the original base model back: the checkpoint fits no other.",
         )
-    default = (
-        f"{_SETTINGS_IN_NAME.sub('', folder.name)}_{checkpoint.iteration:07d}_{job.clock():%Y%m%d_%H%M%S}"
-    )
+    stem, now = _SETTINGS_IN_NAME.sub("", folder.name), job.clock().astimezone()
+    default = f"{stem}_{checkpoint.iteration:07d}_{now:%Y%m%d_%H%M%S}"
     return Wish(source, folder, checkpoint, base, str(spec.get("name") or default))
 
 
@@ -155,7 +154,8 @@ def _write_model(building: Path, wish: Wish) -> None:
     _check_room(building, model)
     save_model(building, model)
     for path in wish.base.path.iterdir():
-        if path.is_file() and _COPIED.fullmatch(path.name) and not _NOT_COPIED.fullmatch(path.name):
+        copied = _COPIED.fullmatch(path.name) and not _NOT_COPIED.fullmatch(path.name)
+        if copied and _belongs(path, wish.base.path):
             shutil.copyfile(path, building / path.name)
     write_json(building / "config.json", _published_config(wish.base.config))
     if wish.source.kind is RunKind.IFT and not _has_chat_template(building):
@@ -183,6 +183,13 @@ def check_dequantized(model: nn.Module, base: str) -> None:
             details={"model": base, "weights": left[:20]},
             suggestion="Train on a version of the base model that is not quantized.",
         )
+
+
+def _belongs(path: Path, model: Path) -> bool:
+    """Whether it is a file of the model: the Hub's cache links to its blobs, other links lead anywhere."""
+    real = path.resolve()
+    homes = (model.resolve(), model.resolve().parents[1] / "blobs")
+    return real.is_file() and any(home in real.parents for home in homes)
 
 
 def _has_chat_template(folder: Path) -> bool:

@@ -15,7 +15,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import cast
@@ -27,7 +27,7 @@ from forgellm.jobs.job import Job, Outcome, failure_values, utc_now
 from forgellm.jobs.launcher import WORKER, launch_next
 from forgellm.settings import read_settings, worker_environment
 from forgellm.storage.events import EventLog, last_lifecycle_event
-from forgellm.storage.files import HeldLock, storage_error
+from forgellm.storage.files import HeldLock, storage_error, write_bytes
 from forgellm.storage.liveness import CRASH_REPORT, Command, read_control
 from forgellm.storage.runs import read_run, workspace_of
 from forgellm.storage.workspace import Workspace
@@ -43,6 +43,7 @@ JOBS: Mapping[RunKind, str] = {
 # What mlx's own exceptions say. It does not pass on why a write failed; a full disk is the usual reason.
 _OUT_OF_MEMORY = ("[malloc", "Unable to allocate", "Insufficient Memory")
 _NOT_WRITTEN = "[write] Unable to write"
+_LAST_WORDS_BYTES = 1 << 16
 
 
 def main(
@@ -103,12 +104,27 @@ def _execute(workspace: Workspace, run: Run, *, jobs: Mapping[RunKind, str], con
             clock=utc_now,
             resumed=started is not None and started.get("resume") is True,
         )
-        return _last_words(log, _outcome(job, jobs))
+        with _reserved_room(folder):
+            outcome = _outcome(job, jobs)
+        return _last_words(log, outcome)
+
+
+@contextmanager
+def _reserved_room(folder: Path) -> Iterator[None]:
+    """Hold a few blocks of the disk, so that a run which fills it can still say so."""
+    reserve = folder / ".reserve"
+    with suppress(ForgeError):
+        # Where there is no room for this, the job itself will fail by name.
+        write_bytes(reserve, bytes(_LAST_WORDS_BYTES))
+    try:
+        yield
+    finally:
+        reserve.unlink(missing_ok=True)
 
 
 def _last_words(log: EventLog, outcome: Outcome) -> str:
-    """Write the last event. Where a full disk has no room for it the run counts as interrupted; the
-    queue has to go on all the same."""
+    """Write the last event. Where there is no room for it the run counts as interrupted; the queue has to
+    go on all the same."""
     try:
         log.append(outcome.type, **outcome.values)
     except ForgeError as error:
