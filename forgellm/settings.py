@@ -118,4 +118,8 @@ def _hub_cache(environ: Mapping[str, str]) -> Path:
 
 
 def _absolute(path: str | Path) -> Path:
-    return Path(path).expanduser().resolve()
+    try:
+        return Path(path).expanduser().resolve()
+    except RuntimeError:
+        # `~somebody` who is not known here, or no home at all: taken as it is written.
+        return Path(path).resolve()

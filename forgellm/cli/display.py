@@ -50,7 +50,7 @@ class PlainDisplay:
 
 def open_display(progress: Progress) -> AbstractContextManager[Display]:
     """The display that suits standard output; `progress` is where the run stands."""
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         return nullcontext(PlainDisplay(click.echo, time.monotonic))
     # 30 ms that only a terminal needs.
     from forgellm.cli.live import LiveDisplay

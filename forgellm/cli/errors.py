@@ -12,6 +12,13 @@ from forgellm.domain.errors import ForgeError
 _SHOWN_PROBLEMS = 20
 
 
+class UnusableFile(ForgeError):
+    """The system refused a file that a command needed."""
+
+    code = "UNUSABLE_FILE"
+    status = 500
+
+
 class ShownError(click.ClickException):
     """A failure of the machine or the program: exit code 1."""
 
@@ -38,12 +45,25 @@ def shown(error: ForgeError) -> ShownError:
     return RefusedRequest(error) if 400 <= error.status < 500 else ShownError(error)
 
 
+def file_error(error: OSError) -> ForgeError:
+    """A file or folder that could not be read or written, where no service had a better name for it."""
+    return UnusableFile(
+        f"{error.filename or 'the output'} could not be used: {error.strerror or error}",
+        suggestion="Check that it exists, and that you may read and write it.",
+    )
+
+
 def describe(message: str, *, details: Mapping[str, object], suggestion: str) -> list[str]:
     """The lines that explain a failure: what happened, which rows or places, the way out."""
     lines = [f"Error: {message}", *_problems(details), *_places(details.get("searched_paths"))]
     if suggestion:
         lines.append(f"What to do: {suggestion}")
-    return lines
+    return [_printable(line) for line in lines]
+
+
+def _printable(text: str) -> str:
+    """Names come from files and options; an escape sequence in one must not reach the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _problems(details: Mapping[str, object]) -> list[str]:

@@ -34,9 +34,9 @@ def given(options: Mapping[str, object]) -> dict[str, object]:
 
 
 def _in_shape(name: str, value: object) -> object:
-    kind, optional, _ = spec.field_type(name)
-    if optional and value == "none":
-        return None
+    kind, optional, many = spec.field_type(name)
+    if value == "none" and (optional or many):
+        return None if optional else []
     if kind not in (int, float) or not isinstance(value, str):
         return value
     try:
@@ -86,10 +86,12 @@ class _UniqueKeys(yaml.SafeLoader):
     """PyYAML lets the later of two equal keys win in silence; here both are refused."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"{twice} is given twice", node.start_mark)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                problem = f"{key.value} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(str(key.value))
         return super().construct_mapping(node, deep)
 
 
@@ -98,7 +100,8 @@ def read_yaml(text: str, *, name: str) -> dict[str, object]:
     try:
         # A SafeLoader: it builds plain values only.
         values = yaml.load(text, Loader=_UniqueKeys)
-    except yaml.YAMLError as error:
+    # A date or number that is none is a ValueError of the constructor, not a YAMLError.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InvalidField(
             f"{name} is not valid YAML: {' '.join(str(error).split())}",
             details={"file": name},

@@ -54,16 +54,17 @@ class Follower:
         state = runs.status(self._parts, self._run).state
         if self._pausing or state is not RunState.RUNNING:
             return True
-        if sys.stdin.isatty() and sys.stdout.isatty():
+        if _has_terminal():
             return self._asked()
         return self._pause()
 
     def _asked(self) -> bool:
-        question = "Pause the run, leave it running, stop it, or go on following"
+        question = "What shall the run do"
         choices = click.Choice(["pause", "leave", "stop", "follow"])
         try:
             answer = click.prompt(question, type=choices, default="pause")
         except click.Abort:
+            click.echo()
             return True
         if answer == "pause":
             return self._pause()
@@ -123,7 +124,9 @@ def _published(parts: Parts, run: Run) -> list[str]:
 def _trouble(parts: Parts, run: Run, state: RunState) -> list[str]:
     log = f"`forgellm runs log {run.id}` shows what it wrote." if runs.log(parts, run) else ""
     if state is RunState.INTERRUPTED:
-        way_out = f"`forgellm runs resume {run.id}` goes on from the last saved state. {log}"
+        way_out = f"Start it again: only training goes on from a saved state. {log}"
+        if run.kind.trains:
+            way_out = f"`forgellm runs resume {run.id}` goes on from the last saved state. {log}"
         return describe(f"run {run.id} was cut off", details={}, suggestion=way_out.strip())
     failure = runs.status(parts, run).failure or {}
     details = failure.get("details")
@@ -136,6 +139,11 @@ def _trouble(parts: Parts, run: Run, state: RunState) -> list[str]:
 
 def _seq(event: Event) -> int:
     return int(str(event["seq"]))
+
+
+def _has_terminal() -> bool:
+    """Whether someone can be asked; a closed stream is None in Python."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
 def _wait() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import click
 
-from forgellm.cli.errors import shown
+from forgellm.cli.errors import file_error, shown
 from forgellm.domain.errors import ForgeError
 
 
@@ -34,3 +34,8 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except ForgeError as error:
             raise shown(error) from error
+        except BrokenPipeError:
+            # Click ends quietly: whoever read the output has gone.
+            raise
+        except OSError as error:
+            raise shown(file_error(error)) from error

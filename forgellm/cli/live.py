@@ -6,7 +6,7 @@ from types import TracebackType
 
 from rich.console import Group
 from rich.live import Live
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
@@ -24,7 +24,6 @@ class LiveDisplay:
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[count]}"),
-            TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
             expand=True,
         )

@@ -141,12 +141,12 @@ def pause(invocation: Invocation, key: str | None, detach: bool) -> None:
 def resume(invocation: Invocation, key: str | None, detach: bool) -> None:
     """Go on with a paused, stopped, interrupted or failed run, and follow it."""
     forge = invocation.forge()
-    from forgellm.jobs import launcher
     from forgellm.services import runs as service
+    from forgellm.services import training
 
-    run = service.find(forge, key, wanted=lambda _, state: state.can_resume, sought="run to resume")
+    run = service.find(forge, key, wanted=_can_resume, sought="run to resume")
     known = service.events(forge, run)
-    launcher.resume(forge.workspace, run, environment=forge.environment)
+    training.resume(forge, run)
     _see_out(forge, run, known, detach=detach)
 
 
@@ -194,6 +194,10 @@ def _any(run: Run, state: RunState) -> bool:
 
 def _is_active(run: Run, state: RunState) -> bool:
     return state.is_active
+
+
+def _can_resume(run: Run, state: RunState) -> bool:
+    return run.kind.trains and state.can_resume
 
 
 def _is_training(run: Run, state: RunState) -> bool:

@@ -8,6 +8,7 @@ import click
 
 from forgellm.cli.context import Invocation
 from forgellm.cli.fields import field_options, given, read_yaml, to_yaml
+from forgellm.domain.errors import InvalidField
 from forgellm.domain.spec import parse_spec, to_dict
 
 
@@ -39,9 +40,9 @@ def train(
     An option given as `none` empties a field that may be empty. Ctrl-C pauses the run, after asking on a
     terminal; `forgellm runs resume` goes on from there.
     """
-    values = read_yaml(config.read(), name=config.name) if config else {}
+    values = read_yaml(_text(config), name=config.name) if config else {}
     values.update(given(fields))
-    if print_yaml:
+    if print_yaml and not values.get("adapter_path"):
         click.echo(to_yaml(to_dict(parse_spec(values))), nl=False)
         return
     forge = invocation.forge()
@@ -49,6 +50,10 @@ def train(
     from forgellm.cli.follow import follow_to_end
     from forgellm.services import training
 
+    if print_yaml:
+        # What the adapter decides stands in its folder.
+        click.echo(to_yaml(to_dict(parse_spec(training.continuing(forge.workspace, values)))), nl=False)
+        return
     run = training.start(forge, values, queue=queue)
     click.echo(to_yaml(run.spec))
     click.echo(f"Run {run.id} (number {run.number}) in {run.folder}")
@@ -56,3 +61,14 @@ def train(
         click.echo(f"`forgellm runs follow {run.id}` shows it.")
     else:
         follow_to_end(forge, run)
+
+
+def _text(config: TextIO) -> str:
+    try:
+        return config.read()
+    except UnicodeDecodeError as error:
+        raise InvalidField(
+            f"{config.name} is not UTF-8 text: {error.reason} at byte {error.start}",
+            details={"file": config.name},
+            suggestion="Save the file as UTF-8.",
+        ) from error

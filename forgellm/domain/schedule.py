@@ -38,6 +38,9 @@ def decay_steps(schedule: Schedule) -> int:
 
 
 def _decayed(schedule: Schedule, elapsed: int, *, total: int) -> float:
+    if elapsed == 0:
+        # The formulas below may round to just above the peak.
+        return schedule.peak
     fraction = min(elapsed, total) / total
     floor = schedule.peak * schedule.final_factor
     if schedule.name == "linear":

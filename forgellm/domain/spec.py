@@ -104,10 +104,10 @@ class TrainingSpec:
     )
     grad_checkpoint: bool = _field(False, "recompute activations: about 40 % less memory, 35 % more time")
     max_iterations: int | None = _field(
-        None, "optimiser updates; 500 unless epochs are given", "100 to 5000", minimum=1
+        None, "optimiser updates; 500 unless epochs are given", "100 to 5000", minimum=1, maximum=10**9
     )
     epochs: float | None = _field(
-        None, "passes over the training data, instead of max_iterations", "1 to 5", above=0.0
+        None, "passes over the training data, instead of max_iterations", "1 to 5", above=0.0, maximum=10_000
     )
     max_seq_length: int | None = _field(
         None,
@@ -303,9 +303,9 @@ def _check_bounds(name: str, value: float, field: Field) -> None:
     if field.above is not None and not value > field.above:
         raise _invalid(name, value, field, f"must be greater than {field.above:g}")
     if field.minimum is not None and value < field.minimum:
-        raise _invalid(name, value, field, f"must be at least {field.minimum:g}")
+        raise _invalid(name, value, field, f"must be at least {field.minimum:.12g}")
     if field.maximum is not None and value > field.maximum:
-        raise _invalid(name, value, field, f"must be at most {field.maximum:g}")
+        raise _invalid(name, value, field, f"must be at most {field.maximum:.12g}")
 
 
 def _invalid(name: str, value: object, field: Field, reason: str) -> InvalidField:
@@ -330,6 +330,18 @@ def _check_together(spec: TrainingSpec) -> TrainingSpec:
             "epochs and max_iterations are both given",
             details={"field": "epochs"},
             suggestion="Give one of them: the other follows from it.",
+        )
+    if spec.epochs is None and spec.warmup_steps >= (spec.max_iterations or DEFAULT_ITERATIONS):
+        raise InvalidField(
+            f"warmup_steps is {spec.warmup_steps}, and the run ends before the warm-up does",
+            details={"field": "warmup_steps"},
+            suggestion="Use at most a tenth of max_iterations.",
+        )
+    if spec.general_dataset is not None and spec.general_dataset == spec.dataset:
+        raise InvalidField(
+            "general_dataset and dataset are the same",
+            details={"field": "general_dataset"},
+            suggestion="Name data that is not of the domain, or leave general_dataset out.",
         )
     if spec.num_layers == 0 and not spec.train_also:
         raise InvalidField(

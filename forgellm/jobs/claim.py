@@ -90,11 +90,18 @@ def _record_start(
     state = resting_state(folder)
     # Only training saves a state to go on from.
     if state not in states or not (run.kind.trains or state in FRESH):
-        way_out = "It starts when its turn comes." if state in FRESH else "Resume it, or start a new one."
-        raise conflict(run, f"run {run.id} is {state.value}", way_out)
+        raise conflict(run, f"run {run.id} is {state.value}", _way_out(run, state))
     write_control(folder, "run")
     remove_leftovers(folder)
     EventLog(folder, clock).append("started", resume=state not in FRESH)
+
+
+def _way_out(run: Run, state: RunState) -> str:
+    if state in FRESH:
+        return "It starts when its turn comes."
+    if run.kind.trains and state in BEGUN:
+        return f"Resume it: forgellm runs resume {run.id}"
+    return "It is over: start a new one."
 
 
 def _take_training(workspace: Workspace, run: Run) -> HeldLock:

@@ -16,6 +16,8 @@ from forgellm.storage.events import follow_events, read_events
 from forgellm.storage.liveness import failure, state
 from forgellm.storage.runs import find_run, list_runs, run_folder
 
+_RANK = {RunState.RUNNING: 0, RunState.STOPPING: 0, RunState.PENDING: 1}
+
 
 @dataclass(frozen=True)
 class Status:
@@ -59,8 +61,11 @@ def find(parts: Parts, key: str | None, *, wanted: Callable[[Run, RunState], boo
     """
     if key is not None:
         return find_run(parts.workspace, key)
-    for run in reversed(list_runs(parts.workspace)):
-        if wanted(run, state(run_folder(parts.workspace, run))):
+    known = [(run, state(run_folder(parts.workspace, run))) for run in reversed(list_runs(parts.workspace))]
+    # What is going on is meant before what waits, and that before what is over.
+    known.sort(key=lambda pair: _RANK.get(pair[1], len(_RANK)))
+    for run, now in known:
+        if wanted(run, now):
             return run
     raise RunNotFound(
         f"there is no {sought}",

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from forgellm.domain.errors import DiskFull, ReadOnly
-from forgellm.storage.files import PARTIAL, storage_errors
+from forgellm.storage.files import PARTIAL, storage_error
 from forgellm.storage.workspace import Workspace
 
 # Corpus, events and dashboard of a small run. What a long one needs beyond it is found out on the way,
@@ -29,7 +29,7 @@ def check_space(workspace: Workspace, *, base: Path, fine_tune_type: str) -> Non
     free = shutil.disk_usage(workspace.models).free
     if free < needed:
         raise DiskFull(
-            f"{free / 1e9:.2f} GB are free, and this run needs at least {needed / 1e9:.2f} GB",
+            f"{free / 1e6:,.0f} MB are free, and this run needs at least {needed / 1e6:,.0f} MB",
             details={"path": str(workspace.models), "free_bytes": free, "needed_bytes": needed},
             suggestion="Free some space, or use a workspace on another disk.",
         )
@@ -39,13 +39,15 @@ def check_writable(folder: Path) -> None:
     """Write and remove a small file: permission bits do not tell (root, read-only mounts, quotas)."""
     probe = folder / f"{PARTIAL}{os.getpid()}-probe"
     try:
-        with storage_errors(probe):
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                probe.write_bytes(b"forgellm\n")
-            finally:
-                probe.unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            probe.write_bytes(b"forgellm\n")
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
+        named = storage_error(error, folder)
+        if isinstance(named, DiskFull):
+            raise named from error
         raise ReadOnly(
             f"{folder} cannot be written to: {error.strerror}",
             details={"path": str(folder), "reason": error.strerror},

@@ -9,12 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from forgellm import __version__
 from forgellm.data.problems import invalid_dataset
 from forgellm.data.sources import check_dataset
-from forgellm.domain.errors import InvalidAdapter, RunConflict
+from forgellm.domain.errors import InvalidAdapter, ResumeMismatch, RunConflict
 from forgellm.domain.runs import Run, RunKind, RunState
 from forgellm.domain.spec import TrainingSpec, folder_name, parse_spec, sequence_length, to_dict
 from forgellm.jobs import launcher
 from forgellm.services.parts import Parts
-from forgellm.services.space import check_space
+from forgellm.services.space import check_space, check_writable
 from forgellm.storage.adapters import adapter_files, check_continues, read_config, values_of
 from forgellm.storage.datasets import find_dataset
 from forgellm.storage.files import exclusive
@@ -31,7 +31,7 @@ def start(parts: Parts, values: Mapping[str, object], *, queue: bool = False) ->
     UntrustedModelCode, DatasetNotFound, InvalidDataset, InvalidAdapter, ReadOnly, DiskFull, and
     RunConflict where another run is active and `queue` was not asked for.
     """
-    spec = parse_spec(_continuing(parts.workspace, values))
+    spec = parse_spec(continuing(parts.workspace, values))
     base = find_model(parts.workspace, parts.hub_cache, spec.model_name)
     length = sequence_length(spec, context_length(base.config))
     _check_data(parts.workspace, spec)
@@ -47,6 +47,24 @@ def start(parts: Parts, values: Mapping[str, object], *, queue: bool = False) ->
     if queue:
         launcher.launch_next(parts.workspace, environment=parts.environment)
     return run
+
+
+def resume(parts: Parts, run: Run) -> None:
+    """Let a paused, stopped, failed or cut-off training run go on, once what it needs is still there.
+
+    Raises ModelNotFound, InvalidModel, ResumeMismatch, ReadOnly, DiskFull, RunConflict.
+    """
+    if run.kind.trains:
+        spec = parse_spec(run.spec)
+        base = find_model(parts.workspace, parts.hub_cache, spec.model_name)
+        if run.base_fingerprint not in (None, fingerprint(base.path)):
+            raise ResumeMismatch(
+                f"the base model {base.name} changed since {run.id} was created",
+                details={"model": base.name, "run": run.id},
+                suggestion="Put the original model back, or start a new run.",
+            )
+        check_writable(run_folder(parts.workspace, run))
+    launcher.resume(parts.workspace, run, environment=parts.environment)
 
 
 def versions() -> dict[str, str]:
@@ -68,7 +86,7 @@ def _check_data(workspace: Workspace, spec: TrainingSpec) -> None:
             raise invalid_dataset(name, problems)
 
 
-def _continuing(workspace: Workspace, values: Mapping[str, object]) -> Mapping[str, object]:
+def continuing(workspace: Workspace, values: Mapping[str, object]) -> Mapping[str, object]:
     """The wish with the form of the adapter it starts from, where it does not say otherwise."""
     text = values.get("adapter_path")
     if not isinstance(text, str) or not text:

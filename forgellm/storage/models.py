@@ -195,7 +195,9 @@ def _not_found(
     shown = name if name.isprintable() and len(name) <= 200 else ascii(name[:200])
     folders = (workspace.base_models, workspace.published)
     known = sorted([*(n for f in folders for n in _folders(workspace, f)), *_cached(hub_cache)])
-    near = nearest(shown, [other for other in known if other != name])
+    others = [other for other in known if other != name]
+    same = [other for other in others if other.rsplit("/", 1)[-1].casefold() == name.casefold()]
+    near = same[0] if same else nearest(shown, others)
     way_out = "Give a path such as models/base/NAME."
     if _is_hub_id(name):
         way_out = f"Download it with `hf download {name}`, or give a path such as models/base/NAME."

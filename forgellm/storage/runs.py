@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import cast
@@ -91,7 +91,8 @@ def find_run(workspace: Workspace, key: str) -> Run:
         if len(matches) == 1:
             return matches[0]
         if matches:
-            raise _not_found(key, f"Several runs have that folder name: {', '.join(r.id for r in matches)}.")
+            folders = ", ".join(run.folder for run in matches)
+            raise _not_found(key, f"Several runs have that id or name; give a folder: {folders}.")
     names = {name: run for run in runs for name in (run.id, run.folder, Path(run.folder).name)}
     near = nearest(key, names)
     raise _not_found(key, f"Did you mean {near}?" if near else "`forgellm runs list` shows every run.")
@@ -144,7 +145,9 @@ def restore_from_trash(workspace: Workspace, run_id: str) -> Run:
         folder = _new_folder(parent, trashed.name)
         # A rename over an empty folder is one step.
         os.rename(trashed, folder)
-        os.removedirs(trashed.parent)
+        # Another run of the same id may lie there still: a copy of a run's folder has its id.
+        with suppress(OSError):
+            os.removedirs(trashed.parent)
     run = read_run(folder)
     if run is None:
         raise _not_found(run_id, f"Its {MANIFEST} in {folder.name} cannot be read.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -60,6 +61,7 @@ def started(workspace: Workspace, worker_environment: dict[str, str]):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=heed_interrupts,
         )
         processes.append(process)
         return process
@@ -68,6 +70,11 @@ def started(workspace: Workspace, worker_environment: dict[str, str]):
     for process in processes:
         process.kill()
         process.wait()
+
+
+def heed_interrupts() -> None:
+    """A shell that runs the tests in the background has its children ignore Ctrl-C; these must not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def read_until(process: subprocess.Popen[str], words: str) -> list[str]:

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from tests.cli.conftest import COMMAND, SHORT_CPT, read_until
+from tests.cli.conftest import COMMAND, SHORT_CPT, heed_interrupts, read_until
 
 LONG = [*SHORT_CPT, "--max-iterations", "100000", "--save-every", "100000", "--eval-every", "10"]
 
@@ -142,6 +142,7 @@ def test_on_a_terminal_ctrl_c_asks_and_does_what_is_answered(
         stdout=child,
         stderr=child,
         start_new_session=True,
+        preexec_fn=heed_interrupts,
     )
     os.close(child)
     shown = _read_terminal(parent, b"iteration 20: validation loss")

@@ -152,7 +152,7 @@ def test_a_folder_name_that_several_runs_have_is_not_guessed(place):
     runs = [new_run(place, kind, name="same") for kind in (RunKind.CPT, RunKind.IFT)]
     with pytest.raises(RunNotFound) as caught:
         find_run(place, "same")
-    assert all(run.id in caught.value.suggestion for run in runs)
+    assert all(run.folder in caught.value.suggestion for run in runs)
 
 
 def test_a_renamed_folder_is_still_the_same_run(place):
