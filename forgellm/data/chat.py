@@ -120,6 +120,15 @@ def render(form: ChatFormat, messages: Sequence[Message]) -> Rendered:
     return Rendered(text, tuple(_turns(form, text, cores, parts=parts)))
 
 
+def prompt(form: ChatFormat, messages: Sequence[Message]) -> str:
+    """What a model is given to answer `messages`, in the form that it was trained with.
+
+    Raises UnmaskableExample where the template refuses them.
+    """
+    messages = messages if form.knows_system else _fold_system(messages)
+    return _apply(form.tokenizer, form.template, messages, add_generation_prompt=True)
+
+
 def _apply(
     tokenizer: Any, template: str | None, messages: Sequence[Message], *, add_generation_prompt: bool = False
 ) -> str:

@@ -212,6 +212,13 @@ def total_iterations(spec: TrainingSpec, batches_per_epoch: int) -> int:
     """Optimiser updates of the whole run; accumulated batches count as one."""
     if spec.epochs is None:
         return spec.max_iterations or DEFAULT_ITERATIONS
+    if spec.grad_accumulation_steps > math.ceil(spec.epochs * batches_per_epoch):
+        raise InvalidField(
+            f"grad_accumulation_steps is {spec.grad_accumulation_steps}, but {spec.epochs:g} epochs are only "
+            f"{math.ceil(spec.epochs * batches_per_epoch)} batches",
+            details={"field": "grad_accumulation_steps", "batches_per_epoch": batches_per_epoch},
+            suggestion="Lower grad_accumulation_steps or batch_size, or give max_iterations.",
+        )
     return max(1, math.ceil(spec.epochs * batches_per_epoch / spec.grad_accumulation_steps))
 
 
@@ -342,6 +349,14 @@ def _check_together(spec: TrainingSpec) -> TrainingSpec:
             "general_dataset and dataset are the same",
             details={"field": "general_dataset"},
             suggestion="Name data that is not of the domain, or leave general_dataset out.",
+        )
+    if spec.grad_checkpoint and spec.lora_dropout > 0:
+        # MLX computes a checkpointed block a second time with a new dropout mask: the gradient is that of
+        # another function than the loss (measured: even its sign along a direction was wrong).
+        raise InvalidField(
+            "grad_checkpoint and lora_dropout cannot be used together",
+            details={"field": "lora_dropout"},
+            suggestion="Leave lora_dropout at 0, or lower max_seq_length or batch_size to save memory.",
         )
     if spec.num_layers == 0 and not spec.train_also:
         raise InvalidField(

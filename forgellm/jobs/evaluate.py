@@ -13,10 +13,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mlx_lm.generate import batch_generate
-from mlx_lm.utils import load_tokenizer
+from mlx_lm.utils import load_tokenizer as load_generation_tokenizer
 
+from forgellm.data.chat import chat_format, prompt
 from forgellm.data.problems import invalid_dataset
 from forgellm.data.records import Example, read_examples
+from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.errors import InvalidDataset
 from forgellm.jobs.job import Job, Outcome
 from forgellm.storage.datasets import find_dataset
@@ -48,10 +50,11 @@ def evaluate(job: Job) -> Outcome:
     base = find_model(job.workspace, job.hub_cache, str(spec["model_name"]))
     job.log.append("phase", phase="loading model")
     model, config = load_base(base.path)
-    tokenizer = load_tokenizer(base.path, eos_token_ids=config.get("eos_token_id"))
+    tokenizer = load_generation_tokenizer(base.path, eos_token_ids=config.get("eos_token_id"))
     job.log.append("phase", phase="answering", total_iterations=len(examples))
     answers: list[Answer] = []
-    for part in _answer(model, tokenizer, examples, most_tokens=_longest(tokenizer, examples)):
+    prompts = _prompts(load_tokenizer(base.path), examples)
+    for part in _answer(model, tokenizer, list(zip(examples, prompts, strict=True))):
         answers += part
         job.log.append("answers", iteration=len(answers))
         if job.control() != "run":
@@ -86,29 +89,25 @@ def _held_out(job: Job, name: str) -> list[Example]:
     return examples
 
 
-def _answer(
-    model: Any, tokenizer: Any, examples: Sequence[Example], *, most_tokens: int
-) -> Iterator[list[Answer]]:
-    for start in range(0, len(examples), _BATCH):
-        batch = examples[start : start + _BATCH]
-        texts = batch_generate(
-            model, tokenizer, [_prompt(tokenizer, e) for e in batch], max_tokens=most_tokens
-        )
-        yield [_judge(e, text) for e, text in zip(batch, texts.texts, strict=True)]
+def _prompts(tokenizer: Any, examples: Sequence[Example]) -> list[list[int]]:
+    """Everything before each last turn, in the form that training uses."""
+    form = chat_format(tokenizer)
+    texts = [prompt(form, example.messages[:-1]) for example in examples]
+    return [list(tokenizer.encode(text, add_special_tokens=False)) for text in texts]
+
+
+def _answer(model: Any, tokenizer: Any, asked: Sequence[tuple[Example, list[int]]]) -> Iterator[list[Answer]]:
+    room = _longest(tokenizer, [example for example, _ in asked])
+    for start in range(0, len(asked), _BATCH):
+        batch = asked[start : start + _BATCH]
+        texts = batch_generate(model, tokenizer, [ids for _, ids in batch], max_tokens=room).texts
+        yield [_judge(example, text) for (example, _), text in zip(batch, texts, strict=True)]
 
 
 def _judge(example: Example, text: str) -> Answer:
     expected, given = example.messages[-1].content.strip(), text.strip()
     question = example.messages[-2].content if len(example.messages) > 1 else ""
     return Answer(question, expected, given, given == expected)
-
-
-def _prompt(tokenizer: Any, example: Example) -> list[int]:
-    """Everything before the last turn, as the chat template renders it for an answer."""
-    turns = [asdict(message) for message in example.messages[:-1]]
-    if tokenizer.chat_template is None:
-        return list(tokenizer.encode("\n".join(turn["content"] for turn in turns) + "\n"))
-    return list(tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False))
 
 
 def _longest(tokenizer: Any, examples: Sequence[Example]) -> int:

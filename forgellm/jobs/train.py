@@ -19,9 +19,10 @@ from forgellm.domain.errors import ResumeMismatch
 from forgellm.domain.spec import TrainingSpec, parse_spec, sequence_length, total_iterations
 from forgellm.jobs.job import Job, Outcome
 from forgellm.storage.adapters import adapter_files, check_continues, config_of, write_config
+from forgellm.storage.checkpoints import check_intact
 from forgellm.storage.datasets import find_dataset
 from forgellm.storage.models import ModelFolder, context_length, find_model, fingerprint, vocabulary_size
-from forgellm.training.adapters import attach, load_base, load_trainable, read_weights
+from forgellm.training.adapters import attach, check_precision, load_base, load_trainable, read_weights
 from forgellm.training.batches import BatchOrder
 from forgellm.training.loop import Plan, TrainingLoop
 from forgellm.training.state import read_progress
@@ -89,6 +90,7 @@ def _model(job: Job, spec: TrainingSpec, base: ModelFolder) -> nn.Module:
     config = config_of(spec)
     mx.random.seed(spec.seed)
     attach(model, config)
+    check_precision(model, spec.optimizer)
     if spec.adapter_path is not None and read_progress(job.folder) is None:
         _start_from(model, job.workspace.resolve(spec.adapter_path), spec)
     if spec.grad_checkpoint:
@@ -101,6 +103,7 @@ def _start_from(model: nn.Module, path: Path, spec: TrainingSpec) -> None:
     """Load the weights of another run's checkpoint, whose form must be the one this spec trains."""
     folder, weights = adapter_files(path)
     check_continues(folder, spec)
+    check_intact(weights)
     load_trainable(model, read_weights(weights), source=weights.name)
 
 

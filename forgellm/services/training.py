@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from forgellm import __version__
 from forgellm.data.problems import invalid_dataset
@@ -16,11 +17,12 @@ from forgellm.jobs import launcher
 from forgellm.services.parts import Parts
 from forgellm.services.space import check_space, check_writable
 from forgellm.storage.adapters import adapter_files, check_continues, read_config, values_of
+from forgellm.storage.checkpoints import check_intact
 from forgellm.storage.datasets import find_dataset
 from forgellm.storage.files import exclusive
 from forgellm.storage.liveness import state
 from forgellm.storage.models import ModelFolder, context_length, find_model, fingerprint
-from forgellm.storage.runs import create_run, list_runs, move_to_trash, run_folder
+from forgellm.storage.runs import create_run, list_runs, move_to_trash, read_run, run_folder
 from forgellm.storage.workspace import Workspace
 
 
@@ -36,7 +38,10 @@ def start(parts: Parts, values: Mapping[str, object], *, queue: bool = False) ->
     length = sequence_length(spec, context_length(base.config))
     _check_data(parts.workspace, spec)
     if spec.adapter_path is not None:
-        check_continues(adapter_files(parts.workspace.resolve(spec.adapter_path))[0], spec)
+        folder, weights = adapter_files(parts.workspace.resolve(spec.adapter_path))
+        check_continues(folder, spec)
+        check_intact(weights)
+        _check_same_base(folder, base)
     check_space(parts.workspace, base=base.path, fine_tune_type=spec.fine_tune_type)
     with exclusive(parts.workspace.private / "start.lock"):
         if not queue:
@@ -84,6 +89,18 @@ def _check_data(workspace: Workspace, spec: TrainingSpec) -> None:
         problems = check_dataset(find_dataset(workspace, name), spec=spec)
         if problems:
             raise invalid_dataset(name, problems)
+
+
+def _check_same_base(folder: Path, base: ModelFolder) -> None:
+    """Factors fit every model of the same shapes, and mean something on one alone."""
+    source = read_run(folder)
+    if source is not None and source.base_fingerprint not in (None, fingerprint(base.path)):
+        trained_on = source.spec.get("model_name")
+        raise InvalidAdapter(
+            f"the adapter in {folder.name} was trained on {trained_on}, not on {base.name}",
+            details={"field": "adapter_path", "adapter": trained_on, "spec": base.name},
+            suggestion="Give that model as model_name, or publish the adapter and train on what it became.",
+        )
 
 
 def continuing(workspace: Workspace, values: Mapping[str, object]) -> Mapping[str, object]:

@@ -67,6 +67,20 @@ def find_checkpoint(folder: Path, iteration: int) -> Checkpoint:
     return found
 
 
+def check_intact(path: Path) -> None:
+    """That an adapter file is what was measured, where its folder says: a numbered checkpoint matches its own
+    sidecar, adapters.safetensors that of some checkpoint. Raises InvalidAdapter.
+    """
+    recorded = read_checkpoints(path.parent, verify=False) if (path.parent / "run.json").is_file() else []
+    known = {c.sha256 for c in recorded if path.name in ("adapters.safetensors", Path(c.path).name)}
+    if recorded and sha256_of(path) not in known:
+        raise InvalidAdapter(
+            f"{path.name} in {path.parent.name} does not match its hash: it was changed or damaged",
+            details={"path": str(path)},
+            suggestion="Choose another checkpoint of the run.",
+        )
+
+
 def prune(folder: Path, keep: int | None) -> list[int]:
     """Delete the checkpoints that need not be kept; answers their iterations. Raises ReadOnly."""
     surplus = to_prune(read_checkpoints(folder, verify=False), keep) if keep is not None else []

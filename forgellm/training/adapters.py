@@ -13,6 +13,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten, tree_unflatten
+from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
 from mlx_lm.tuner.utils import linear_to_lora_layers
 from mlx_lm.utils import dequantize_model, load_model
 
@@ -49,16 +50,32 @@ def attach(model: nn.Module, config: AdapterConfig) -> None:
     model.freeze()
     if config.fine_tune_type == "full":
         _refuse_quantized(model, "fine_tune_type full")
-        for block in model.layers[-max(config.num_layers, 0) :]:
+        for block in _last_blocks(model, config.num_layers):
             block.unfreeze()
     elif config.num_layers != 0:
         parameters = {"rank": config.rank, "scale": config.scale, "dropout": config.dropout}
         if config.keys:
             _check_keys(model, config.keys)
             parameters["keys"] = set(config.keys)  # type: ignore[assignment]
+        if config.fine_tune_type == "dora":
+            _check_dora(model, config.keys)
         linear_to_lora_layers(model, config.num_layers, parameters, config.fine_tune_type == "dora")
     for choice in config.train_also:
         _unfreeze_whole(model, choice)
+
+
+def check_precision(model: nn.Module, optimizer: str) -> None:
+    """Refuse whole float16 weights under an optimiser whose squared gradients underflow in that type.
+
+    Their epsilon of 1e-8 is zero in float16, so the second update divides by zero at any learning rate.
+    """
+    half = [name for name, value in trainable_weights(model).items() if value.dtype == mx.float16]
+    if half and optimizer in ("adamw", "adam", "adafactor"):
+        raise InvalidField(
+            f"{optimizer} cannot train whole float16 weights such as {half[0]}",
+            details={"field": "optimizer", "weight": half[0]},
+            suggestion="Use fine_tune_type lora without train_also, or a bfloat16 copy of the model.",
+        )
 
 
 def trainable_weights(model: nn.Module) -> Weights:
@@ -146,7 +163,8 @@ def is_quantized(model: nn.Module) -> bool:
 def _weight_type(module: nn.Module) -> mx.Dtype:
     base: Any = getattr(module, "linear", None) or module.embedding
     dtype: mx.Dtype = (base.scales if hasattr(base, "scales") else base.weight).dtype
-    return dtype
+    # The scales of mxfp4, mxfp8 and nvfp4 are bytes; such layers compute and dequantize in bfloat16.
+    return dtype if mx.issubdtype(dtype, mx.floating) else mx.bfloat16
 
 
 def _refuse_quantized(model: nn.Module, what: str) -> None:
@@ -158,16 +176,47 @@ def _refuse_quantized(model: nn.Module, what: str) -> None:
         )
 
 
+def _last_blocks(model: nn.Module, count: int) -> list[nn.Module]:
+    """The last `count` blocks; all of them when it is negative."""
+    blocks = list(model.layers)
+    return blocks if count < 0 else blocks[max(0, len(blocks) - count) :]
+
+
+def _check_dora(model: nn.Module, keys: tuple[str, ...] | None) -> None:
+    """mlx-lm has no DoRA for experts, for quantized embeddings, nor for 3, 5 and 6 bits."""
+    named = [pair for block in model.layers for pair in block.named_modules()]
+    chosen = [(n, m) for n, m in [*named, *model.named_modules()] if n in keys] if keys else named
+    for name, module in chosen:
+        bits = getattr(module, "bits", None)
+        if (
+            (hasattr(module, "num_experts") and "weight" in module)
+            or isinstance(module, nn.QuantizedEmbedding)
+            or (isinstance(module, nn.QuantizedLinear) and 32 % module.bits)
+            or hasattr(module, "to_lora")
+        ):
+            raise InvalidField(
+                f"fine_tune_type dora is not possible for {name}"
+                + (f" at {bits} bits" if bits else f" ({type(module).__name__})"),
+                details={"field": "fine_tune_type", "module": name},
+                suggestion="Use fine_tune_type lora, or name other modules in lora_keys.",
+            )
+
+
 def _check_keys(model: nn.Module, keys: tuple[str, ...]) -> None:
-    known = {name for block in model.layers for name, _ in block.named_modules()}
-    known |= {name for name, _ in model.named_modules()}
+    modules = [pair for block in model.layers for pair in block.named_modules()] + list(model.named_modules())
+    known = {name for name, module in modules if _takes_factors(module)}
     for key in keys:
         if key not in known:
             raise InvalidField(
-                f"lora_keys: no module is called {key!r}",
+                f"lora_keys: no linear module or embedding is called {key!r}",
                 details={"field": "lora_keys", "value": key},
                 suggestion="A block of this model has: " + ", ".join(sorted(_linear_names(model))) + ".",
             )
+
+
+def _takes_factors(module: nn.Module) -> bool:
+    kinds = (nn.Linear, nn.QuantizedLinear, nn.Embedding, nn.QuantizedEmbedding)
+    return isinstance(module, (*kinds, SwitchLinear, QuantizedSwitchLinear)) or hasattr(module, "to_lora")
 
 
 def _linear_names(model: nn.Module) -> set[str]:
@@ -192,7 +241,9 @@ def _whole_modules(model: nn.Module, choice: str) -> list[nn.Module]:
     modules = dict(model.named_modules())
     if choice == "norms":
         return [m for m in modules.values() if "Norm" in type(m).__name__]
-    output = [m for name, m in modules.items() if name.rsplit(".", 1)[-1] == "lm_head"]
+    # A layer with factors keeps the whole one inside it, as `linear`.
+    heads = [m for name, m in modules.items() if name.rsplit(".", 1)[-1] == "lm_head"]
+    output: list[nn.Module] = [m.linear if "linear" in m else m for m in heads]
     embeddings: list[nn.Module] = [
         m for m in modules.values() if isinstance(m, (nn.Embedding, nn.QuantizedEmbedding))
     ]

@@ -51,7 +51,7 @@ def write_checkpoint(
     )
     write_sidecar(folder, checkpoint)
     prune(folder, keep)
-    _link_best(folder)
+    link_best(folder)
     return checkpoint
 
 
@@ -65,9 +65,11 @@ def diverged(iteration: int, what: str) -> Diverged:
     )
 
 
-def _link_best(folder: Path) -> None:
+def link_best(folder: Path) -> None:
     """Let adapters.safetensors, the name mlx-lm loads, be the best checkpoint so far."""
     best = best_iterations(read_checkpoints(folder, verify=False), 1)
+    if not best:
+        return
     source = checkpoint_path(folder, best[0])
     with atomic_path(folder / "adapters.safetensors") as temporary:
         temporary.unlink(missing_ok=True)

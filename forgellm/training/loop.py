@@ -23,7 +23,7 @@ from forgellm.domain.schedule import learning_rate
 from forgellm.domain.spec import TrainingSpec, stopping_values
 from forgellm.storage.checkpoints import read_checkpoints
 from forgellm.training.batches import Batch, BatchOrder, Cursor, collate
-from forgellm.training.checkpointing import diverged, write_checkpoint
+from forgellm.training.checkpointing import diverged, link_best, write_checkpoint
 from forgellm.training.losses import Measurement, measure
 from forgellm.training.optimizers import build_optimizer, schedule_of
 from forgellm.training.state import Progress, read_progress, restore, save_state
@@ -165,7 +165,7 @@ class TrainingLoop:
         corpus, iteration = self._plan.corpus, self._progress.iteration
         domain = measure(self._model, corpus.valid)
         general = measure(self._model, corpus.general_valid) if corpus.general_valid else None
-        if not math.isfinite(domain.loss):
+        if not math.isfinite(domain.loss) or not math.isfinite(general.loss if general else 0.0):
             raise diverged(iteration, "the validation loss is not finite")
         before = tuple(pair for pair in self._progress.validation if pair[0] != iteration)
         history = (*before, (iteration, domain.loss))
@@ -216,8 +216,12 @@ class TrainingLoop:
         return self._end("stopped")
 
     def _checkpoint_if_new(self) -> None:
-        written = {c.iteration for c in read_checkpoints(self._plan.folder, verify=False)}
-        if self._progress.iteration > 0 and self._progress.iteration not in written:
+        written = {
+            c.iteration for c in read_checkpoints(self._plan.folder, verify=False) if c.problem is None
+        }
+        saved = read_progress(self._plan.folder)
+        kept = saved is not None and saved.iteration == self._progress.iteration
+        if self._progress.iteration > 0 and not (kept and self._progress.iteration in written):
             self._checkpoint()
 
     def _early_stop_reason(self) -> str | None:
@@ -230,6 +234,8 @@ class TrainingLoop:
         return stop_reason(rule, due)
 
     def _end(self, type: str, **values: object) -> Ending:
+        # A kill just after a checkpoint was written may have left the link at the one before.
+        link_best(self._plan.folder)
         checkpoints = read_checkpoints(self._plan.folder, verify=False)
         return Ending(
             type,

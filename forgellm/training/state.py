@@ -45,7 +45,7 @@ def save_state(folder: Path, progress: Progress, *, model: nn.Module, optimizer:
     """Replace the run's state by this one; the older file is removed only when the new one is in place."""
     states = folder / "state"
     states.mkdir(exist_ok=True)
-    path = states / f"{progress.iteration:07d}.safetensors"
+    path = _free_name(states, progress.iteration)
     arrays = {f"weights.{name}": value for name, value in trainable_weights(model).items()}
     moments: Any = tree_flatten(optimizer.state, destination={})
     arrays |= {f"optimizer.{name}": value for name, value in moments.items()}
@@ -93,6 +93,18 @@ def restore(folder: Path, *, model: nn.Module, optimizer: optim.Optimizer) -> No
     # mx.random.state cannot be assigned; a seed is its two words.
     mx.random.seed((int(first) << 32) | int(second))
     mx.eval(model.parameters(), optimizer.state)
+
+
+def _free_name(states: Path, iteration: int) -> Path:
+    """A file that state.json does not name.
+
+    An iteration may be saved twice, and a kill or a full disk between file and manifest must leave the old
+    pair whole.
+    """
+    manifest = states / "state.json"
+    raw: Any = read_json(manifest) if manifest.exists() else {}
+    name = f"{iteration:07d}.safetensors"
+    return states / (f"{iteration:07d}_again.safetensors" if raw.get("file") == name else name)
 
 
 def _random_key() -> list[int]:

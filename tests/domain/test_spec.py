@@ -216,4 +216,11 @@ def test_epochs_become_iterations_rounded_up():
     assert total_iterations(parse_spec(NEEDED | {"max_iterations": 7}), 10) == 7
     spec = parse_spec(NEEDED | {"epochs": 1.5, "grad_accumulation_steps": 4})
     assert total_iterations(spec, 11) == 5
-    assert total_iterations(spec, 1) == 1
+    with pytest.raises(InvalidField, match="2 batches"):
+        total_iterations(spec, 1)
+
+
+def test_dropout_with_recomputed_activations_is_refused():
+    # The second pass draws another mask: the gradient would be that of another function.
+    with pytest.raises(InvalidField, match="cannot be used together"):
+        parse_spec(NEEDED | {"grad_checkpoint": True, "lora_dropout": 0.1})

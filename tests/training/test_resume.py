@@ -105,3 +105,17 @@ def test_only_the_newest_state_is_kept(run_loop: Run, tmp_path: Path) -> None:
     progress = read_progress(tmp_path)
     assert progress is not None
     assert progress.iteration == 12
+
+
+def test_saving_an_iteration_again_leaves_the_older_state_whole_until_the_newer_is(
+    run_loop: Run, tmp_path: Path
+) -> None:
+    spec = a_spec()
+    run_loop(spec, folder=tmp_path, commands={5: "pause"})
+    before = json.loads((tmp_path / "state" / "state.json").read_text())
+    again = run_loop(spec, folder=tmp_path, commands={0: "pause"})
+    assert again.ending.type == "paused"
+    after = json.loads((tmp_path / "state" / "state.json").read_text())
+    assert before["iteration"] == after["iteration"] == 5
+    assert before["file"] != after["file"]
+    assert run_loop(spec, folder=tmp_path).ending.type == "completed"
