@@ -32,7 +32,8 @@ def test_the_demo_ends_with_a_gain_that_was_measured(
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     workspace = Workspace.open(tmp_path)
-    runs = {run: run_folder(workspace, run) for run in list_runs(workspace)}
+    runs = list_runs(workspace)
+    folders = [run_folder(workspace, run) for run in runs]
     assert [run.kind for run in runs] == [
         RunKind.EVALUATE,
         RunKind.CPT,
@@ -41,8 +42,8 @@ def test_the_demo_ends_with_a_gain_that_was_measured(
         RunKind.PUBLISH,
         RunKind.EVALUATE,
     ]
-    assert {state(folder) for folder in runs.values()} == {RunState.COMPLETED}
-    before, cpt, published, ift, answering, after = (read_events(folder) for folder in runs.values())
+    assert {state(folder) for folder in folders} == {RunState.COMPLETED}
+    before, cpt, published, ift, answering, after = (read_events(folder) for folder in folders)
 
     for training in (cpt, ift):
         losses: list[float] = [e["validation_loss"] for e in training if e["type"] == "validation"]  # type: ignore[misc]
@@ -59,6 +60,6 @@ def test_the_demo_ends_with_a_gain_that_was_measured(
     assert first["exact_match"] < 0.05 < 0.5 < last["exact_match"]  # type: ignore[operator]
     assert f"{last['correct']} of 198 answers are exactly right" in done.stdout
     questions = (workspace.datasets / f"{DOMAIN}_questions" / "heldout.jsonl").read_text().splitlines()
-    kept = list(runs.values())[-1] / "answers.jsonl"
+    kept = folders[-1] / "answers.jsonl"
     asked = [json.loads(line)["question"] for line in kept.read_text().splitlines()]
     assert asked == [json.loads(line)["messages"][0]["content"] for line in questions]
