@@ -24,7 +24,7 @@ SPEC: Mapping[str, object] = {
     "learning_rate": 1e-3,
     "lora_dropout": 0.1,
     "grad_accumulation_steps": 2,
-    "warmup_steps": 10,
+    "warmup_steps": 3,
     "batch_size": 4,
     "max_seq_length": 64,
     "max_iterations": 60,
