@@ -1,38 +1,47 @@
-"""A run's events.jsonl: appending, reading, following, and the last event that decides the state.
+"""A run's events.jsonl: appending, reading, following, and the last event of a kind.
 
-What an event means is in `domain.runs` and `domain.metrics`.
+What an event means is in `domain.runs` and `domain.metrics`, where it lies in the file in
+`storage.event_lines`. Whatever the file holds, the numbers of what is read are finite.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timezone
+from functools import lru_cache
+from io import BytesIO
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
+from forgellm.domain.errors import ForgeError
 from forgellm.domain.runs import LIFECYCLE, Event
-from forgellm.storage.files import append_json_line, parse_record, read_blocks_backwards, read_json_lines
+from forgellm.storage.event_lines import blocks_before, finite, lines_from, offset_after, parse_event, seq_of
+from forgellm.storage.files import append_json_line
 
-# Finds the few candidates among many thousand lines; what it finds is parsed before it is believed.
-_CANDIDATE = re.compile(rb'"type": ?"(?:' + "|".join(sorted(LIFECYCLE)).encode() + rb')"')
+# Bytes; small enough to search the two last pieces at every look, large enough for few of them.
+_SETTLED = 1 << 18
 
 
 class EventLog:
-    """The one writer of a run's events; it goes on counting where the file ends."""
+    """The one writer of a run's events; it goes on counting where the file ends.
+
+    Raises ForgeError where the file is there but cannot be read.
+    """
 
     def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:
         self._path = events_path(folder)
         self._clock = clock
-        self._seq = _last_seq(self._path)
+        self._seq = next(map(seq_of, events_backwards(folder)), 0)
 
     def append(self, type: str, **values: object) -> Event:
-        """Write one event; a number that is not finite becomes None. Raises DiskFull, ReadOnly.
+        """Write one event; a number that is not finite, or whole and beyond 2^53, becomes None.
 
-        All but the frequent `train` events are on the disk when this returns.
+        All but the frequent `train` events are on the disk when this returns. Raises DiskFull, ReadOnly.
         """
         time = self._clock().astimezone(timezone.utc).isoformat(timespec="milliseconds")
-        cleaned = {key: _finite(value) for key, value in values.items()}
+        cleaned = {key: finite(value) for key, value in values.items()}
         event = {"seq": self._seq + 1, "time": time.replace("+00:00", "Z"), "type": type, **cleaned}
         append_json_line(self._path, event, sync=type != "train")
         self._seq += 1
@@ -44,68 +53,132 @@ def events_path(folder: Path) -> Path:
     return folder / "events.jsonl"
 
 
-def read_events(folder: Path, *, after: int = 0) -> list[Event]:
-    """The events with a `seq` above `after`, oldest first. Lines that are no events are skipped."""
-    records = read_json_lines(events_path(folder)).records
-    return [record for record in records if _is_event(record) and _seq(record) > after]
+def read_events(folder: Path, *, after: int = 0, limit: int | None = None) -> list[Event]:
+    """The events with a `seq` above `after`, oldest first, at most `limit` of them.
+
+    Lines that are no events are skipped; those up to `after` are not read. A missing file has no events.
+    Raises ForgeError where it cannot be read.
+    """
+    return list(islice(events_after(folder, after), limit))
+
+
+def events_after(folder: Path, seq: int) -> Iterator[Event]:
+    """What `read_events` reads, one after another: who has enough does not read the rest."""
+    with _open(folder) as file:
+        for _, line in lines_from(file, offset_after(file, seq)):
+            event = parse_event(line)
+            if event is not None and seq_of(event) > seq:
+                yield event
+
+
+def events_backwards(folder: Path, *, upto: int | None = None) -> Iterator[Event]:
+    """The events, the last one first, or from the one numbered `upto` on back. Raises ForgeError."""
+    with _open(folder) as file:
+        for block in blocks_before(file, _end(file, upto)):
+            for line in reversed(block.split(b"\n")):
+                event = parse_event(line) if line else None
+                if event is not None:
+                    yield event
 
 
 def follow_events(
     folder: Path, *, after: int, wait: Callable[[], None], finished: Callable[[], bool]
 ) -> Iterator[Event]:
-    """The events with a `seq` above `after` as they come, until `finished` and all were read."""
-    offset, last = 0, after
+    """The events with a `seq` above `after` as they come, until `finished` and all were read.
+
+    Raises ForgeError where the file cannot be read.
+    """
+    with _open(folder) as file:
+        offset, last = offset_after(file, after), after
     while True:
         # Asked first: what was written before the end is then still read.
         over = finished()
-        lines = read_json_lines(events_path(folder), offset=offset)
-        offset = lines.offset
-        for record in lines.records:
-            if _is_event(record) and _seq(record) > last:
-                last = _seq(record)
-                yield record
+        with _open(folder) as file:
+            for behind, line in lines_from(file, offset):
+                offset, event = behind, parse_event(line)
+                if event is not None and seq_of(event) > last:
+                    last = seq_of(event)
+                    yield event
         if over:
             return
         wait()
 
 
+def last_event(folder: Path, types: Collection[str], *, upto: int | None = None) -> Event | None:
+    """The last event of one of the `types`, numbered `upto` at most; only as much is read as it takes.
+
+    Raises ForgeError where the file cannot be read.
+    """
+    wanted = frozenset(types)
+    with _open(folder) as file:
+        end = _end(file, upto)
+        settled = max(0, end // _SETTLED - 1)
+        found = _last_between(file, settled * _SETTLED, end, types=wanted)
+        path = events_path(folder)
+        for index in reversed(range(settled)):
+            if found is not None:
+                break
+            last_bytes = os.pread(file.fileno(), 64, (index + 1) * _SETTLED - 64)
+            version = (os.fstat(file.fileno()).st_ino, last_bytes)
+            found = _last_in_piece(path, index, version, types=wanted)
+        return found
+
+
 def last_lifecycle_event(folder: Path) -> Event | None:
-    """The last event that decides the state; only as much of the file is read as it takes."""
-    for block in read_blocks_backwards(events_path(folder)):
-        for match in reversed(list(_CANDIDATE.finditer(block))):
-            record = parse_record(_line_around(block, match.start()))
-            if record is not None and _is_event(record) and record["type"] in LIFECYCLE:
-                return record
+    """The last event that decides the state.
+
+    Where the file is there but cannot be read, it is a `failed` one that says why: such a run must not pass
+    for one that never began, nor keep others from being listed or started.
+    """
+    try:
+        return last_event(folder, LIFECYCLE)
+    except ForgeError as error:
+        said = {"code": error.code, "error": error.message, "suggestion": error.suggestion}
+        return {"type": "failed", **said}
+
+
+# Whoever watches a long run asks for its state several times a second, and the event that decides it is the
+# first one of all. What is appended does not change a piece far from the end: it is searched once a process.
+@lru_cache(maxsize=4096)
+def _last_in_piece(
+    path: Path, index: int, _version: tuple[int, bytes], *, types: frozenset[str]
+) -> Event | None:
+    """The last event among the lines that begin in a piece; another file in its place has another version."""
+    behind = (index + 1) * _SETTLED
+    with open(path, "rb") as file:
+        file.seek(behind - 1)
+        return _last_between(file, index * _SETTLED, behind - 1 + len(file.readline()), types=types)
+
+
+def _last_between(file: BinaryIO, start: int, end: int, *, types: frozenset[str]) -> Event | None:
+    # Finds the few candidates among many thousand lines; what it finds is parsed before it is believed.
+    names = [b'"%b"' % name.encode() for name in types]
+    for block in blocks_before(file, end, start=start):
+        places = {name: block.rfind(name) for name in names}
+        while (place := max(places.values())) >= 0:
+            begin = block.rfind(b"\n", 0, place) + 1
+            event = parse_event(block[begin : block.find(b"\n", begin)])
+            if event is not None and event["type"] in types:
+                return event
+            places = {name: p if p < begin else block.rfind(name, 0, begin) for name, p in places.items()}
     return None
 
 
-def _line_around(block: bytes, position: int) -> bytes:
-    return block[block.rfind(b"\n", 0, position) + 1 : block.find(b"\n", position)]
+def _end(file: BinaryIO, upto: int | None) -> int:
+    """Where the events numbered `upto` at most end."""
+    return file.seek(0, os.SEEK_END) if upto is None else offset_after(file, upto)
 
 
-def _last_seq(path: Path) -> int:
-    for block in read_blocks_backwards(path):
-        for line in reversed(block.splitlines()):
-            record = parse_record(line)
-            if record is not None and _is_event(record):
-                return _seq(record)
-    return 0
-
-
-def _is_event(record: Mapping[str, object]) -> bool:
-    return type(record.get("seq")) is int and isinstance(record.get("type"), str)
-
-
-def _seq(record: Mapping[str, object]) -> int:
-    value = record["seq"]
-    return value if isinstance(value, int) else 0
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
+def _open(folder: Path) -> BinaryIO:
+    """The file, or an empty one where there is none. Raises ForgeError where it is no readable file."""
+    path = events_path(folder)
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        return BytesIO()
+    except (IsADirectoryError, PermissionError) as error:
+        raise ForgeError(
+            f"{path.name} of {folder.name} cannot be read: {error.strerror}",
+            details={"path": str(path), "reason": error.strerror},
+            suggestion="Make it a readable file again, or move the folder away.",
+        ) from error
