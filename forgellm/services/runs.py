@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice, takewhile
+from pathlib import Path
 
 from forgellm.domain.checkpoints import Checkpoint
-from forgellm.domain.errors import RunNotFound
-from forgellm.domain.runs import Event, Run, RunState
+from forgellm.domain.errors import ForgeError, RunNotFound
+from forgellm.domain.runs import Event, Run, RunKind, RunState, state_of
 from forgellm.jobs import launcher
 from forgellm.services.parts import Parts
-from forgellm.services.progress import Progress, as_dict, fold
+from forgellm.services.progress import PACE_WINDOW, Progress, as_dict, fold, timed
 from forgellm.storage.checkpoints import read_checkpoints
-from forgellm.storage.events import follow_events, read_events
+from forgellm.storage.events import events_after, events_backwards, follow_events, last_event, read_events
 from forgellm.storage.liveness import failure, state
 from forgellm.storage.runs import find_run, list_runs, run_folder
 
+# More than lie between two iterations of any run, few enough to be read at each look at the run.
+_TAIL = 1000
 _RANK = {RunState.RUNNING: 0, RunState.STOPPING: 0, RunState.PENDING: 1}
 
 
@@ -30,22 +35,72 @@ class Status:
     failure: Mapping[str, object] | None
 
 
+@dataclass(frozen=True)
+class Summary:
+    """A run in a list. `problem` says why something of it cannot be read; its state is then `failed`."""
+
+    run: Run
+    state: RunState
+    progress: Progress
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some `runs` of the `total` that were asked for."""
+
+    runs: list[Summary]
+    total: int
+
+
 def status(parts: Parts, run: Run, *, verify: bool = False) -> Status:
-    """How `run` is; with `verify`, every checkpoint's hash is computed again before it is listed."""
+    """How `run` is; with `verify`, every checkpoint is compared with its hash before it is listed."""
     folder = run_folder(parts.workspace, run)
-    now = state(folder)
+    now, unknown = _readable_state(folder)
+    cause = {"error": unknown} if unknown else None
     return Status(
         run=run,
         state=now,
-        progress=fold(events(parts, run)),
+        progress=_readable_progress(folder)[0],
         checkpoints=checkpoints(parts, run, verify=verify) if run.kind.trains else [],
-        failure=failure(folder) if now is RunState.FAILED else None,
+        failure=failure(folder) if now is RunState.FAILED and not unknown else cause,
     )
 
 
 def checkpoints(parts: Parts, run: Run, *, verify: bool = True) -> list[Checkpoint]:
     """The run's checkpoints, best first, those with a problem last."""
     return read_checkpoints(run_folder(parts.workspace, run), verify=verify)
+
+
+def progress_at(parts: Parts, run: Run, *, seq: int | None = None) -> Progress:
+    """How far the run had come after event `seq` (None: after the last one), without reading all of them.
+
+    It is what `fold` makes of all events up to there. Raises ForgeError where they cannot be read.
+    """
+    return _progress(run_folder(parts.workspace, run), seq)
+
+
+def summaries(
+    parts: Parts,
+    *,
+    kind: RunKind | None = None,
+    state: RunState | None = None,
+    newest_first: bool = True,
+    limit: int | None = None,
+    offset: int = 0,
+) -> Page:
+    """At most `limit` runs of that kind and in that state, after the first `offset` of them.
+
+    Cheap: no checkpoint is looked at, and only the progress of the runs on the page. Folders without a
+    readable run.json are left out, as everywhere; a run of which something else cannot be read is listed.
+    """
+    known = [run for run in list_runs(parts.workspace) if kind in (None, run.kind)]
+    if newest_first:
+        known.reverse()
+    if state is not None:
+        known = [run for run in known if _readable_state(run_folder(parts.workspace, run))[0] is state]
+    page = known[offset:] if limit is None else known[offset : offset + limit]
+    return Page([_summary(parts, run) for run in page], len(known))
 
 
 def statuses(parts: Parts, *, last: int | None = None) -> list[Status]:
@@ -61,7 +116,8 @@ def find(parts: Parts, key: str | None, *, wanted: Callable[[Run, RunState], boo
     """
     if key is not None:
         return find_run(parts.workspace, key)
-    known = [(run, state(run_folder(parts.workspace, run))) for run in reversed(list_runs(parts.workspace))]
+    newest_first = reversed(list_runs(parts.workspace))
+    known = [(run, _readable_state(run_folder(parts.workspace, run))[0]) for run in newest_first]
     # What is going on is meant before what waits, and that before what is over.
     known.sort(key=lambda pair: _RANK.get(pair[1], len(_RANK)))
     for run, now in known:
@@ -79,9 +135,9 @@ def has_checkpoints(parts: Parts, run: Run) -> bool:
     return run.kind.trains and any(c.rank for c in checkpoints(parts, run, verify=False))
 
 
-def events(parts: Parts, run: Run) -> list[Event]:
-    """Everything that happened so far."""
-    return read_events(run_folder(parts.workspace, run))
+def events(parts: Parts, run: Run, *, after: int = 0, limit: int | None = None) -> list[Event]:
+    """What happened so far: the events with a number above `after`, oldest first, at most `limit`."""
+    return read_events(run_folder(parts.workspace, run), after=after, limit=limit)
 
 
 def follow(parts: Parts, run: Run, *, after: int, wait: Callable[[], None]) -> Iterator[Event]:
@@ -101,10 +157,22 @@ def follow(parts: Parts, run: Run, *, after: int, wait: Callable[[], None]) -> I
     launcher.launch_next(parts.workspace, environment=parts.environment)
 
 
-def log(parts: Parts, run: Run) -> str:
-    """What the run's process wrote to its output, and why it ended badly if it did."""
-    path = run_folder(parts.workspace, run) / "worker.log"
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+def log(parts: Parts, run: Run, *, last_bytes: int | None = None) -> str:
+    """What the run's process wrote to its output, and why it ended badly if it did.
+
+    With `last_bytes` no more than these are read; it then begins with a whole line, where one begins there.
+    """
+    try:
+        with open(run_folder(parts.workspace, run) / "worker.log", "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = 0 if last_bytes is None else max(0, size - last_bytes)
+            # One byte more shows whether a line begins at `start`.
+            file.seek(max(0, start - 1))
+            data = file.read(size - max(0, start - 1))
+    except FileNotFoundError:
+        return ""
+    cut = data.find(b"\n") + 1 or 1
+    return (data[cut:] if start else data).decode(errors="replace")
 
 
 def as_values(status: Status) -> Mapping[str, object]:
@@ -124,3 +192,53 @@ def as_values(status: Status) -> Mapping[str, object]:
         "versions": dict(run.versions),
         "base_fingerprint": run.base_fingerprint,
     }
+
+
+def _summary(parts: Parts, run: Run) -> Summary:
+    folder = run_folder(parts.workspace, run)
+    progress, unread = _readable_progress(folder)
+    if progress.end is not None:
+        # Nothing but another event can change the state now, and that has been looked for already.
+        return Summary(run, state_of([progress.end], alive=False), progress)
+    now, unknown = _readable_state(folder)
+    return Summary(run, now, progress, unread or unknown)
+
+
+def _readable_state(folder: Path) -> tuple[RunState, str | None]:
+    """The state, and what keeps it from being known: nobody can go on with such a run."""
+    try:
+        return state(folder), None
+    except (IsADirectoryError, PermissionError) as error:
+        return RunState.FAILED, f"{Path(error.filename).name} cannot be read: {error.strerror}"
+
+
+def _readable_progress(folder: Path) -> tuple[Progress, str | None]:
+    try:
+        return _progress(folder, None), None
+    except ForgeError as error:
+        return Progress(), error.message
+
+
+def _progress(folder: Path, seq: int | None) -> Progress:
+    """The last iterations say nearly everything; what they do not was said last by the validation before
+    them, and by the phases before the first iteration: every resume passes through the same ones again.
+    """
+    tail, whole = _tail(folder, seq)
+    if whole:
+        return fold(tail)
+    measured = any(event["type"] == "validation" for event in tail)
+    validation = None if measured else last_event(folder, ("validation",), upto=seq)
+    head = takewhile(lambda event: timed(event) is None, events_after(folder, 0))
+    return fold([*islice(head, _TAIL), *([validation] if validation else []), *tail])
+
+
+def _tail(folder: Path, seq: int | None) -> tuple[list[Event], bool]:
+    """The last events, with enough iterations to tell the pace, and whether they are all there are."""
+    tail: list[Event] = []
+    iterations = 0
+    for event in events_backwards(folder, upto=seq):
+        if iterations == PACE_WINDOW or len(tail) == _TAIL:
+            return tail[::-1], False
+        tail.append(event)
+        iterations += timed(event) is not None
+    return tail[::-1], True

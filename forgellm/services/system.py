@@ -24,7 +24,9 @@ from forgellm.domain.errors import ForgeError
 from forgellm.services.space import check_writable
 from forgellm.settings import Settings, find_openblas
 from forgellm.storage.datasets import list_datasets
+from forgellm.storage.events import events_backwards, events_path
 from forgellm.storage.models import list_base_models
+from forgellm.storage.runs import MANIFEST, list_runs, run_folder
 from forgellm.storage.workspace import Workspace
 
 Level = Literal["ok", "advice", "problem"]
@@ -160,6 +162,7 @@ def _workspace(settings: Settings) -> Iterator[Fact]:
     yield Fact("Hub cache", str(settings.hub_cache), found)
     yield _models(workspace, settings.hub_cache)
     yield Fact("datasets", ", ".join(list_datasets(workspace)) or "none")
+    yield _runs(workspace)
 
 
 def _folder(workspace: Workspace, folder: Path) -> Fact:
@@ -171,6 +174,25 @@ def _folder(workspace: Workspace, folder: Path) -> Fact:
     except ForgeError as error:
         return Fact(name, "not writable", f"{error.message}. {error.suggestion}", "problem")
     return Fact(name, "writable" if exists else "does not exist yet, can be created")
+
+
+def _runs(workspace: Workspace) -> Fact:
+    """How many there are, and what of them cannot be read: that keeps nobody from working on."""
+    known = list_runs(workspace)
+    folders = {run_folder(workspace, run) for run in known}
+    manifests = sorted(workspace.models.glob(f"*/*/{MANIFEST}"))
+    damaged = [m for m in manifests if m.parent not in folders and not m.parent.is_symlink()]
+    unread = [workspace.relative(path) for path in (*damaged, *filter(None, map(_unreadable, folders)))]
+    note = f"cannot be read: {', '.join(unread[:5])}" + (", …" if len(unread) > 5 else "")
+    return Fact("runs", str(len(known)), note, "advice") if unread else Fact("runs", str(len(known)))
+
+
+def _unreadable(folder: Path) -> Path | None:
+    try:
+        next(events_backwards(folder), None)
+    except ForgeError:
+        return events_path(folder)
+    return None
 
 
 def _models(workspace: Workspace, hub_cache: Path) -> Fact:

@@ -1,6 +1,26 @@
-import pytest
+"""Folding events, and what becomes of events that are none of ours."""
 
-from forgellm.services.progress import Progress, fold
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forgellm.services.progress import Progress, advance, as_dict, fold
+
+KEYS = [*as_dict(Progress()), "type", "iteration_seconds"]
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from([10**400, -(10**400)]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+EVENTS = st.lists(st.dictionaries(st.sampled_from(KEYS) | st.text(), JSON, max_size=8), max_size=30)
 
 
 def test_nothing_is_known_before_anything_was_measured():
@@ -41,3 +61,39 @@ def test_the_end_is_forgotten_when_the_run_goes_on():
     ended = [{"type": "paused", "iteration": 5}]
     assert fold(ended).end == ended[0]
     assert fold([*ended, {"type": "started", "resume": True}]).end is None
+
+
+@given(EVENTS)
+def test_whatever_an_event_holds_the_progress_is_in_finite_numbers(events):
+    values = as_dict(fold(events))
+    json.dumps(values, allow_nan=False)
+    for key, value in values.items():
+        kinds = {"phase": str, "iteration": int, "total_iterations": int}.get(key, float)
+        assert value is None or type(value) is kinds, key
+
+
+@given(EVENTS, st.integers(0, 30))
+def test_folding_goes_on_where_it_stopped(events, cut):
+    progress = fold(events[:cut])
+    for event in events[cut:]:
+        progress = advance(progress, event)
+    assert progress == fold(events) == fold(events[cut:], fold(events[:cut]))
+
+
+@pytest.mark.parametrize("bad", [True, "2", [2.0], {}, -1, 2.5, 2**60, 10**400, math.inf, math.nan, None])
+def test_what_is_no_count_leaves_the_count_as_it_was(bad):
+    before = {"type": "train", "iteration": 7, "total_iterations": 10}
+    progress = fold([before, {"type": "train", "iteration": bad, "total_iterations": bad}])
+    assert (progress.iteration, progress.total_iterations) == (7, 10)
+
+
+@pytest.mark.parametrize("bad", [True, "2", [2.0], {}, 10**400, math.inf, math.nan, None])
+def test_what_is_no_measurement_leaves_the_last_one(bad):
+    events = [{"type": "train", "training_loss": 2}, {"type": "train", "training_loss": bad}]
+    assert fold(events).training_loss == 2.0
+
+
+def test_a_time_left_that_is_no_number_is_not_given():
+    slow = {"type": "train", "iteration": 1, "total_iterations": 2**53, "iteration_seconds": 1e308}
+    assert fold([slow] * 3).eta_seconds is None
+    assert fold([{**slow, "iteration_seconds": -1.0}]).eta_seconds is None

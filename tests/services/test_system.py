@@ -1,6 +1,11 @@
+import os
+
 from forgellm.services import system
 from forgellm.services.system import Fact
 from forgellm.settings import Settings, worker_environment
+from forgellm.storage.events import events_path
+from forgellm.storage.runs import run_folder
+from tests.storage.folders import new_run
 
 
 def facts(settings, **environment) -> dict[str, Fact]:
@@ -14,6 +19,7 @@ def test_a_working_machine_has_no_problem_and_its_figures_are_measured(settings,
     assert found["speed"].value.endswith("GFLOP/s")
     assert found["base models"].note == "models/base/tiny"
     assert found["datasets"].value == "domain, general, questions"
+    assert found["runs"] == Fact("runs", "0")
     assert not workspace.private.exists()
 
 
@@ -39,3 +45,15 @@ def test_a_folder_that_cannot_be_written_to_is_a_problem(settings, workspace):
 def test_a_missing_workspace_is_a_problem(tmp_path):
     found = facts(Settings(workspace=tmp_path / "nowhere", hub_cache=tmp_path))
     assert found["workspace"].level == "problem"
+
+
+def test_runs_that_cannot_be_read_are_named_and_stop_nothing(settings, workspace):
+    good, mute, damaged = (
+        run_folder(workspace, new_run(workspace, name=n)) for n in ("good", "mute", "damaged")
+    )
+    events_path(mute).mkdir()
+    (damaged / "run.json").write_bytes(b"\xff{")
+    os.symlink(good, good.with_name("link"))
+    fact = facts(settings)["runs"]
+    assert (fact.value, fact.level) == ("2", "advice")
+    assert fact.note == "cannot be read: models/cpt/damaged/run.json, models/cpt/mute/events.jsonl"
