@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +17,8 @@ from forgellm.domain.checkpoints import Checkpoint, rank, sidecar, to_prune
 from forgellm.domain.errors import CheckpointNotFound, InvalidAdapter
 from forgellm.storage.files import read_json, storage_errors, write_json
 from forgellm.storage.runs import workspace_of
+
+HashOf = Callable[[Path], str]
 
 # The sidecar is written last and removed first: weights without one are what a kill left of a save.
 _SIDECAR = re.compile(r"(\d{7,})_adapters\.json")
@@ -39,14 +42,16 @@ def write_sidecar(folder: Path, checkpoint: Checkpoint) -> None:
 def read_checkpoints(folder: Path, *, verify: bool = True) -> list[Checkpoint]:
     """Every checkpoint of the run, ranked; those with a `problem` last, without a rank.
 
-    With `verify` every file is hashed, which takes about a second per gigabyte. Paths are relative to
-    the workspace.
+    With `verify` every file is hashed, which takes about a second per gigabyte, but in one process only once
+    until it changes. Paths are relative to the workspace.
     """
-    return rank([_read(folder, iteration, verify=verify) for iteration in _iterations(folder)])
+    known, place = _iterations(folder), workspace_of(folder).relative(folder)
+    hash_of = _known_sha256 if verify else None
+    return rank([_read(folder, iteration, place=place, hash_of=hash_of) for iteration in known])
 
 
 def find_checkpoint(folder: Path, iteration: int) -> Checkpoint:
-    """One checkpoint whose file matches its hash; its rank is not known here.
+    """One checkpoint whose file matches its hash, computed now; its rank is not known here.
 
     Raises CheckpointNotFound, which lists what there is, and InvalidAdapter.
     """
@@ -57,7 +62,8 @@ def find_checkpoint(folder: Path, iteration: int) -> Checkpoint:
             details={"iteration": iteration, "available": known},
             suggestion="Choose one of: " + ", ".join(map(str, known)) + "." if known else "It has none yet.",
         )
-    found = _read(folder, iteration, verify=True)
+    place = workspace_of(folder).relative(folder)
+    found = _read(folder, iteration, place=place, hash_of=sha256_of)
     if found.problem is not None:
         raise InvalidAdapter(
             f"the checkpoint at iteration {iteration} cannot be used: {found.problem}",
@@ -101,28 +107,42 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _known_sha256(path: Path) -> str:
+    status = path.stat()
+    return _sha256_of_version(path, (status.st_size, status.st_mtime_ns, status.st_ino))
+
+
+# A page that shows checkpoints asks for them again and again, and they are gigabytes: the hash is remembered
+# for as long as the file looks the same. Who is about to use a checkpoint does not come here, for a bit that
+# flips on the disk changes no date.
+@lru_cache(maxsize=4096)
+def _sha256_of_version(path: Path, _version: tuple[int, int, int]) -> str:
+    return sha256_of(path)
+
+
 def _iterations(folder: Path) -> list[int]:
     matches = (_SIDECAR.fullmatch(path.name) for path in folder.iterdir())
     return sorted({int(match[1]) for match in matches if match})
 
 
-def _read(folder: Path, iteration: int, *, verify: bool) -> Checkpoint:
+def _read(folder: Path, iteration: int, *, place: str, hash_of: HashOf | None) -> Checkpoint:
+    """The checkpoint as its sidecar says; `place` is its folder, and without `hash_of` nothing is hashed."""
     path = checkpoint_path(folder, iteration)
-    place = workspace_of(folder).relative(folder) + "/" + path.name
+    place = f"{place}/{path.name}"
     try:
         recorded = _parse_sidecar(read_json(sidecar_path(folder, iteration)), iteration, place=place)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         return _unusable(iteration, place, f"its sidecar cannot be read: {error}")
-    problem = recorded.problem or _problem(path, recorded, verify=verify)
+    problem = recorded.problem or _problem(path, recorded, hash_of)
     return recorded if problem is None else _unusable(iteration, place, problem)
 
 
-def _problem(path: Path, recorded: Checkpoint, *, verify: bool) -> str | None:
+def _problem(path: Path, recorded: Checkpoint, hash_of: HashOf | None) -> str | None:
     try:
         size = path.stat().st_size
         if size != recorded.size_bytes:
             return f"its file has {size} bytes instead of {recorded.size_bytes}"
-        if verify and sha256_of(path) != recorded.sha256:
+        if hash_of is not None and hash_of(path) != recorded.sha256:
             return "its file does not match its hash: it was changed or damaged"
     except FileNotFoundError:
         return "its file is missing"
@@ -136,15 +156,15 @@ def _parse_sidecar(value: object, iteration: int, *, place: str) -> Checkpoint:
     size, pairs = values["size_bytes"], values["sequence_losses"]
     if values["iteration"] != iteration or type(size) is not int or not isinstance(pairs, list):
         raise ValueError("it does not belong to this file")
-    loss = _loss(values["validation_loss"])
-    finite = values["finite"] is True and (loss is None or math.isfinite(loss))
+    loss, general = _loss(values["validation_loss"]), _loss(values["general_validation_loss"])
+    finite = values["finite"] is True and all(math.isfinite(known) for known in (loss, general) if known)
     return Checkpoint(
         iteration=iteration,
         path=place,
         sha256=str(values["sha256"]),
         size_bytes=size,
         validation_loss=loss,
-        general_validation_loss=_loss(values["general_validation_loss"]),
+        general_validation_loss=general,
         sequence_losses=tuple((float(total), int(count)) for total, count in pairs),
         problem=None if finite else "its weights are not finite",
     )

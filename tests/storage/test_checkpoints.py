@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 
 import pytest
 
@@ -37,6 +38,13 @@ DAMAGE = {
     ),
     "not match its hash ": lambda path: path.write_bytes(bytes(path.stat().st_size)),
     "not finite": lambda path: edit(path, finite=False),
+    "not finite ": lambda path: path.with_suffix(".json").write_text(
+        path.with_suffix(".json")
+        .read_text()
+        .replace('general_validation_loss": null', 'general_validation_loss": 1e999')
+    ),
+    "sidecar cannot be read   ": lambda path: edit(path, validation_loss=10**400),
+    "sidecar cannot be read    ": lambda path: edit(path, sequence_losses=[[1.0, 10**400], [10**400, 1]]),
 }
 
 
@@ -117,6 +125,29 @@ def test_a_damaged_checkpoint_is_listed_with_its_problem_and_never_ranked(folder
         find_checkpoint(folder, 10)
     assert problem.strip() in caught.value.message
     assert find_checkpoint(folder, 20).iteration == 20
+
+
+def test_a_file_that_looks_the_same_is_hashed_once_and_one_that_changed_anew(folder):
+    path = add(folder, 10, 0.5)
+    (good,) = read_checkpoints(folder)
+    assert good.problem is None
+    before, data = path.stat(), path.read_bytes()
+    path.write_bytes(bytes(len(data)))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    # As a bit that flips on the disk: seen by whoever is about to use it, though not by a list.
+    assert read_checkpoints(folder) == [good]
+    with pytest.raises(InvalidAdapter, match="does not match its hash"):
+        find_checkpoint(folder, 10)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert "not match its hash" in read_checkpoints(folder)[0].problem
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 2))
+    assert read_checkpoints(folder) == [good]
+    other = path.with_name("other")
+    other.write_bytes(bytes(len(data)))
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns + 2))
+    os.replace(other, path)
+    assert "not match its hash" in read_checkpoints(folder)[0].problem
 
 
 def test_a_quick_look_does_not_hash_but_still_sees_the_size(folder):
