@@ -39,6 +39,13 @@ class InvalidPath(ForgeError):
     status = 403
 
 
+class PathNotFound(ForgeError):
+    """A file or folder of the workspace that is not there."""
+
+    code = "PATH_NOT_FOUND"
+    status = 404
+
+
 class InvalidDataset(ForgeError):
     """A dataset with rows or documents that cannot be trained on; `details["problems"]` lists them."""
 
@@ -135,6 +142,17 @@ class ReadOnly(ForgeError):
 
     code = "READ_ONLY"
     status = 422
+
+
+def revived(values: Mapping[str, object]) -> ForgeError:
+    """The error that `code`, `error`, `details` and `suggestion` of a failed run describe."""
+    kinds = {kind.code: kind for kind in ForgeError.__subclasses__()}
+    details = values.get("details")
+    return kinds.get(str(values.get("code")), ForgeError)(
+        str(values.get("error")),
+        details=details if isinstance(details, Mapping) else None,
+        suggestion=str(values.get("suggestion") or ""),
+    )
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

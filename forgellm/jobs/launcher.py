@@ -162,7 +162,7 @@ def _spawn(
                 stdout=log,
                 stderr=log,
                 cwd=workspace.root,
-                env=_worker_environment(environment),
+                env=importable(environment),
             )
     except OSError as error:
         failure = ForgeError(
@@ -181,8 +181,11 @@ def _descriptors(claim: Claim) -> list[str]:
     return ["--lock-fd", str(claim.run.descriptor), *training]
 
 
-def _worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """This installation of the package wins, and no file of the workspace can pose as a module."""
+def importable(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that runs a module of this package.
+
+    This installation of it wins, and no file of the workspace can pose as a module.
+    """
     before = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
     package = str(PACKAGE.parent)
     path = os.pathsep.join([package, *(entry for entry in before if entry != package)])

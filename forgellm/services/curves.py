@@ -1,0 +1,105 @@
+"""A run's measurements as rows of a table, one for each iteration, and what they come to."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from forgellm.domain.errors import ForgeError, PathNotFound
+from forgellm.domain.metrics import current_events, series, stability
+from forgellm.domain.runs import Event, Run
+from forgellm.jobs.launcher import importable
+from forgellm.jobs.report import Report
+from forgellm.services import runs
+from forgellm.services.parts import Parts
+from forgellm.services.progress import measured
+from forgellm.storage.events import events_path
+from forgellm.storage.runs import run_folder
+
+MEASURED = (
+    "training_loss",
+    "validation_loss",
+    "general_validation_loss",
+    "learning_rate",
+    "tokens_per_second",
+    "memory_usage_gb",
+    "gradient_norm",
+)
+_DRAW_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Curves:
+    """`rows` have `iteration`, `timestamp`, `seq` and every key of MEASURED; None was not measured there."""
+
+    rows: list[dict[str, object]]
+    best_checkpoints: list[int]
+    spec: Mapping[str, object]
+    average_tokens_per_second: float | None
+    peak_memory_gb: float | None
+    stability: float | None
+
+
+def curves(parts: Parts, run: Run) -> Curves:
+    """Everything a page draws of a run; what a resume repeated counts once, as it came out last."""
+    events = runs.events(parts, run)
+    status = runs.status(parts, run)
+    report = Report(run, status.state, events, status.checkpoints)
+    return Curves(
+        rows=rows(events),
+        best_checkpoints=[c.iteration for c in report.best_three],
+        spec=run.spec,
+        average_tokens_per_second=report.tokens_per_second,
+        peak_memory_gb=report.peak_memory_gb,
+        stability=stability(series(events, "training_loss")),
+    )
+
+
+def rows(events: Sequence[Event]) -> list[dict[str, object]]:
+    """One row for each iteration at which something was measured, ascending."""
+    table: dict[int, dict[str, object]] = {}
+    for event in current_events(events):
+        iteration = event.get("iteration")
+        if event["type"] not in ("train", "validation") or type(iteration) is not int:
+            continue
+        row = table.setdefault(iteration, {"iteration": iteration, **dict.fromkeys(MEASURED)})
+        row.update({key: measured(event[key]) for key in MEASURED if event.get(key) is not None})
+        row.update(timestamp=str(event.get("time")), seq=event["seq"])
+    return [table[iteration] for iteration in sorted(table)]
+
+
+def picture(parts: Parts, run: Run) -> Path:
+    """The run's training_dashboard.png, drawn anew where events came after it.
+
+    Drawing takes a second or two and a process of its own: Matplotlib has no place in a server.
+    Raises PathNotFound for a run that measures nothing, ForgeError where drawing fails.
+    """
+    folder = run_folder(parts.workspace, run)
+    target = parts.workspace.resolve(f"{run.folder}/training_dashboard.png")
+    if not run.kind.trains or not events_path(folder).exists():
+        raise PathNotFound(
+            f"run {run.id} has no dashboard",
+            details={"run": run.id},
+            suggestion="A cpt or ift run has one as soon as its worker has begun.",
+        )
+    if not target.exists() or target.stat().st_mtime < events_path(folder).stat().st_mtime:
+        _draw(parts, run, folder)
+    return target
+
+
+def _draw(parts: Parts, run: Run, folder: Path) -> None:
+    command = [sys.executable, "-m", "forgellm.jobs.draw", str(folder)]
+    try:
+        subprocess.run(
+            command, env=importable(parts.environment), capture_output=True, timeout=_DRAW_SECONDS, check=True
+        )
+    except (subprocess.SubprocessError, OSError) as error:
+        output = getattr(error, "stderr", b"") or b""
+        raise ForgeError(
+            f"the dashboard of run {run.id} could not be drawn",
+            details={"run": run.id, "reason": (output.decode(errors="replace").splitlines() or [""])[-1]},
+            suggestion="GET /api/dashboard/data has the figures. Is the run's folder writable?",
+        ) from error

@@ -1,0 +1,47 @@
+"""Whether the parts of the product work at this moment, and what the machine has left."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import psutil
+
+from forgellm.services.current import current
+from forgellm.services.parts import Parts
+from forgellm.storage.files import is_held
+
+
+@dataclass(frozen=True)
+class Health:
+    """Sizes in bytes. `training_run` is the id of the run that trains, None while the pipeline is idle."""
+
+    training_run: str | None
+    memory_total: int
+    memory_available: int
+    disk_free: int
+    python_version: str
+    mlx_version: str | None
+
+
+def health(parts: Parts) -> Health:
+    """Measured now; MLX's version is read from its metadata, since no server loads it."""
+    memory = psutil.virtual_memory()
+    run = current(parts) if is_held(parts.workspace.training_lock) else None
+    return Health(
+        training_run=None if run is None else run.id,
+        memory_total=memory.total,
+        memory_available=memory.available,
+        disk_free=shutil.disk_usage(parts.workspace.root).free,
+        python_version=platform.python_version(),
+        mlx_version=_version("mlx"),
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,81 @@
+import os
+
+import pytest
+
+from forgellm.domain.errors import ForgeError, PathNotFound
+from forgellm.domain.runs import RunKind
+from forgellm.services import curves
+from forgellm.services.training import start
+from forgellm.storage.runs import create_run, run_folder
+from tests.services.conftest import wait_for
+
+
+def event(seq, type, **values):
+    return {"seq": seq, "time": f"t{seq}", "type": type, **values}
+
+
+def test_an_iteration_has_one_row_with_everything_that_was_measured_at_it():
+    rows = curves.rows(
+        [
+            event(1, "started"),
+            event(2, "validation", iteration=0, validation_loss=5.0),
+            event(3, "train", iteration=1, training_loss=4.0, learning_rate=0.1),
+            event(4, "validation", iteration=1, validation_loss=4.5),
+        ]
+    )
+    assert [row["iteration"] for row in rows] == [0, 1]
+    assert rows[1] == {
+        **dict.fromkeys(curves.MEASURED),
+        "iteration": 1,
+        "training_loss": 4.0,
+        "learning_rate": 0.1,
+        "validation_loss": 4.5,
+        "timestamp": "t4",
+        "seq": 4,
+    }
+
+
+def test_what_a_resume_repeated_counts_as_it_came_out_last():
+    rows = curves.rows(
+        [
+            event(1, "train", iteration=1, training_loss=4.0),
+            event(2, "train", iteration=2, training_loss=3.0),
+            event(3, "resumed", iteration=1),
+            event(4, "train", iteration=2, training_loss=2.0),
+        ]
+    )
+    assert [(row["iteration"], row["training_loss"]) for row in rows] == [(1, 4.0), (2, 2.0)]
+
+
+def test_a_run_comes_with_its_picture_which_is_drawn_anew_only_after_new_events(forge, short_run):
+    run = start(forge, short_run)
+    wait_for(forge, run)
+    found = curves.curves(forge, run)
+    assert [row["iteration"] for row in found.rows] == [0, 1, 2, 3, 4]
+    assert sorted(found.best_checkpoints) == [2, 4]
+    assert found.average_tokens_per_second > 0
+    assert found.peak_memory_gb > 0
+    picture = curves.picture(forge, run)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    drawn = picture.stat().st_mtime_ns
+    assert curves.picture(forge, run).stat().st_mtime_ns == drawn
+    os.utime(run_folder(forge.workspace, run) / "events.jsonl")
+    assert curves.picture(forge, run).stat().st_mtime_ns > drawn
+
+
+def test_what_has_no_picture_says_so(forge):
+    run = create_run(
+        forge.workspace,
+        RunKind.CPT,
+        spec={},
+        name=None,
+        created=forge.clock(),
+        versions={},
+        base_fingerprint=None,
+    )
+    with pytest.raises(PathNotFound, match="no dashboard"):
+        curves.picture(forge, run)
+    (run_folder(forge.workspace, run) / "events.jsonl").write_text("")
+    (run_folder(forge.workspace, run) / "run.json").write_text("{")
+    with pytest.raises(ForgeError, match="could not be drawn"):
+        curves.picture(forge, run)
