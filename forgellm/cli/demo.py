@@ -24,7 +24,7 @@ def demo(invocation: Invocation) -> None:
     from forgellm.cli.follow import follow_to_end
     from forgellm.domain.runs import Run
     from forgellm.services import demo as job
-    from forgellm.services import evaluation, publishing, training
+    from forgellm.services import evaluation, publishing, samples, training
 
     def step(number: int, words: str) -> None:
         click.secho(f"\n[{number}/6] {words}", bold=True)
@@ -36,21 +36,21 @@ def demo(invocation: Invocation) -> None:
     for folder in job.prepare(forge):
         click.echo(f"Copied into {folder}")
     step(1, "Ask the base model the held-out questions")
-    before = job.outcome(forge, finish(evaluation.evaluate(forge, job.BASE, job.QUESTIONS)))
+    before = job.outcome(forge, finish(evaluation.evaluate(forge, job.BASE, samples.QUESTIONS)))
     click.echo(answers_line(before))
     step(2, "Continued pre-training on the documents of the town")
     cpt = finish(training.start(forge, job.CPT))
     step(3, "Publish the best checkpoint")
-    published = job.outcome(forge, finish(publishing.publish(forge, cpt, name=f"{job.DOMAIN}_{cpt.number}")))
+    published = job.outcome(forge, finish(publishing.publish(forge, cpt, name=f"{samples.DOMAIN}_{cpt.number}")))
     step(4, "Instruction fine-tuning on top of the published model")
     ift = finish(training.start(forge, {**job.IFT, "model_name": published["published_model_path"]}))
     step(5, "Publish its best checkpoint")
     final = job.outcome(
-        forge, finish(publishing.publish(forge, ift, name=f"{job.DOMAIN}_answers_{ift.number}"))
+        forge, finish(publishing.publish(forge, ift, name=f"{samples.DOMAIN}_answers_{ift.number}"))
     )
     step(6, "Ask it the same questions")
     model = str(final["published_model_path"])
-    evaluated = finish(evaluation.evaluate(forge, model, job.QUESTIONS))
+    evaluated = finish(evaluation.evaluate(forge, model, samples.QUESTIONS))
     after = job.outcome(forge, evaluated)
     click.echo(answers_line(after))
     click.secho("\nWhat was gained", bold=True)

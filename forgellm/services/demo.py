@@ -6,19 +6,15 @@ they can be looked at, changed and trained on again like a person's own.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from forgellm.domain.metrics import series
 from forgellm.domain.runs import Run
-from forgellm.services import runs
+from forgellm.services import runs, samples
 from forgellm.services.parts import Parts
-from forgellm.settings import packaged
+from forgellm.services.samples import DOMAIN, GENERAL, MODEL, QUESTIONS
 
-MODEL = "lough-tiny"
-DOMAIN, GENERAL, QUESTIONS = "tamberlough", "everyday", "tamberlough_questions"
 BASE = f"models/base/{MODEL}"
 
 CPT: Mapping[str, object] = {
@@ -66,12 +62,8 @@ class Gain:
 
 def prepare(parts: Parts) -> list[str]:
     """Copy the base model and the sample datasets to where they are missing; the folders it made."""
-    wanted = {packaged("assets") / MODEL: parts.workspace.base_models / MODEL}
-    wanted |= {
-        packaged("dataset") / name: parts.workspace.datasets / name for name in (DOMAIN, GENERAL, QUESTIONS)
-    }
-    made = [target for source, target in wanted.items() if _copied(source, target)]
-    return [parts.workspace.relative(target) for target in made]
+    made = [BASE] if samples.bring_model(parts) else []
+    return made + [f"dataset/{n}" for n in (DOMAIN, GENERAL, QUESTIONS) if samples.bring_dataset(parts, n)]
 
 
 def gain(parts: Parts, run: Run) -> Gain:
@@ -86,14 +78,3 @@ def gain(parts: Parts, run: Run) -> Gain:
 def outcome(parts: Parts, run: Run) -> Mapping[str, object]:
     """The values of a completed run's last event."""
     return runs.status(parts, run).progress.end or {}
-
-
-def _copied(source: Path, target: Path) -> bool:
-    """Copy beside the place and rename, so that an interrupted copy is not taken for the real thing."""
-    if target.exists():
-        return False
-    partial = target.with_name(f".{target.name}.copying")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(source, partial)
-    partial.rename(target)
-    return True

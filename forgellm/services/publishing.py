@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 
 from forgellm.domain.checkpoints import Checkpoint
-from forgellm.domain.errors import CheckpointNotFound, InvalidField, RunConflict
-from forgellm.domain.runs import Run, RunKind
+from forgellm.domain.errors import CheckpointNotFound, InvalidField, RunConflict, revived
+from forgellm.domain.runs import Run, RunKind, RunState
 from forgellm.jobs import launcher
 from forgellm.services import runs
 from forgellm.services.parts import Parts
 from forgellm.services.space import check_writable
 from forgellm.services.training import versions
 from forgellm.storage.checkpoints import find_checkpoint
-from forgellm.storage.runs import create_run, run_folder
+from forgellm.storage.runs import create_run, find_run, run_folder
 
+_CHECKPOINT = re.compile(r"(\d{7,})_adapters\.safetensors")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -44,6 +46,41 @@ def publish(parts: Parts, source: Run, *, iteration: int | None = None, name: st
     )
     launcher.launch(parts.workspace, run, environment=parts.environment)
     return run
+
+
+def outcome(parts: Parts, run: Run, *, wait: Callable[[], None]) -> Mapping[str, object]:
+    """The values of a publish run that has completed, waiting for it; `wait` is called between two looks.
+
+    Raises the error it failed with, or RunConflict where it was stopped or cut off.
+    """
+    for _ in runs.follow(parts, run, after=0, wait=wait):
+        pass
+    status = runs.status(parts, run)
+    if status.failure is not None:
+        raise revived(status.failure)
+    if status.state is not RunState.COMPLETED or status.progress.end is None:
+        raise RunConflict(
+            f"publishing ended early: run {run.id} is {status.state.value}",
+            details={"run": run.id, "state": status.state.value},
+            suggestion="Publish again.",
+        )
+    return status.progress.end
+
+
+def checkpoint_at(parts: Parts, text: str) -> tuple[Run, int]:
+    """The run and the iteration that the path of a checkpoint means.
+
+    Raises InvalidPath, RunNotFound, and CheckpointNotFound where it is no checkpoint's.
+    """
+    path = parts.workspace.resolve(text)
+    match = _CHECKPOINT.fullmatch(path.name)
+    if match is None:
+        raise CheckpointNotFound(
+            f"{text!a:.200} is no checkpoint",
+            details={"checkpoint_path": text},
+            suggestion="Give one that GET /api/checkpoints lists: it ends in _adapters.safetensors.",
+        )
+    return find_run(parts.workspace, parts.workspace.relative(path.parent)), int(match[1])
 
 
 def _chosen(parts: Parts, source: Run, iteration: int | None) -> Checkpoint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -12,13 +13,21 @@ from forgellm.data.problems import invalid_dataset
 from forgellm.data.sources import check_dataset
 from forgellm.domain.errors import InvalidAdapter, ResumeMismatch, RunConflict
 from forgellm.domain.runs import Run, RunKind, RunState
-from forgellm.domain.spec import TrainingSpec, folder_name, parse_spec, sequence_length, to_dict
+from forgellm.domain.spec import (
+    DEFAULT_GENERAL_DATASET,
+    TrainingSpec,
+    folder_name,
+    parse_spec,
+    sequence_length,
+    to_dict,
+)
 from forgellm.jobs import launcher
+from forgellm.services import samples
 from forgellm.services.parts import Parts
 from forgellm.services.space import check_space, check_writable
 from forgellm.storage.adapters import adapter_files, check_continues, read_config, values_of
 from forgellm.storage.checkpoints import check_intact
-from forgellm.storage.datasets import find_dataset
+from forgellm.storage.datasets import find_dataset, list_datasets
 from forgellm.storage.files import exclusive
 from forgellm.storage.liveness import state
 from forgellm.storage.models import ModelFolder, context_length, find_model, fingerprint
@@ -33,7 +42,7 @@ def start(parts: Parts, values: Mapping[str, object], *, queue: bool = False) ->
     UntrustedModelCode, DatasetNotFound, InvalidDataset, InvalidAdapter, ReadOnly, DiskFull, and
     RunConflict where another run is active and `queue` was not asked for.
     """
-    spec = parse_spec(continuing(parts.workspace, values))
+    spec = _with_general(parts, parse_spec(continuing(parts.workspace, values)), values)
     base = find_model(parts.workspace, parts.hub_cache, spec.model_name)
     length = sequence_length(spec, context_length(base.config))
     _check_data(parts.workspace, spec)
@@ -83,6 +92,15 @@ def versions() -> dict[str, str]:
     return found
 
 
+def _with_general(parts: Parts, spec: TrainingSpec, values: Mapping[str, object]) -> TrainingSpec:
+    """A mixture that names no general data gets the sample's where there is no dataset `general`."""
+    unnamed = values.get("general_dataset") in (None, "") and spec.general_dataset is not None
+    if not unnamed or DEFAULT_GENERAL_DATASET in list_datasets(parts.workspace):
+        return spec
+    samples.bring_dataset(parts, samples.GENERAL)
+    return replace(spec, general_dataset=samples.GENERAL)
+
+
 def _check_data(workspace: Workspace, spec: TrainingSpec) -> None:
     names = [name for name in (spec.dataset, spec.general_dataset) if name is not None]
     for name in names:
@@ -128,7 +146,7 @@ def _refuse_second(parts: Parts) -> None:
             raise RunConflict(
                 f"run {run.id} is {now.value}",
                 details={"run": run.id, "state": now.value},
-                suggestion="Wait for it, stop it with `forgellm runs stop`, or use --queue to run after it.",
+                suggestion="Wait for it, stop it, or queue this run: --queue, in the API queue: true.",
             )
 
 

@@ -1,6 +1,15 @@
+import threading
+
 import pytest
 
-from forgellm.domain.errors import CheckpointNotFound, InvalidAdapter, InvalidField, RunConflict, RunNotFound
+from forgellm.domain.errors import (
+    CheckpointNotFound,
+    InvalidAdapter,
+    InvalidField,
+    InvalidModel,
+    RunConflict,
+    RunNotFound,
+)
 from forgellm.services import publishing, runs, training
 from tests.services.conftest import wait_for
 
@@ -49,3 +58,35 @@ def test_without_a_run_to_publish_that_is_said(forge):
         runs.find(
             forge, None, wanted=lambda run, _: runs.has_checkpoints(forge, run), sought="run with checkpoints"
         )
+
+
+def test_the_outcome_of_publishing_is_waited_for(forge, trained):
+    best = next(c for c in runs.checkpoints(forge, trained) if c.is_best)
+    source, iteration = publishing.checkpoint_at(forge, best.path)
+    assert (source, iteration) == (trained, best.iteration)
+    values = publishing.outcome(forge, publishing.publish(forge, source, iteration=iteration), wait=a_moment)
+    assert (forge.workspace.root / str(values["published_model_path"]) / "model.safetensors").is_file()
+    assert values["published_validation_loss"] == pytest.approx(best.validation_loss, abs=1e-4)
+
+
+def test_a_publish_run_that_fails_says_why(forge, trained):
+    run = publishing.publish(forge, trained, iteration=2)
+    # Its worker needs seconds to begin, and finds the base model changed.
+    (forge.workspace.base_models / "tiny" / "config.json").write_text("{}")
+    with pytest.raises(InvalidModel):
+        publishing.outcome(forge, run, wait=a_moment)
+
+
+@pytest.mark.parametrize(
+    "path", ["models/cpt/x/adapters.safetensors", "dataset", "models/cpt/x/1_adapters.safetensors"]
+)
+def test_what_is_no_checkpoint_is_not_published(forge, path):
+    with pytest.raises(CheckpointNotFound, match="is no checkpoint"):
+        publishing.checkpoint_at(forge, path)
+
+
+def a_moment():
+    _never.wait(0.05)
+
+
+_never = threading.Event()

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import threading
 
@@ -196,3 +197,20 @@ def test_an_adapter_of_another_form_than_was_asked_for_is_refused(forge, short_r
     with pytest.raises(InvalidAdapter, match="lora_rank 4, the spec 8") as caught:
         training.start(forge, {**short_run, "adapter_path": first.folder, "lora_rank": 8})
     assert "Leave lora_rank out" in caught.value.suggestion
+
+
+def test_a_mixture_without_general_data_gets_the_samples(forge, short_run, launched):
+    mixture = {**short_run, "data_mixture_ratio": 0.8, "max_iterations": 1, "save_every": 1}
+    shutil.rmtree(forge.workspace.datasets / "general")
+    run = training.start(forge, mixture)
+    launched.append(run)
+    assert run.spec["general_dataset"] == "everyday"
+    assert (forge.workspace.datasets / "everyday").is_dir()
+    wait_for(forge, run)
+
+
+def test_general_data_that_is_named_and_missing_is_not_replaced(forge, short_run):
+    error = refused(forge, {**short_run, "data_mixture_ratio": 0.8, "general_dataset": "gneral"})
+    assert isinstance(error, DatasetNotFound)
+    assert error.details["nearest"] == "general"
+    assert not (forge.workspace.datasets / "everyday").exists()
