@@ -41,7 +41,8 @@ def demo(invocation: Invocation) -> None:
     step(2, "Continued pre-training on the documents of the town")
     cpt = finish(training.start(forge, job.CPT))
     step(3, "Publish the best checkpoint")
-    published = job.outcome(forge, finish(publishing.publish(forge, cpt, name=f"{samples.DOMAIN}_{cpt.number}")))
+    name = f"{samples.DOMAIN}_{cpt.number}"
+    published = job.outcome(forge, finish(publishing.publish(forge, cpt, name=name)))
     step(4, "Instruction fine-tuning on top of the published model")
     ift = finish(training.start(forge, {**job.IFT, "model_name": published["published_model_path"]}))
     step(5, "Publish its best checkpoint")

@@ -1,0 +1,77 @@
+"""The one shape of an error, and the failures that only HTTP knows. What is refused is decided in `guard`."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+
+from forgellm.domain.errors import ForgeError
+
+
+class InvalidRequest(ForgeError):
+    """A body or a query that cannot be read: not JSON, not an object, a name twice, a number too large."""
+
+    code = "INVALID_REQUEST"
+    status = 400
+
+
+class Unauthorized(ForgeError):
+    """The server was started with a token, and the request does not carry it."""
+
+    code = "UNAUTHORIZED"
+    status = 401
+
+
+class Forbidden(ForgeError):
+    """The request comes from another web page, or was sent to a name that is not this server's."""
+
+    code = "FORBIDDEN"
+    status = 403
+
+
+class NotFound(ForgeError):
+    """No route at this path."""
+
+    code = "NOT_FOUND"
+    status = 404
+
+
+class MethodNotAllowed(ForgeError):
+    """The path exists, but not with this method."""
+
+    code = "METHOD_NOT_ALLOWED"
+    status = 405
+
+
+class TooLarge(ForgeError):
+    """The body is larger than this route takes."""
+
+    code = "TOO_LARGE"
+    status = 413
+
+
+class UnsupportedMediaType(ForgeError):
+    """A body that is not sent as application/json."""
+
+    code = "UNSUPPORTED_MEDIA_TYPE"
+    status = 415
+
+
+def error_body(error: ForgeError, *, now: datetime | None = None) -> dict[str, object]:
+    """The answer to a request that failed: every key is always there, `detail` is the message once more."""
+    now = datetime.now(timezone.utc) if now is None else now
+    return {
+        "success": False,
+        "error": error.message,
+        "detail": error.message,
+        "details": dict(error.details),
+        "error_code": error.code,
+        "status_code": error.status,
+        "suggestion": error.suggestion,
+        "timestamp": now.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+
+
+def error_json(error: ForgeError) -> bytes:
+    """`error_body` as bytes; whatever a detail holds that JSON lacks is shown as text."""
+    return json.dumps(error_body(error), default=str).encode()

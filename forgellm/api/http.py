@@ -1,0 +1,217 @@
+"""Between Flask and the views: reading requests into models, answers into responses, failures into errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import TypeVar
+
+from flask import Flask, Response, request
+from pydantic import BaseModel, ValidationError
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import HTTPException
+
+from forgellm.api import errors
+from forgellm.api.json_text import read_object, write_json
+from forgellm.api.routes import Answer, File, Raw, Route
+from forgellm.domain.errors import ForgeError, InvalidField, nearest
+from forgellm.forge import Forge
+
+MAX_BODY = 1 << 20
+"""Bytes of a JSON body; the largest documented one has some hundred."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_NAMED: Mapping[int, type[ForgeError]] = {
+    400: errors.InvalidRequest,
+    404: errors.NotFound,
+    405: errors.MethodNotAllowed,
+    415: errors.UnsupportedMediaType,
+}
+
+
+def register(app: Flask, forge: Forge, routes: Iterable[Route]) -> None:
+    """Add a rule for every route."""
+    for route in routes:
+        app.add_url_rule(
+            route.path,
+            endpoint=route.endpoint,
+            view_func=_handler(forge, route),
+            methods=[route.method],
+            # Flask would answer OPTIONS itself, without the shape of an error.
+            provide_automatic_options=False,
+        )
+
+
+def handle_errors(app: Flask, forge: Forge) -> None:
+    """Answer every failure in the one shape; what nobody foresaw is logged by Flask and answered as 500."""
+    shown = places(forge)
+
+    def named(error: ForgeError) -> Response:
+        return error_response(error, shown=shown)
+
+    def http(error: HTTPException) -> Response:
+        if error.code == HTTPStatus.INTERNAL_SERVER_ERROR:
+            return error_response(_unforeseen())
+        response = error_response(_http_error(error))
+        response.headers.extend((k, v) for k, v in error.get_headers() if k == "Allow")
+        return response
+
+    app.register_error_handler(ForgeError, named)
+    app.register_error_handler(HTTPException, http)
+
+
+def places(forge: Forge) -> dict[str, str]:
+    """How absolute folders are written in an answer, the longest first: they are nobody's business."""
+    known = {str(forge.workspace.root): "", str(Path.home()): "~", str(forge.hub_cache): "Hub cache"}
+    return dict(sorted(known.items(), key=lambda pair: -len(pair[0])))
+
+
+def error_response(error: ForgeError, *, shown: Mapping[str, str] | None = None) -> Response:
+    """The response to a failed request."""
+    body = _without_places(errors.error_body(error), shown or {})
+    return Response(write_json(body), status=error.status, mimetype="application/json")
+
+
+def parse(model: type[Model], values: Mapping[str, object]) -> Model:
+    """The model with these values. Raises InvalidField, naming the field and what would be accepted."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise invalid_field(model, error) from error
+
+
+def invalid_field(model: type[BaseModel], error: ValidationError) -> InvalidField:
+    """The first problem as the error, all of them in its details."""
+    problems = [
+        {"field": ".".join(map(str, p["loc"])), "reason": p["msg"]}
+        for p in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    first = error.errors(include_url=False)[0]
+    field = problems[0]["field"]
+    details: dict[str, object] = {"field": field, "problems": problems}
+    if first["type"] == "extra_forbidden":
+        near = nearest(field, model.model_fields)
+        known = "Known fields: " + ", ".join(model.model_fields) + "."
+        suggestion = f"Did you mean {near}?" if near else known
+        return InvalidField(
+            f"unknown field {field[:80]!a}", details={**details, "nearest": near}, suggestion=suggestion
+        )
+    help = getattr(model.model_fields.get(field), "description", None) or "see /openapi.json"
+    if first["type"] == "missing":
+        return InvalidField(f"{field} is missing", details=details, suggestion=f"Give {field}: {help}.")
+    reason = f"{first['msg'][0].lower()}{first['msg'][1:]}"
+    return InvalidField(
+        f"{field}: {reason}, not {first['input']!r:.80}", details=details, suggestion=f"{field}: {help}."
+    )
+
+
+def _handler(forge: Forge, route: Route) -> Callable[..., Response]:
+    body, query = route.model("body"), route.model("query")
+
+    def handle(**parts: object) -> Response:
+        values = dict(parts)
+        asked = _single(request.args)
+        if query is not None:
+            values["query"] = parse(query, asked)
+        elif asked:
+            raise _no_query(next(iter(asked)))
+        sent = read_object(_body())
+        if body is not None:
+            values["body"] = parse(body, sent)
+        elif sent:
+            raise _no_body(next(iter(sent)))
+        return _response(route.view(forge, **values))
+
+    return handle
+
+
+def _body() -> bytes:
+    data = request.get_data(cache=False)
+    if len(data) > MAX_BODY:
+        raise _too_large()
+    return data
+
+
+def _too_large() -> errors.TooLarge:
+    return errors.TooLarge(
+        f"the body is larger than {MAX_BODY} bytes",
+        details={"limit": MAX_BODY},
+        suggestion="Send less at once.",
+    )
+
+
+def _single(args: MultiDict[str, str]) -> dict[str, str]:
+    twice = next((name for name, given in args.lists() if len(given) > 1), None)
+    if twice is not None:
+        raise InvalidField(
+            f"{twice[:80]!a} is given twice", details={"field": twice}, suggestion="Give it once."
+        )
+    return args.to_dict()
+
+
+def _no_query(name: str) -> InvalidField:
+    return InvalidField(
+        f"unknown field {name[:80]!a} in the query",
+        details={"field": name, "nearest": None},
+        suggestion="This route takes no query.",
+    )
+
+
+def _no_body(name: str) -> InvalidField:
+    return InvalidField(
+        f"unknown field {name[:80]!a}",
+        details={"field": name, "nearest": None},
+        suggestion="This route takes no body.",
+    )
+
+
+def _response(answer: Answer | File | Raw) -> Response:
+    if isinstance(answer, Answer):
+        return Response(write_json(answer.model_dump()), mimetype="application/json")
+    if isinstance(answer, Raw):
+        return Response(answer.content, content_type=answer.media_type)
+    return Response(answer.path.read_bytes(), content_type=answer.media_type)
+
+
+def _http_error(error: HTTPException) -> ForgeError:
+    if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return _too_large()
+    kind = _NAMED.get(error.code or 500, errors.InvalidRequest)
+    messages = {
+        404: f"there is nothing at {request.path[:200]!a}",
+        405: f"{request.method[:20]} is not possible at {request.path[:200]!a}",
+    }
+    return kind(
+        messages.get(kind.status, error.description or error.name),
+        details={"path": request.path[:200], "method": request.method[:20]},
+        suggestion="GET /openapi.json lists every route." if kind.status in (404, 405) else "",
+    )
+
+
+def _unforeseen() -> ForgeError:
+    return ForgeError(
+        "something went wrong in the server",
+        suggestion="The server's log has the details; please report them.",
+    )
+
+
+def _without_places(value: object, shown: Mapping[str, str]) -> object:
+    if isinstance(value, str):
+        for place, instead in shown.items():
+            if len(place) > 1:
+                value = _replace(value, place, instead)
+        return value
+    if isinstance(value, Mapping):
+        return {key: _without_places(item, shown) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_places(item, shown) for item in value]
+    return value
+
+
+def _replace(text: str, place: str, instead: str) -> str:
+    """`/root/ws/models` becomes `models`, `/root/ws` alone becomes `.`; `~` and names keep their slash."""
+    if instead:
+        return text.replace(place, instead)
+    return text.replace(place + "/", "").replace(place, ".")

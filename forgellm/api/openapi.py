@@ -1,0 +1,102 @@
+"""The OpenAPI document, made of the routes and their pydantic models; nothing in it is written by hand."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from forgellm import __version__
+from forgellm.api.routes import Route
+
+Mode = Literal["validation", "serialization"]
+_REF = "#/components/schemas/{model}"
+
+
+class Error(BaseModel):
+    """What every failed request is answered with."""
+
+    success: Literal[False]
+    error: str
+    detail: str
+    details: dict[str, Any]
+    error_code: str
+    status_code: int
+    suggestion: str
+    timestamp: str
+
+
+def document(routes: Iterable[Route]) -> dict[str, Any]:
+    """OpenAPI 3.1 for all `routes`."""
+    routes = list(routes)
+    modes: list[tuple[type[BaseModel], Mode]] = [(Error, "serialization"), *_models(routes)]
+    references, schemas = models_json_schema(list(dict.fromkeys(modes)), ref_template=_REF)
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        operation = _operation(route, references)
+        paths.setdefault(route.open_path, {})[route.method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "ForgeLLM", "version": __version__},
+        "paths": paths,
+        "components": {"schemas": {**schemas.get("$defs", {}), **_query_types(routes)}},
+    }
+
+
+def _models(routes: Iterable[Route]) -> Iterator[tuple[type[BaseModel], Mode]]:
+    for route in routes:
+        for name, mode in (("body", "validation"), ("return", "serialization")):
+            model = route.model(name)
+            if model is not None:
+                yield model, typing.cast("Mode", mode)
+
+
+def _operation(route: Route, references: Any) -> dict[str, Any]:
+    text = inspect.getdoc(route.view) or ""
+    body, answer = route.model("body"), route.model("return")
+    content = {} if answer is None else {"application/json": {"schema": references[answer, "serialization"]}}
+    if answer is None or route.media_type != "application/json":
+        content[route.media_type] = {"schema": {}}
+    operation: dict[str, Any] = {
+        "operationId": route.endpoint.split(".")[0] + "_" + route.view.__name__,
+        "summary": text.split("\n\n")[0].replace("\n", " "),
+        "tags": [route.endpoint.split(".")[0]],
+        "parameters": [*_path_parameters(route), *_query_parameters(route)],
+        "responses": {
+            "200": {"description": "Done", "content": content},
+            "default": {
+                "description": "Refused or failed",
+                "content": {"application/json": {"schema": references[Error, "serialization"]}},
+            },
+        },
+    }
+    if body is not None:
+        sent = {"application/json": {"schema": references[body, "validation"]}}
+        required = any(field.is_required() for field in body.model_fields.values())
+        operation["requestBody"] = {"required": required, "content": sent}
+    return operation
+
+
+def _path_parameters(route: Route) -> Iterator[dict[str, Any]]:
+    for name in route.path_names:
+        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _query_parameters(route: Route) -> Iterator[dict[str, Any]]:
+    model = route.model("query")
+    if model is None:
+        return
+    schema = model.model_json_schema(ref_template=_REF)
+    for name, field in schema.get("properties", {}).items():
+        required = name in schema.get("required", [])
+        yield {"name": name, "in": "query", "required": required, "schema": field}
+
+
+def _query_types(routes: Iterable[Route]) -> dict[str, Any]:
+    """The named types, such as enumerations, that queries refer to."""
+    models = [model for route in routes if (model := route.model("query")) is not None]
+    return {k: v for m in models for k, v in m.model_json_schema(ref_template=_REF).get("$defs", {}).items()}

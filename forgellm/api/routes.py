@@ -1,0 +1,81 @@
+"""Routes as data: a method, a path, and a view whose annotations say what it takes and answers.
+
+`http` makes Flask rules of them, `openapi` the document. A view is a plain function of the Forge, of the
+parts of its path, and of a `body` and a `query` where it has them.
+"""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+_PART = re.compile(r"<(?:\w+:)?(\w+)>")
+
+
+class Body(BaseModel):
+    """What a request carries: no field that is unknown, no text where a number belongs."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Query(BaseModel):
+    """What stands behind the question mark, as text."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Answer(BaseModel):
+    """What succeeded. Keys that were not measured are null."""
+
+    success: typing.Literal[True] = True
+
+
+@dataclass(frozen=True)
+class File:
+    """An answer that is a file, already resolved to lie where files may be read."""
+
+    path: Path
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Raw:
+    """An answer that is not JSON of a known model."""
+
+    content: bytes
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Route:
+    """`path` in Werkzeug's syntax. `media_type` is that of answers that are no `Answer`."""
+
+    method: str
+    path: str
+    view: Callable[..., Answer | File | Raw]
+    media_type: str = "application/json"
+
+    @property
+    def endpoint(self) -> str:
+        """A name of its own, since two routes may share a path or a function's name."""
+        return f"{self.view.__module__.rsplit('.', 1)[-1]}.{self.view.__name__}.{self.method}.{self.path}"
+
+    @property
+    def path_names(self) -> list[str]:
+        return _PART.findall(self.path)
+
+    @property
+    def open_path(self) -> str:
+        """The path as OpenAPI writes it."""
+        return _PART.sub(r"{\1}", self.path)
+
+    def model(self, name: str) -> type[BaseModel] | None:
+        """The pydantic model that the view's parameter `name` (or its "return") is annotated with."""
+        hint = typing.get_type_hints(self.view).get(name)
+        kinds = [kind for kind in typing.get_args(hint) or (hint,) if isinstance(kind, type)]
+        return next((kind for kind in kinds if issubclass(kind, BaseModel)), None)

@@ -1,0 +1,1 @@
+"""The web server: the application, its live events, its page, and how it is served."""

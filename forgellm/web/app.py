@@ -1,0 +1,85 @@
+"""The web application: the native API, the page, Socket.IO, and the guard in front of all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flask import Flask
+from werkzeug.routing import PathConverter
+
+from forgellm.api.guard import Access, Guard
+from forgellm.api.http import MAX_BODY, handle_errors, register
+from forgellm.api.json_text import write_json
+from forgellm.api.native import checkpoints, dashboard, health, library, runs, training
+from forgellm.api.openapi import document
+from forgellm.api.routes import Raw, Route
+from forgellm.forge import Forge
+from forgellm.settings import packaged
+from forgellm.web import pages
+from forgellm.web.live import Live
+from forgellm.web.sockets import SocketPost, listen, sockets
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+NATIVE = (
+    *training.ROUTES,
+    *checkpoints.ROUTES,
+    *runs.ROUTES,
+    *library.ROUTES,
+    *dashboard.ROUTES,
+    *health.ROUTES,
+)
+
+
+class RestOfPath(PathConverter):
+    """Everything up to the end of the path, nothing included."""
+
+    regex = ".*?"
+    part_isolating = False
+
+
+@dataclass(frozen=True)
+class WebApp:
+    """The application with what runs beside it. Nothing reaches `flask` but through `wsgi`, the guard."""
+
+    flask: Flask
+    wsgi: WSGIApplication
+    live: Live
+
+    def start(self) -> None:
+        """Begin to follow runs."""
+        self.live.start()
+
+    def stop(self) -> None:
+        """End what `start` began."""
+        self.live.stop()
+
+
+def create_app(forge: Forge, access: Access) -> WebApp:
+    """The application over `forge`, for whoever `access` lets in."""
+    app = Flask("forgellm", static_folder=None, template_folder=str(packaged("templates")))
+    # One more: Werkzeug cuts a chunked body off at this without a word.
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1
+    app.url_map.strict_slashes = False
+    # A redirect would not have the shape of an error.
+    app.url_map.merge_slashes = False
+    app.url_map.converters["rest"] = RestOfPath
+    register(app, forge, [*pages.ROUTES, *NATIVE, _openapi([*pages.ROUTES, *NATIVE])])
+    handle_errors(app, forge)
+    server = sockets(app, [f"http://{host}" for host in sorted(access.hosts)])
+    live = Live(forge, SocketPost(server))
+    listen(server, forge, live)
+    return WebApp(app, Guard(app.wsgi_app, access), live)
+
+
+def _openapi(routes: Iterable[Route]) -> Route:
+    def openapi(_: Forge) -> Raw:
+        """This document."""
+        return Raw(text, "application/json")
+
+    route = Route("GET", "/openapi.json", openapi)
+    text = write_json(document([*routes, route]))
+    return route

@@ -1,0 +1,202 @@
+"""Live events: one thread follows the runs that someone watches, and tells each watcher what is new to him.
+
+A watcher is a cursor into the run's events.jsonl: a newcomer's replay, live events, and what a client missed
+while it was away are the same thing, in order, without gap and without duplicate. A client that does not
+keep up is fed no further than a few messages ahead; it goes on where it was once it reads again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from forgellm.domain.errors import ForgeError
+from forgellm.domain.runs import Event, Run, RunState
+from forgellm.forge import Forge
+from forgellm.jobs import launcher
+from forgellm.services import runs
+from forgellm.services.progress import Progress, fold
+from forgellm.storage.events import events_path
+from forgellm.storage.liveness import state
+from forgellm.storage.runs import run_folder
+from forgellm.web import messages
+
+UPDATE_SECONDS = 0.25
+"""Between two updates of a run to one client: at most four a second."""
+
+_TICK_SECONDS = 0.05
+
+BATCH = 2000
+"""Events in one update; more than a run makes in a tick, so only a replay takes several."""
+
+BACKLOG = 4
+"""Messages that may wait for a client before it is fed no more."""
+
+_QUEUE_SECONDS = 5.0
+_OVER = frozenset(
+    {
+        RunState.COMPLETED,
+        RunState.EARLY_STOPPED,
+        RunState.STOPPED,
+        RunState.FAILED,
+        RunState.INTERRUPTED,
+    }
+)
+_log = logging.getLogger(__name__)
+
+
+class Post(Protocol):
+    """Where messages go. A client is known by its Socket.IO session id."""
+
+    def send(self, client: str, name: str, message: Mapping[str, object]) -> None:
+        """Queue a message for the client; one that has gone is passed over."""
+
+    def waiting(self, client: str) -> int | None:
+        """How many messages the client has not taken yet; None when it has gone."""
+
+
+@dataclass
+class Watch:
+    """One client's place in one run. `told` is where it was told that the run is over; `due` and `look` are
+    when it may be sent something next, and when its run is examined though no event was written.
+    """
+
+    client: str
+    run: Run
+    cursor: int
+    progress: Progress
+    told: tuple[RunState, int] | None = None
+    seen_bytes: int = -1
+    due: float = 0.0
+    look: float = 0.0
+
+
+class Live:
+    """Who watches what, and the thread that feeds them."""
+
+    def __init__(self, forge: Forge, post: Post, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._forge = forge
+        self._post = post
+        self._monotonic = monotonic
+        self._watches: dict[tuple[str, str], Watch] = {}
+        self._lock = threading.Lock()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="live events", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; returns when it has ended."""
+        self._ending.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def watch(self, client: str, run: Run, *, after: int) -> None:
+        """Send the client every event of the run above `after`: those there are, then new ones."""
+        progress = runs.progress_at(self._forge, run, seq=after)
+        with self._lock:
+            self._watches[client, run.id] = Watch(client, run, after, progress)
+
+    def forget(self, client: str, run_id: str | None = None) -> None:
+        """The client watches nothing more, or not this run."""
+        with self._lock:
+            for key in [k for k in self._watches if k[0] == client and run_id in (None, k[1])]:
+                del self._watches[key]
+
+    def _follow(self) -> None:
+        queue_due = 0.0
+        while not self._ending.wait(_TICK_SECONDS):
+            now = self._monotonic()
+            self._tick(now)
+            if now >= queue_due:
+                self._start_next()
+                queue_due = now + _QUEUE_SECONDS
+
+    def _tick(self, now: float) -> None:
+        with self._lock:
+            watches = [w for w in self._watches.values() if w.due <= now]
+        batches = _Batches(self._forge)
+        for watch in watches:
+            try:
+                waiting = self._post.waiting(watch.client)
+                if waiting is None:
+                    # It left while its subscription was still being read.
+                    self.forget(watch.client)
+                elif waiting < BACKLOG and self._has_news(watch, now):
+                    self._feed(watch, batches, now=now)
+            except (ForgeError, OSError) as error:
+                # A folder that was deleted or cannot be read; other runs are not concerned.
+                self._give_up(watch, error)
+
+    def _has_news(self, watch: Watch, now: float) -> bool:
+        """Whether events were written, or it is time to see whether the worker still lives."""
+        size = _size(run_folder(self._forge.workspace, watch.run))
+        if size == watch.seen_bytes and now < watch.look:
+            return False
+        watch.seen_bytes, watch.look = size, now + UPDATE_SECONDS
+        return True
+
+    def _feed(self, watch: Watch, batches: _Batches, *, now: float) -> None:
+        before, events, after = batches.after(watch.run, watch.cursor)
+        if events:
+            watch.progress = fold(events, watch.progress)
+            watch.cursor = messages.seq(events[-1])
+            watch.due = now + UPDATE_SECONDS
+            # A batch that was full has more behind it, though nothing is written meanwhile.
+            watch.seen_bytes = -1
+            update = messages.update(watch.run, after, watch.progress, events=events)
+            self._post.send(watch.client, "training_update", update)
+        elif before in _OVER and watch.told != (before, watch.cursor):
+            watch.told = (before, watch.cursor)
+            status = runs.status(self._forge, watch.run)
+            name, message = messages.ending(status, seq=watch.cursor)
+            self._post.send(watch.client, name, message)
+
+    def _give_up(self, watch: Watch, error: Exception) -> None:
+        _log.warning("run %s cannot be followed: %s", watch.run.id, error)
+        self.forget(watch.client, watch.run.id)
+        message = messages.unwatchable(watch.run.id, seq=watch.cursor)
+        self._post.send(watch.client, "training_error", message)
+
+    def _start_next(self) -> None:
+        """A worker that was killed could not start the next run of the queue."""
+        try:
+            launcher.launch_next(self._forge.workspace, environment=self._forge.environment)
+        except (ForgeError, OSError) as error:
+            _log.warning("the next run of the queue could not be started: %s", error)
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the run's events; 0 before the first. Raises FileNotFoundError where the run is gone."""
+    try:
+        return events_path(folder).stat().st_size
+    except FileNotFoundError:
+        folder.stat()
+        return 0
+
+
+class _Batches:
+    """What one tick reads, once for all clients at the same place."""
+
+    def __init__(self, forge: Forge) -> None:
+        self._forge = forge
+        self._read: dict[tuple[str, int], tuple[RunState, list[Event], RunState]] = {}
+
+    def after(self, run: Run, cursor: int) -> tuple[RunState, list[Event], RunState]:
+        """(state before reading, events after `cursor`, state after reading).
+
+        Where nothing is new although the state before was final, everything has been read.
+        """
+        key = (run.folder, cursor)
+        if key not in self._read:
+            folder = run_folder(self._forge.workspace, run)
+            before = state(folder)
+            events = runs.events(self._forge, run, after=cursor, limit=BATCH)
+            self._read[key] = (before, events, state(folder) if events else before)
+        return self._read[key]

@@ -1,0 +1,244 @@
+"""What holds for every rule of the route table, whatever it does."""
+
+import re
+
+import pytest
+
+from forgellm.api.http import MAX_BODY
+from tests.api.conftest import HOST, ask
+
+SHAPE = {
+    "success": bool,
+    "error": str,
+    "detail": str,
+    "details": dict,
+    "error_code": str,
+    "status_code": int,
+    "suggestion": str,
+    "timestamp": str,
+}
+FOREIGN_ORIGINS = [
+    "http://evil.example",
+    "null",
+    "http://127.0.0.1:5001",
+    "https://127.0.0.1:5002",
+    "file://",
+    "http://127.0.0.1:5002.evil.example",
+]
+FOREIGN_HOSTS = [
+    "evil.example:5002",
+    "127.0.0.1.evil.example:5002",
+    "localhost.:5002",
+    "0.0.0.0:5002",
+    "127.0.0.1",
+    "",
+]
+
+
+def rules(web):
+    """(method, a path) of every rule, with something in the place of its variables."""
+    for rule in web.flask.url_map.iter_rules():
+        path = re.sub(r"<(?:\w+:)?\w+>", "thing", rule.rule)
+        for method in sorted(rule.methods - {"HEAD"}):
+            yield method, path
+
+
+def assert_error(response, status, code=None):
+    body = response.get_json()
+    assert response.status_code == status, body
+    assert {key: type(value) for key, value in body.items()} == SHAPE
+    assert body["success"] is False
+    assert body["status_code"] == status
+    assert body["error"] == body["detail"]
+    if code is not None:
+        assert body["error_code"] == code
+    return body
+
+
+def test_every_route_is_documented_and_every_documented_route_exists(web, client):
+    served = {
+        (method.lower(), re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        for rule in web.flask.url_map.iter_rules()
+        for method in rule.methods - {"HEAD"}
+    }
+    document = ask(client, "GET", "/openapi.json").get_json()
+    documented = {(method, path) for path, item in document["paths"].items() for method in item}
+    assert served == documented
+    assert len(served) >= 20
+
+
+def test_every_operation_says_what_it_does_and_has_a_name_of_its_own(client):
+    document = ask(client, "GET", "/openapi.json").get_json()
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    assert all(operation["summary"] for operation in operations)
+    assert all({"200", "default"} <= set(operation["responses"]) for operation in operations)
+
+
+def test_a_request_from_another_page_is_refused_at_every_route(web, client):
+    for method, path in rules(web):
+        for origin in FOREIGN_ORIGINS:
+            response = ask(client, method, path, headers={"Origin": origin})
+            assert_error(response, 403, "FORBIDDEN")
+            assert "Access-Control-Allow-Origin" not in response.headers
+
+
+def test_a_request_to_another_name_is_refused_at_every_route(web, client):
+    for method, path in rules(web):
+        for host in FOREIGN_HOSTS:
+            response = client.open(path, method=method, headers={"Host": host})
+            assert_error(response, 403, "FORBIDDEN")
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_request_from_another_site_is_refused_at_every_route(web, client, site):
+    for method, path in rules(web):
+        response = ask(client, method, path, headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"})
+        assert_error(response, 403, "FORBIDDEN")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", None],
+)
+def test_a_body_that_any_page_could_send_is_refused_at_every_route(web, client, content_type):
+    for method, path in rules(web):
+        response = ask(client, method, path, data=b'{"a": 1}', content_type=content_type)
+        assert_error(response, 415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+def test_a_body_of_a_terabyte_is_refused_at_once_at_every_route(web, client):
+    for method, path in rules(web):
+        announced = {"CONTENT_LENGTH": str(10**12), "CONTENT_TYPE": "application/json"}
+        response = ask(client, method, path, environ_overrides=announced)
+        assert_error(response, 413, "TOO_LARGE")
+
+
+def test_an_unknown_field_is_refused_at_every_route(web, client):
+    for method, path in rules(web):
+        response = ask(client, method, path, query_string={"no_such_field": "1"})
+        assert_error(response, 400, "INVALID_FIELD")
+        if method == "POST":
+            assert_error(ask(client, method, path, json={"no_such_field": 1}), 400, "INVALID_FIELD")
+
+
+def test_every_answer_has_the_headers_that_keep_a_browser_in_bounds(web, client):
+    paths = [*rules(web), ("GET", "/nowhere"), ("PUT", "/api/health")]
+    for method, path in paths:
+        headers = ask(client, method, path).headers
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["X-Frame-Options"] == "DENY"
+        assert headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_reading_changes_nothing(web, client, forge):
+    def everything():
+        root = forge.workspace.root
+        return {p.relative_to(root): p.lstat().st_mtime_ns for p in root.rglob("*")}
+
+    before = everything()
+    for method, path in rules(web):
+        if method == "GET":
+            ask(client, method, path)
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "NOT_FOUND"),
+        ("GET", "/api/health/", 200, None),
+        ("GET", "//api//health", 404, "NOT_FOUND"),
+        ("PUT", "/api/health", 405, "METHOD_NOT_ALLOWED"),
+        ("OPTIONS", "/api/health", 405, "METHOD_NOT_ALLOWED"),
+        ("POST", "/api/health", 405, "METHOD_NOT_ALLOWED"),
+        ("GET", "/api/training/start", 405, "METHOD_NOT_ALLOWED"),
+        ("GET", "/static/../setup.py", 403, "INVALID_PATH"),
+        ("GET", "/api/runs/nothing", 404, "RUN_NOT_FOUND"),
+        ("GET", "/api/filesystem/browse?path=..", 403, "INVALID_PATH"),
+        ("GET", "/api/filesystem/browse?path=nothing", 404, "PATH_NOT_FOUND"),
+        ("GET", "/api/filesystem/browse?path=dataset&path=models", 400, "INVALID_FIELD"),
+        ("GET", "/api/runs?limit=0", 400, "INVALID_FIELD"),
+        ("GET", "/api/runs?state=sleeping", 400, "INVALID_FIELD"),
+    ],
+)
+def test_failures_have_one_shape(client, method, path, status, code):
+    response = ask(client, method, path)
+    if status == 200:
+        assert response.status_code == 200
+    else:
+        assert_error(response, status, code)
+
+
+def test_what_may_be_asked_is_said_where_the_method_is_wrong(client):
+    assert set(ask(client, "PUT", "/api/health").headers["Allow"].split(", ")) == {"GET", "HEAD"}
+
+
+def test_a_body_in_pieces_is_bounded_too(client):
+    endless = {
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "CONTENT_TYPE": "application/json",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.input": _Endless(),
+        "wsgi.input_terminated": True,
+    }
+    response = ask(client, "POST", "/api/training/start", environ_overrides=endless)
+    assert_error(response, 413, "TOO_LARGE")
+
+
+class _Endless:
+    """A body that never ends."""
+
+    given = 0
+
+    def read(self, size=-1):
+        self.given += size
+        assert self.given < 4 * MAX_BODY
+        return b" " * size
+
+    def readinto(self, buffer):
+        buffer[:] = b" " * len(buffer)
+        self.given += len(buffer)
+        assert self.given < 4 * MAX_BODY
+        return len(buffer)
+
+
+def test_what_nobody_foresaw_is_an_error_of_the_same_shape_and_says_nothing_of_the_inside(
+    web, client, caplog
+):
+    def fail():
+        raise ZeroDivisionError("secret of the inside")
+
+    web.flask.add_url_rule("/fail", view_func=fail)
+    response = ask(client, "GET", "/fail")
+    assert_error(response, 500, "INTERNAL_ERROR")
+    assert "secret" not in response.get_data(as_text=True)
+    assert "secret of the inside" in caplog.text
+
+
+def test_no_place_of_the_machine_is_in_an_error(client, forge):
+    response = ask(
+        client,
+        "POST",
+        "/api/training/start",
+        json={"model_name": "models/base/nothing", "training_type": "cpt", "dataset": "domain"},
+    )
+    body = assert_error(response, 404, "MODEL_NOT_FOUND")
+    assert str(forge.workspace.root) not in response.get_data(as_text=True)
+    assert body["details"]["searched_paths"][0] == "models"
+
+
+@pytest.mark.parametrize(
+    "run_id", ["/etc/passwd", "../..", ".", "", "..", "%2e%2e%2f%2e%2e", "a b", "x" * 200, "%2fetc"]
+)
+def test_nothing_is_deleted_but_a_run_by_its_id(client, forge, run_id):
+    canary = forge.workspace.root.parent / "canary"
+    canary.mkdir()
+    before = sorted(forge.workspace.root.rglob("*"))
+    response = client.open(f"/api/runs/{run_id}", method="DELETE", base_url=f"http://{HOST}")
+    assert_error(response, 400)
+    assert canary.is_dir()
+    assert sorted(forge.workspace.root.rglob("*")) == before

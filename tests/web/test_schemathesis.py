@@ -1,0 +1,25 @@
+"""Whatever the OpenAPI document allows, and much that it forbids, is asked of a live server."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKS = "not_a_server_error,response_schema_conformance,content_type_conformance,status_code_conformance"
+
+
+def test_no_request_makes_the_server_fail_or_answer_in_another_shape(url, script, tmp_path):
+    script.log.append("validation", iteration=0, validation_loss=4.5)
+    script.train(1, 5)
+    program = Path(sys.executable).with_name("schemathesis")
+    command = [program, "run", f"{url}/openapi.json", "--checks", CHECKS, "--max-examples", "25"]
+    options = [
+        "--seed",
+        "7",
+        "--no-color",
+        "--phases",
+        "examples,coverage,fuzzing",
+        "--suppress-health-check",
+        "all",
+    ]
+    run = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout[-14000:] + run.stderr[-2000:]
