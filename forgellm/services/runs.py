@@ -57,13 +57,13 @@ def status(parts: Parts, run: Run, *, verify: bool = False) -> Status:
     """How `run` is; with `verify`, every checkpoint is compared with its hash before it is listed."""
     folder = run_folder(parts.workspace, run)
     now, unknown = _readable_state(folder)
-    cause = {"error": unknown} if unknown else None
+    cause = failure(folder) if now is RunState.FAILED and not unknown else None
     return Status(
         run=run,
         state=now,
         progress=_readable_progress(folder)[0],
         checkpoints=checkpoints(parts, run, verify=verify) if run.kind.trains else [],
-        failure=failure(folder) if now is RunState.FAILED and not unknown else cause,
+        failure=_unknown(unknown) if unknown else cause,
     )
 
 
@@ -210,6 +210,15 @@ def _readable_state(folder: Path) -> tuple[RunState, str | None]:
         return state(folder), None
     except (IsADirectoryError, PermissionError) as error:
         return RunState.FAILED, f"{Path(error.filename).name} cannot be read: {error.strerror}"
+
+
+def _unknown(problem: str) -> Mapping[str, object]:
+    """The failure of a run whose state cannot be known."""
+    return {
+        "code": ForgeError.code,
+        "error": problem,
+        "suggestion": "Make it a readable file again, or move the run's folder away.",
+    }
 
 
 def _readable_progress(folder: Path) -> tuple[Progress, str | None]:

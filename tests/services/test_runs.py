@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 
 import pytest
@@ -246,7 +247,13 @@ def test_a_run_whose_events_cannot_be_read_is_listed_as_failed_with_the_reason(p
         runs.events(parts, listed[3])
 
 
-def test_a_run_that_cannot_be_read_keeps_no_other_from_being_found_or_started(parts, listed):
+def test_a_run_whose_events_cannot_be_read_does_not_hold_up_the_queue(parts, listed):
+    events_path(run_folder(parts.workspace, listed[4])).mkdir()
+    command = (sys.executable, "-c", "pass")
+    assert launcher.launch_next(parts.workspace, environment={}, command=command) == listed[5]
+
+
+def test_a_run_that_cannot_be_read_keeps_no_other_from_being_found(parts, listed):
     for run, name in ((listed[3], events_path), (listed[4], lambda folder: folder / "crash.txt")):
         path = name(run_folder(parts.workspace, run))
         path.unlink(missing_ok=True)
