@@ -10,12 +10,14 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from forgellm.domain.errors import ForgeError
 
 PACKAGE = Path(__file__).resolve().parent
+
+_TOKEN = "FORGELLM_TOKEN"
 
 # Threaded builds come first: the serial one uses a single core.
 OPENBLAS_PLACES = (
@@ -38,17 +40,19 @@ class BrokenInstallation(ForgeError):
 
 @dataclass(frozen=True)
 class Settings:
-    """Absolute folders: the workspace, and the Hugging Face cache that base models are read from."""
+    """Absolute folders: the workspace, and the Hugging Face cache that base models are read from. `token` is
+    what the servers ask of every request, if anything."""
 
     workspace: Path
     hub_cache: Path
+    token: str | None = field(default=None, repr=False)
 
 
 def read_settings(workspace: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process. A flag wins over the environment; an empty variable counts as unset."""
     environ = os.environ if environ is None else environ
     chosen = workspace or environ.get("FORGELLM_WORKSPACE") or Path.cwd()
-    return Settings(workspace=_absolute(chosen), hub_cache=_hub_cache(environ))
+    return Settings(_absolute(chosen), _hub_cache(environ), token=environ.get(_TOKEN) or None)
 
 
 def find_openblas(
@@ -74,19 +78,43 @@ def find_openblas(
 def worker_environment(
     environ: Mapping[str, str] | None = None, find: Callable[[], Path | None] = find_openblas
 ) -> dict[str, str]:
-    """The environment for a worker process: everything `environ` has (default: this process's own), and
-    the OpenBLAS that `find` answers with preloaded before anything already in LD_PRELOAD.
+    """The environment for a worker process: everything `environ` has (default: this process's own) but the
+    servers' token, and the OpenBLAS that `find` answers with preloaded before anything already in LD_PRELOAD.
 
     MLX's wheel for Linux links the reference BLAS, which is about ten times slower. Applying this twice
     changes nothing.
     """
     environment = dict(os.environ if environ is None else environ)
+    environment.pop(_TOKEN, None)
     library = find()
     if library is not None:
         before = environment.get("LD_PRELOAD", "").replace(":", " ").split()
         others = [entry for entry in before if entry != str(library)]
         environment["LD_PRELOAD"] = ":".join([str(library), *others])
     return environment
+
+
+def server_environment(token: str | None, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for a server process. The token travels here: anyone may read a command line.
+
+    This installation of the package wins, and no file of the current folder can pose as a module.
+    """
+    environment = dict(os.environ if environ is None else environ)
+    environment.pop(_TOKEN, None)
+    paths = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    package = str(PACKAGE.parent)
+    return {
+        **environment,
+        **({} if token is None else {_TOKEN: token}),
+        "PYTHONPATH": os.pathsep.join([package, *(entry for entry in paths if entry != package)]),
+        "PYTHONSAFEPATH": "1",
+    }
+
+
+def has_windows(environ: Mapping[str, str] | None = None, *, system: str = sys.platform) -> bool:
+    """Whether a browser can show itself; without a display Linux would start one inside the terminal."""
+    environ = os.environ if environ is None else environ
+    return system != "linux" or any(environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
 
 
 def packaged(name: str, package: Path = PACKAGE) -> Path:

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from forgellm.settings import (
+    PACKAGE,
     BrokenInstallation,
     find_openblas,
+    has_windows,
     packaged,
     read_settings,
+    server_environment,
     worker_environment,
 )
 
@@ -45,6 +48,30 @@ def test_an_empty_variable_counts_as_unset(tmp_path, monkeypatch):
 def test_the_workspace_is_absolute_and_free_of_tilde_and_dots(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert read_settings("~/a/../b", {}).workspace == (tmp_path / "b").resolve()
+
+
+def test_the_token_comes_from_the_environment_and_is_not_shown(tmp_path):
+    assert read_settings(tmp_path, {}).token is None
+    assert read_settings(tmp_path, {"FORGELLM_TOKEN": ""}).token is None
+    settings = read_settings(tmp_path, {"FORGELLM_TOKEN": "correct-horse"})
+    assert settings.token == "correct-horse"
+    assert "horse" not in repr(settings)
+
+
+def test_a_server_gets_the_token_and_this_package_and_a_worker_gets_no_token():
+    environ = {"A": "1", "FORGELLM_TOKEN": "old", "PYTHONPATH": f"/elsewhere{os.pathsep}{PACKAGE.parent}"}
+    served = server_environment("new-token", environ)
+    assert (served["A"], served["FORGELLM_TOKEN"], served["PYTHONSAFEPATH"]) == ("1", "new-token", "1")
+    assert served["PYTHONPATH"].split(os.pathsep) == [str(PACKAGE.parent), "/elsewhere"]
+    assert "FORGELLM_TOKEN" not in server_environment(None, environ)
+    assert "FORGELLM_TOKEN" not in worker_environment(environ, lambda: None)
+
+
+def test_a_browser_needs_somewhere_to_show_itself():
+    assert has_windows({}, system="darwin")
+    assert not has_windows({"DISPLAY": "", "TERM": "xterm"}, system="linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        assert has_windows({name: ":0"}, system="linux")
 
 
 def test_settings_cannot_be_changed(tmp_path):

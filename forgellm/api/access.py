@@ -45,18 +45,23 @@ def access(host: str, port: int, *, allow: Sequence[str], token: str | None) -> 
     Raises TokenNeeded where `host` is not loopback and there is no token, InvalidField for a name or a token
     that no request could carry.
     """
-    if token is None and not is_loopback(host):
+    check_reach(host, token)
+    hosts = {spelling for name in (*_LOOPBACK, url_host(host)) for spelling in _with_port(name, port)}
+    for entry in allow:
+        hosts |= _allowed(entry, port)
+    return Access(frozenset(hosts), token)
+
+
+def check_reach(host: str, token: str | None) -> None:
+    """Raises TokenNeeded and InvalidField, as `access` does; for asking before anything listens."""
+    if token is not None:
+        _check_token(token)
+    elif not is_loopback(host):
         raise TokenNeeded(
             f"{host} can be reached from other machines, so a token is needed",
             details={"field": "host", "value": host},
             suggestion="Give one with --token or in FORGELLM_TOKEN, or keep to 127.0.0.1, the default.",
         )
-    if token is not None:
-        _check_token(token)
-    hosts = {spelling for name in (*_LOOPBACK, url_host(host)) for spelling in _with_port(name, port)}
-    for entry in allow:
-        hosts |= _allowed(entry, port)
-    return Access(frozenset(hosts), token)
 
 
 def is_loopback(host: str) -> bool:

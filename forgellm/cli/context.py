@@ -17,6 +17,10 @@ class Invocation:
 
     workspace: str | None = None
 
+    def within(self, workspace: str | None) -> Invocation:
+        """The same call with the workspace that the command itself was given, if it was."""
+        return self if workspace is None else Invocation(workspace)
+
     def settings(self) -> Settings:
         """Where workspace and Hub cache are; nothing is opened."""
         return read_settings(self.workspace)

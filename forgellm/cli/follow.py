@@ -11,6 +11,7 @@ import click
 from forgellm.cli.checkpoint_table import checkpoint_lines
 from forgellm.cli.display import open_display
 from forgellm.cli.errors import describe
+from forgellm.cli.terminal import has_terminal
 from forgellm.domain.errors import RunConflict
 from forgellm.domain.runs import Event, Run, RunState
 from forgellm.jobs import launcher
@@ -54,7 +55,7 @@ class Follower:
         state = runs.status(self._parts, self._run).state
         if self._pausing or state is not RunState.RUNNING:
             return True
-        if _has_terminal():
+        if has_terminal():
             return self._asked()
         return self._pause()
 
@@ -139,11 +140,6 @@ def _trouble(parts: Parts, run: Run, state: RunState) -> list[str]:
 
 def _seq(event: Event) -> int:
     return int(str(event["seq"]))
-
-
-def _has_terminal() -> bool:
-    """Whether someone can be asked; a closed stream is None in Python."""
-    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
 def _wait() -> None:

@@ -9,6 +9,8 @@ from forgellm.cli.context import Invocation
 from forgellm.cli.lazy import LazyGroup
 
 COMMANDS = {
+    "start": "forgellm.cli.start:start",
+    "web": "forgellm.cli.web:web",
     "train": "forgellm.cli.train:train",
     "runs": "forgellm.cli.runs:runs",
     "checkpoints": "forgellm.cli.checkpoints:checkpoints",

@@ -33,8 +33,8 @@ class Limits:
 
 
 class Connection(socket.socket):
-    """A socket that sends everything or fails, one message after the other. `answered` is set by whoever
-    begins an answer.
+    """A socket that sends everything or fails, one message after the other. Whoever handles its request sets
+    `asked` when a request has come that is to be answered, and `answered` when the answer begins.
 
     A socket with a timeout may take a part of what it is given, which the WebSocket library does not expect,
     and that library sends from two threads.
@@ -43,7 +43,7 @@ class Connection(socket.socket):
     def __init__(self, fileno: int, limits: Limits) -> None:
         super().__init__(fileno=fileno)
         self.limits = limits
-        self.answered = False
+        self.asked = self.answered = False
         self._sending = threading.Lock()
 
     def send(self, data: ReadableBuffer, flags: int = 0, /) -> int:

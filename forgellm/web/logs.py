@@ -26,6 +26,9 @@ def log_to_stderr(*, debug: bool) -> None:
     handler.setFormatter(OneRecord())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("forgellm").setLevel(logging.DEBUG if debug else logging.WARNING)
+    for name in ("engineio.server", "socketio.server"):
+        # Where no level is set they write past this formatter, and what they write came from clients.
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _shown(text: str) -> str:

@@ -70,6 +70,8 @@ class RequestHandler(WSGIRequestHandler):
     def run_wsgi(self) -> None:
         # A WebSocket that ends leaves nothing behind that could be taken for the next request.
         self.close_connection = True
+        # A WebSocket has no answer that could be waited for.
+        self.connection.asked = "Upgrade" not in self.headers
         self._stream.begin_body(invited=self.headers.get("Expect", "").lower() == "100-continue")
         del self.headers["Expect"]
         super().run_wsgi()

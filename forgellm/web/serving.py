@@ -149,7 +149,9 @@ class WebServer(ThreadedWSGIServer):
         self._ended.set()
         self.shutdown()
         with self._changed:
-            self._changed.wait_for(lambda: not self._open, timeout=_SECONDS_TO_FINISH)
+            self._changed.wait_for(
+                lambda: not any(connection.asked for connection in self._open), timeout=_SECONDS_TO_FINISH
+            )
             for connection in self._open:
                 connection.end()
 

@@ -15,11 +15,23 @@ HEAVY = {
     "rich",
     "psutil",
     "huggingface_hub",
+    "flask",
+    "pydantic",
+    "werkzeug",
 }
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["train", "--help"], ["runs", "--help"], ["publish", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["train", "--help"],
+        ["runs", "--help"],
+        ["publish", "--help"],
+        ["web", "--help"],
+        ["start", "--help"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments, worker_environment):
     command = [sys.executable, "-X", "importtime", *COMMAND[1:], *arguments]
@@ -33,5 +45,5 @@ def test_help_names_every_command(worker_environment):
     done = subprocess.run(
         [*COMMAND, "--help"], env=worker_environment, capture_output=True, text=True, check=True
     )
-    for command in ("train", "runs", "checkpoints", "publish", "demo", "doctor"):
+    for command in ("start", "web", "train", "runs", "checkpoints", "publish", "demo", "doctor"):
         assert f"\n  {command} " in done.stdout
