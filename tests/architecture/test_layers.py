@@ -33,7 +33,9 @@ def test_help_loads_nothing_heavy(command):
     assert loaded & HEAVY == set()
 
 
-@pytest.mark.parametrize("module", ["forgellm.settings", "forgellm.services", "forgellm.jobs.launcher"])
+@pytest.mark.parametrize(
+    "module", ["forgellm.settings", "forgellm.services", "forgellm.jobs.launcher", "forgellm.web.app"]
+)
 def test_what_a_server_is_made_of_loads_no_mlx(module):
     loaded = packages_loaded_by("-c", f"import {module}")
     assert "forgellm" in loaded

@@ -1,0 +1,16 @@
+"""What people read about the API has to be all of it."""
+
+import re
+from pathlib import Path
+
+from forgellm.web.app import NATIVE
+from forgellm.web.pages import ROUTES
+
+API = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+def test_every_route_is_on_the_page_about_the_api_and_no_other():
+    told = set(re.findall(r"`(GET|POST|DELETE|PUT) (/[^`?]*)`", API))
+    assert told == {(route.method, route.open_path) for route in (*NATIVE, *ROUTES)} | {
+        ("GET", "/openapi.json")
+    }
