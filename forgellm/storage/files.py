@@ -135,27 +135,6 @@ def read_json_lines(path: Path, *, offset: int = 0) -> Lines:
     return Lines(records, offset + len(whole), len(lines) - len(records))
 
 
-def read_blocks_backwards(path: Path, *, block: int = 1 << 16) -> Iterator[bytes]:
-    """Whole lines of an append-only file in blocks of about `block` bytes, the last block first.
-
-    What follows the last newline is left out. A missing file has no blocks.
-    """
-    with suppress(FileNotFoundError), open(path, "rb") as file:
-        end, pending, begun = file.seek(0, os.SEEK_END), b"", False
-        while end > 0:
-            start = max(0, end - block)
-            file.seek(start)
-            data = file.read(end - start) + pending
-            if not begun:
-                data = data[: data.rfind(b"\n") + 1]
-                begun = bool(data)
-            # What precedes the first newline belongs to a line that begins in the block before.
-            first = data.find(b"\n") + 1 if start else 0
-            if data[first:]:
-                yield data[first:]
-            pending, end, block = data[:first], start, 2 * block
-
-
 def parse_record(line: bytes) -> dict[str, object] | None:
     """The object in one line of JSON, or None."""
     try:

@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from forgellm.domain.errors import DiskFull, ReadOnly
 from forgellm.storage.files import (
@@ -26,7 +24,6 @@ from forgellm.storage.files import (
     is_held,
     next_number,
     parse_record,
-    read_blocks_backwards,
     read_json,
     read_json_lines,
     write_bytes,
@@ -214,7 +211,6 @@ def test_bad_lines_are_skipped_and_counted(tmp_path):
 def test_a_missing_file_has_no_lines(tmp_path):
     lines = read_json_lines(tmp_path / "none.jsonl")
     assert (lines.records, lines.offset, lines.bad) == ([], 0, 0)
-    assert list(read_blocks_backwards(tmp_path / "none.jsonl")) == []
 
 
 def test_processes_that_append_at_once_do_not_mix_their_lines(tmp_path):
@@ -232,20 +228,6 @@ def test_processes_that_append_at_once_do_not_mix_their_lines(tmp_path):
     assert lines.bad == 0
     for who in "abcd":
         assert [r["n"] for r in lines.records if r["who"] == who] == list(range(200))
-
-
-@given(
-    st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=("Cs",)), max_size=30)),
-    st.text("xy", max_size=30),
-    st.integers(1, 40),
-)
-def test_blocks_read_backwards_hold_the_lines_of_the_file(tmp_path_factory, lines, torn, block):
-    path = tmp_path_factory.mktemp("blocks") / "events.jsonl"
-    whole = "".join(line + "\n" for line in lines).encode()
-    path.write_bytes(whole + torn.encode())
-    blocks = list(read_blocks_backwards(path, block=block))
-    assert b"".join(reversed(blocks)) == whole
-    assert all(piece.endswith(b"\n") for piece in blocks)
 
 
 def test_a_record_is_an_object_and_nothing_else():
