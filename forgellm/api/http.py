@@ -64,7 +64,10 @@ def handle_errors(app: Flask, forge: Forge) -> None:
 
 def places(forge: Forge) -> dict[str, str]:
     """How absolute folders are written in an answer, the longest first: they are nobody's business."""
-    known = {str(forge.workspace.root): "", str(Path.home()): "~", str(forge.hub_cache): "Hub cache"}
+    home = Path.home()
+    known = {str(forge.workspace.root): "", str(home): "~"}
+    if home not in forge.hub_cache.parents:
+        known[str(forge.hub_cache)] = "Hub cache"
     return dict(sorted(known.items(), key=lambda pair: -len(pair[0])))
 
 
