@@ -148,6 +148,8 @@ class WebServer(ThreadedWSGIServer):
         """Accept nobody any more, let answers that are on their way get out for a moment, then hang up."""
         self._ended.set()
         self.shutdown()
+        # The loop closes it as well, but a moment later.
+        self.server_close()
         with self._changed:
             self._changed.wait_for(
                 lambda: not any(connection.asked for connection in self._open), timeout=_SECONDS_TO_FINISH
