@@ -47,7 +47,6 @@ class UnreadableRequest(InvalidRequest):
 class RequestHandler(WSGIRequestHandler):
     """Answers one request; the connection is closed afterwards."""
 
-    protocol_version = "HTTP/1.1"
     connection: Connection
 
     def setup(self) -> None:
@@ -84,7 +83,8 @@ class RequestHandler(WSGIRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answers what could not be read, in the one shape of an error."""
         self.close_connection = self.connection.answered = True
-        error = UnreadableRequest((message or HTTPStatus(code).phrase)[:_SHOWN], status=int(code))
+        words = ": ".join(part for part in (message or HTTPStatus(code).phrase, explain) if part)
+        error = UnreadableRequest(words[:_SHOWN], status=int(code))
         self.connection.sendall(raw_answer(error))
         # A client that is still sending would lose the answer if the rest were left unread.
         self.connection.shutdown(socket.SHUT_WR)
