@@ -95,20 +95,20 @@ def worker_environment(
 
 
 def server_environment(token: str | None, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment for a server process. The token travels here: anyone may read a command line.
-
-    This installation of the package wins, and no file of the current folder can pose as a module.
-    """
-    environment = dict(os.environ if environ is None else environ)
+    """The environment for a server process. The token travels here: anyone may read a command line."""
+    environment = importing_this(os.environ if environ is None else environ)
     environment.pop(_TOKEN, None)
-    paths = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    return environment if token is None else {**environment, _TOKEN: token}
+
+
+def importing_this(environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment` for a process that runs a module of this package: this installation of it wins, and no
+    file of the current folder can pose as a module.
+    """
+    before = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
     package = str(PACKAGE.parent)
-    return {
-        **environment,
-        **({} if token is None else {_TOKEN: token}),
-        "PYTHONPATH": os.pathsep.join([package, *(entry for entry in paths if entry != package)]),
-        "PYTHONSAFEPATH": "1",
-    }
+    path = os.pathsep.join([package, *(entry for entry in before if entry != package)])
+    return {**environment, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 
 
 def has_windows(environ: Mapping[str, str] | None = None, *, system: str = sys.platform) -> bool:

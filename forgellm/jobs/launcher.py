@@ -5,7 +5,6 @@ No job and no MLX is imported here: a server may hold this. What a worker does i
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -18,7 +17,7 @@ from forgellm.domain.errors import ForgeError, RunConflict, RunNotFound
 from forgellm.domain.runs import Run, RunState
 from forgellm.jobs.claim import BEGUN, FRESH, Claim, begin, conflict
 from forgellm.jobs.job import failure_values, utc_now
-from forgellm.settings import PACKAGE
+from forgellm.settings import importing_this
 from forgellm.storage.events import EventLog
 from forgellm.storage.files import HeldLock, is_held
 from forgellm.storage.liveness import lock_path, resting_state, state, write_control
@@ -162,7 +161,7 @@ def _spawn(
                 stdout=log,
                 stderr=log,
                 cwd=workspace.root,
-                env=importable(environment),
+                env={**importing_this(environment), "PYTHONUNBUFFERED": "1"},
             )
     except OSError as error:
         failure = ForgeError(
@@ -179,14 +178,3 @@ def _spawn(
 def _descriptors(claim: Claim) -> list[str]:
     training = [] if claim.training is None else ["--training-lock-fd", str(claim.training.descriptor)]
     return ["--lock-fd", str(claim.run.descriptor), *training]
-
-
-def importable(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process that runs a module of this package.
-
-    This installation of it wins, and no file of the workspace can pose as a module.
-    """
-    before = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    package = str(PACKAGE.parent)
-    path = os.pathsep.join([package, *(entry for entry in before if entry != package)])
-    return {**environment, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
