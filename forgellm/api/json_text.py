@@ -32,7 +32,11 @@ def read_object(data: bytes) -> dict[str, object]:
 
 def write_json(value: object) -> bytes:
     """Compact ASCII. A number that is not finite becomes null: socket.io clients hang up on NaN."""
-    return json.dumps(finite(value), allow_nan=False, separators=(",", ":")).encode()
+    try:
+        return _compact(value)
+    except ValueError:
+        # Looked for only here: in most answers every number is finite, and some have a million.
+        return _compact(finite(value))
 
 
 def finite(value: object) -> object:
@@ -44,6 +48,10 @@ def finite(value: object) -> object:
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     return value
+
+
+def _compact(value: object) -> bytes:
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _has_lone_surrogate(value: dict[str, object]) -> bool:

@@ -11,11 +11,11 @@ from pathlib import Path
 from forgellm.domain.errors import ForgeError, PathNotFound
 from forgellm.domain.metrics import current_events, series, stability
 from forgellm.domain.runs import Event, Run
-from forgellm.jobs.launcher import importable
 from forgellm.jobs.report import Report
 from forgellm.services import runs
 from forgellm.services.parts import Parts
 from forgellm.services.progress import measured
+from forgellm.settings import importing_this
 from forgellm.storage.events import events_path
 from forgellm.storage.runs import run_folder
 
@@ -71,6 +71,15 @@ def rows(events: Sequence[Event]) -> list[dict[str, object]]:
     return [table[iteration] for iteration in sorted(table)]
 
 
+def thinned(rows: Sequence[dict[str, object]], count: int) -> list[dict[str, object]]:
+    """About `count` of the rows, evenly spaced; every row with a validation and the last one stay."""
+    step = max(1, len(rows) // count)
+    last = len(rows) - 1
+    return [
+        row for n, row in enumerate(rows) if n % step == 0 or n == last or row["validation_loss"] is not None
+    ]
+
+
 def picture(parts: Parts, run: Run) -> Path:
     """The run's training_dashboard.png, drawn anew where events came after it.
 
@@ -94,7 +103,11 @@ def _draw(parts: Parts, run: Run, folder: Path) -> None:
     command = [sys.executable, "-m", "forgellm.jobs.draw", str(folder)]
     try:
         subprocess.run(
-            command, env=importable(parts.environment), capture_output=True, timeout=_DRAW_SECONDS, check=True
+            command,
+            env=importing_this(parts.environment),
+            capture_output=True,
+            timeout=_DRAW_SECONDS,
+            check=True,
         )
     except (subprocess.SubprocessError, OSError) as error:
         output = getattr(error, "stderr", b"") or b""

@@ -46,7 +46,7 @@ export class ShownRun {
   async #follow(signal) {
     const first = this.history === null;
     if (first) {
-      const data = await get(`/api/dashboard/data?training_dir=${this.run.id}`, signal);
+      const data = await get(`/api/dashboard/data?points=5000&training_dir=${this.run.id}`, signal);
       this.history = new History(data.training_data);
     }
     let more = true, saved = false;

@@ -47,6 +47,13 @@ def test_what_a_resume_repeated_counts_as_it_came_out_last():
     assert [(row["iteration"], row["training_loss"]) for row in rows] == [(1, 4.0), (2, 2.0)]
 
 
+def test_a_long_run_is_thinned_out_but_for_its_validations():
+    rows = [{"iteration": n, "validation_loss": 1.0 if n in (7, 333) else None} for n in range(1000)]
+    thin = [row["iteration"] for row in curves.thinned(rows, 100)]
+    assert thin == sorted({*range(0, 1000, 10), 7, 333, 999})
+    assert curves.thinned(rows[:50], 100) == rows[:50]
+
+
 def test_a_run_comes_with_its_picture_which_is_drawn_anew_only_after_new_events(forge, short_run):
     run = start(forge, short_run)
     wait_for(forge, run)

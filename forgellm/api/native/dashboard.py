@@ -47,6 +47,9 @@ class OfTraining(Query):
     training_dir: str | None = Field(
         None, description="folder, id or number of a run; the current one if left out"
     )
+    points: int | None = Field(
+        None, ge=10, le=10**6, description="about how many rows; all of them if left out"
+    )
 
 
 class CurrentMetrics(BaseModel):
@@ -71,8 +74,9 @@ def data(forge: Forge, query: OfTraining) -> DashboardData:
     """Every iteration of a run: losses, learning rate, speed and memory."""
     run = _existing(named_or_current(forge, query.training_dir))
     found = curves.curves(forge, run)
+    rows = found.rows if query.points is None else curves.thinned(found.rows, query.points)
     return DashboardData(
-        training_data=[Point.model_validate(row) for row in found.rows],
+        training_data=[Point.model_validate(row) for row in rows],
         best_checkpoints=found.best_checkpoints,
         training_config=dict(found.spec),
         performance_metrics=Performance(
