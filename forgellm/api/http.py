@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -13,13 +13,11 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException
 
 from forgellm.api import errors
+from forgellm.api.guard import JSON_LIMIT
 from forgellm.api.json_text import read_object, write_json
 from forgellm.api.routes import Answer, File, Raw, Route
 from forgellm.domain.errors import ForgeError, InvalidField, nearest
 from forgellm.forge import Forge
-
-MAX_BODY = 1 << 20
-"""Bytes of a JSON body; the largest documented one has some hundred."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -115,11 +113,10 @@ def _handler(forge: Forge, route: Route) -> Callable[..., Response]:
 
     def handle(**parts: object) -> Response:
         values = dict(parts)
-        asked = _single(request.args)
         if query is not None:
-            values["query"] = parse(query, asked)
-        elif asked:
-            raise _no_query(next(iter(asked)))
+            values["query"] = parse(query, _single(request.args, query.model_fields))
+        elif request.args:
+            raise _no_query(next(iter(request.args)))
         sent = read_object(_body())
         if body is not None:
             values["body"] = parse(body, sent)
@@ -132,21 +129,21 @@ def _handler(forge: Forge, route: Route) -> Callable[..., Response]:
 
 def _body() -> bytes:
     data = request.get_data(cache=False)
-    if len(data) > MAX_BODY:
+    if len(data) > JSON_LIMIT:
         raise _too_large()
     return data
 
 
 def _too_large() -> errors.TooLarge:
     return errors.TooLarge(
-        f"the body is larger than {MAX_BODY} bytes",
-        details={"limit": MAX_BODY},
+        f"the body is larger than {JSON_LIMIT} bytes",
+        details={"limit": JSON_LIMIT},
         suggestion="Send less at once.",
     )
 
 
-def _single(args: MultiDict[str, str]) -> dict[str, str]:
-    twice = next((name for name, given in args.lists() if len(given) > 1), None)
+def _single(args: MultiDict[str, str], known: Collection[str]) -> dict[str, str]:
+    twice = next((name for name, given in args.lists() if len(given) > 1 and name in known), None)
     if twice is not None:
         raise InvalidField(
             f"{twice[:80]!a} is given twice", details={"field": twice}, suggestion="Give it once."

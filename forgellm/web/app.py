@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from werkzeug.routing import PathConverter
 
-from forgellm.api.guard import Access, Guard
-from forgellm.api.http import MAX_BODY, handle_errors, register
+from forgellm.api.guard import JSON_LIMIT, Access, Guard
+from forgellm.api.http import handle_errors, register
 from forgellm.api.json_text import write_json
 from forgellm.api.native import checkpoints, dashboard, health, library, runs, training
 from forgellm.api.openapi import document
@@ -62,7 +62,7 @@ def create_app(forge: Forge, access: Access) -> WebApp:
     """The application over `forge`, for whoever `access` lets in."""
     app = Flask("forgellm", static_folder=None, template_folder=str(packaged("templates")))
     # One more: Werkzeug cuts a chunked body off at this without a word.
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY + 1
+    app.config["MAX_CONTENT_LENGTH"] = JSON_LIMIT + 1
     app.url_map.strict_slashes = False
     # A redirect would not have the shape of an error.
     app.url_map.merge_slashes = False

@@ -5,9 +5,10 @@ from __future__ import annotations
 import mimetypes
 
 from flask import render_template, request
+from pydantic import ConfigDict
 
 from forgellm import __version__
-from forgellm.api.routes import Answer, File, Raw, Route
+from forgellm.api.routes import Answer, File, Query, Raw, Route
 from forgellm.domain.errors import InvalidPath, PathNotFound
 from forgellm.forge import Forge
 from forgellm.settings import packaged
@@ -20,7 +21,13 @@ class Welcome(Answer):
     health: str = "/api/health"
 
 
-def home(forge: Forge) -> Welcome | Raw:
+class Visit(Query):
+    """A link may add what it likes to the address of the page."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+def home(forge: Forge, query: Visit) -> Welcome | Raw:
     """The page; JSON for clients that ask for it, or that ask for nothing."""
     best = request.accept_mimetypes.best_match(["application/json", "text/html"], default="application/json")
     if best != "text/html":
