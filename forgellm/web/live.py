@@ -7,6 +7,7 @@ keep up is fed no further than a few messages ahead; it goes on where it was onc
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
@@ -38,6 +39,11 @@ BACKLOG = 4
 """Messages that may wait for a client before it is fed no more."""
 
 _QUEUE_SECONDS = 5.0
+_RETRY_SECONDS = 1.0
+# Of the machine and not of the run: too many open files, no memory, a disk or a share that is away.
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO, errno.ESTALE})
+# What files and libraries raise, damaged ones included: a RecursionError is a RuntimeError.
+_TROUBLE = (ForgeError, OSError, RuntimeError, ValueError, LookupError, MemoryError)
 _OVER = frozenset(
     {
         RunState.COMPLETED,
@@ -85,6 +91,7 @@ class Live:
         self._monotonic = monotonic
         self._watches: dict[tuple[str, str], Watch] = {}
         self._lock = threading.Lock()
+        self._queue_problem: str | None = None
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="live events", daemon=True)
 
@@ -124,15 +131,21 @@ class Live:
         batches = _Batches(self._forge)
         for watch in watches:
             try:
-                waiting = self._post.waiting(watch.client)
-                if waiting is None:
-                    # It left while its subscription was still being read.
-                    self.forget(watch.client)
-                elif waiting < BACKLOG and self._has_news(watch, now):
-                    self._feed(watch, batches, now=now)
-            except (ForgeError, OSError) as error:
-                # A folder that was deleted or cannot be read; other runs are not concerned.
-                self._give_up(watch, error)
+                self._attend(watch, batches, now=now)
+            except _TROUBLE as error:
+                # This thread serves the others as well, whatever one run or client has brought upon it.
+                if isinstance(error, OSError) and error.errno in _PASSING:
+                    watch.due = now + _RETRY_SECONDS
+                else:
+                    self._give_up(watch, error)
+
+    def _attend(self, watch: Watch, batches: _Batches, *, now: float) -> None:
+        waiting = self._post.waiting(watch.client)
+        if waiting is None:
+            # It left while its subscription was still being read.
+            self.forget(watch.client)
+        elif waiting < BACKLOG and self._has_news(watch, now):
+            self._feed(watch, batches, now=now)
 
     def _has_news(self, watch: Watch, now: float) -> bool:
         """Whether events were written, or it is time to see whether the worker still lives."""
@@ -153,13 +166,15 @@ class Live:
             update = messages.update(watch.run, after, watch.progress, events=events)
             self._post.send(watch.client, "training_update", update)
         elif before in _OVER and watch.told != (before, watch.cursor):
-            watch.told = (before, watch.cursor)
             status = runs.status(self._forge, watch.run)
-            name, message = messages.ending(status, seq=watch.cursor)
-            self._post.send(watch.client, name, message)
+            # Otherwise it was resumed, or stopped for good, since: there are events to come first.
+            if status.state is before:
+                name, message = messages.ending(status, seq=watch.cursor)
+                self._post.send(watch.client, name, message)
+                watch.told = (before, watch.cursor)
 
     def _give_up(self, watch: Watch, error: Exception) -> None:
-        _log.warning("run %s cannot be followed: %s", watch.run.id, error)
+        _log.warning("run %s cannot be followed: %s", watch.run.id, error, exc_info=_unforeseen(error))
         self.forget(watch.client, watch.run.id)
         message = messages.unwatchable(watch.run.id, seq=watch.cursor)
         self._post.send(watch.client, "training_error", message)
@@ -168,8 +183,19 @@ class Live:
         """A worker that was killed could not start the next run of the queue."""
         try:
             launcher.launch_next(self._forge.workspace, environment=self._forge.environment)
-        except (ForgeError, OSError) as error:
-            _log.warning("the next run of the queue could not be started: %s", error)
+        except _TROUBLE as error:
+            # Tried again for as long as it takes, and said once.
+            if str(error) != self._queue_problem:
+                problem = "the next run of the queue could not be started: %s"
+                _log.warning(problem, error, exc_info=_unforeseen(error))
+            self._queue_problem = str(error)
+        else:
+            self._queue_problem = None
+
+
+def _unforeseen(error: Exception) -> Exception | None:
+    """What the log is to say more of than its message."""
+    return None if isinstance(error, (ForgeError, OSError)) else error
 
 
 def _size(folder: Path) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
+from engineio.exceptions import EngineIOError  # type: ignore[import-untyped]  # it has no stubs
 from flask import Flask, request
 from flask_socketio import SocketIO
 from pydantic import Field, ValidationError
@@ -50,12 +52,18 @@ class SocketPost:
         self._sockets = sockets
 
     def send(self, client: str, name: str, message: Mapping[str, object]) -> None:
-        self._sockets.emit(name, message, to=client)
+        # What python-socketio raises where the client leaves at this moment.
+        with suppress(KeyError, EngineIOError):
+            self._sockets.emit(name, message, to=client)
 
     def waiting(self, client: str) -> int | None:
         # python-socketio tells nobody how long its queue is, and does not bound it.
         server = self._sockets.server  # type: ignore[attr-defined]  # its stubs leave it out
-        socket = server.eio.sockets.get(server.manager.eio_sid_from_sid(client, "/"))
+        try:
+            socket = server.eio.sockets.get(server.manager.eio_sid_from_sid(client, "/"))
+        except KeyError:
+            # The last client of all is leaving at this moment.
+            return None
         return None if socket is None else int(socket.queue.qsize())
 
 

@@ -1,16 +1,20 @@
 import json
 import os
+import resource
 import socket
 import threading
 import time
 
 import requests
 import socketio
+from flask import Flask
 
 from forgellm.storage.events import EventLog, events_path
 from forgellm.storage.files import HeldLock
 from forgellm.storage.liveness import lock_path
 from forgellm.storage.runs import run_folder
+from forgellm.web.live import UPDATE_SECONDS, Live
+from forgellm.web.sockets import SocketPost, sockets
 from tests.web.conftest import pending
 
 DOCUMENTED = {
@@ -196,6 +200,67 @@ def test_a_deleted_run_ends_its_watch(script, watch, url):
     again = watch(script.run)
     again.wait(lambda w: bool(w.named("training_complete")))
     assert again.seqs == [1, 2, 3, 4, 5]
+
+
+def test_a_damaged_run_is_given_up_and_the_others_go_on(script, watch, forge):
+    damaged = pending(forge)
+    with open(events_path(run_folder(forge.workspace, damaged)), "w") as file:
+        file.write('{"seq": 1, "type": "started"}\n')
+        # Somewhere between what can be read and what can be written lies what only one of them can.
+        for depth in range(400, 520):
+            nested = "[" * depth + "]" * depth
+            file.write(f'{{"seq": {depth}, "type": "train", "iteration": 1, "x": {nested}}}\n')
+    hopeless, other = watch(damaged), watch(script.run)
+    hopeless.wait(lambda w: bool(w.named("training_error")))
+    script.train(1, 5)
+    other.wait(lambda w: w.seq == 7)
+    assert other.seqs == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_whatever_comes_of_one_client_the_others_are_told(script, forge):
+    post = _BrokenPost()
+    live = Live(forge, post)
+    live.watch("broken", script.run, after=0)
+    live.watch("whole", script.run, after=0)
+    live.start()
+    assert post.told.wait(10)
+    live.stop()
+
+
+class _BrokenPost:
+    """One client of it makes a library fail with what nobody reckons with."""
+
+    def __init__(self):
+        self.told = threading.Event()
+
+    def send(self, client, name, message):
+        self.told.set()
+
+    def waiting(self, client):
+        return {"whole": 0}[client]
+
+
+def test_a_client_that_is_just_leaving_is_gone():
+    server = sockets(Flask("leaving"), [])
+    # As python-socketio leaves it for an instant while the last client goes.
+    server.server.manager.rooms = {"/": {}}
+    assert SocketPost(server).waiting("leaving") is None
+
+
+def test_what_passes_by_is_waited_for(script, watch):
+    watcher = watch(script.run)
+    watcher.wait(lambda w: w.seq == 2)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        # Longer than the run is left without a look.
+        threading.Event().wait(2 * UPDATE_SECONDS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    script.train(1, 3)
+    watcher.wait(lambda w: w.seq == 5)
+    assert watcher.named("training_error") == []
+    assert watcher.seqs == [1, 2, 3, 4, 5]
 
 
 def test_a_client_that_does_not_read_harms_nobody_and_misses_nothing(script, watch, url):
