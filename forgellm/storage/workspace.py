@@ -5,6 +5,8 @@ Folders are created by those who write into them. What lies in the folders is de
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +74,9 @@ class Workspace:
             raise _invalid(text, "it is empty, too long, or has a NUL or a backslash")
         try:
             path = (folder / text).resolve()
+            # Resolving passes over a name that is too long for the file system.
+            with suppress(FileNotFoundError, NotADirectoryError):
+                os.lstat(path)
         # A loop of links is a RuntimeError up to Python 3.12; a lone surrogate is a ValueError.
         except (OSError, RuntimeError, ValueError) as error:
             raise _invalid(text, "it cannot name a file") from error

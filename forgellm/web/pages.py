@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import os
 
 from flask import render_template, request
 from pydantic import ConfigDict
@@ -42,7 +43,8 @@ def static(_: Forge, name: str) -> File:
     path = (root / name).resolve() if "\0" not in name and "\\" not in name else root
     if root not in path.parents:
         raise InvalidPath(f"{name[:80]!a} is no file of the page", suggestion="Reload the page.")
-    if not path.is_file() or path.name.startswith("."):
+    # Unlike Path.is_file, it does not mind a name that is too long for a file.
+    if not os.path.isfile(path) or path.name.startswith("."):
         raise PathNotFound(f"there is no file {name[:80]!a}", suggestion="Reload the page.")
     return File(path, mimetypes.guess_type(path.name)[0] or "application/octet-stream")
 

@@ -164,6 +164,8 @@ def test_reading_changes_nothing(web, client, forge):
         ("POST", "/api/health", 405, "METHOD_NOT_ALLOWED"),
         ("GET", "/api/training/start", 405, "METHOD_NOT_ALLOWED"),
         ("GET", "/static/../setup.py", 403, "INVALID_PATH"),
+        ("GET", "/static/" + "a" * 300, 404, "PATH_NOT_FOUND"),
+        ("GET", "/api/filesystem/browse?path=" + "a" * 300, 403, "INVALID_PATH"),
         ("GET", "/api/runs/nothing", 404, "RUN_NOT_FOUND"),
         ("GET", "/api/filesystem/browse?path=..", 403, "INVALID_PATH"),
         ("GET", "/api/filesystem/browse?path=nothing", 404, "PATH_NOT_FOUND"),
@@ -236,6 +238,15 @@ def test_no_place_of_the_machine_is_in_an_error(client, forge):
     body = assert_error(response, 404, "MODEL_NOT_FOUND")
     assert str(forge.workspace.root) not in response.get_data(as_text=True)
     assert body["details"]["searched_paths"][0] == "models"
+
+
+@pytest.mark.parametrize("field", ["dataset", "general_dataset", "model_name", "adapter_path"])
+def test_a_name_that_no_file_can_have_is_refused_in_every_field(client, field):
+    wish = {"model_name": "models/base/tiny", "training_type": "cpt", "dataset": "domain"}
+    if field == "general_dataset":
+        wish["data_mixture_ratio"] = 0.5
+    response = ask(client, "POST", "/api/training/start", json={**wish, field: "a" * 300})
+    assert_error(response, 403, "INVALID_PATH")
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,8 @@ def test_a_name_starts_at_the_folder_it_must_lie_in(place):
         "..\\etc",
         "dataset\\marks",
         "a/" * 600,
+        "a" * 300,
+        "dataset/" + "é" * 200,
         "\ud800",
         "~root/../../..",
     ],
