@@ -12,6 +12,7 @@ from forgellm.domain.runs import Run, RunKind
 from forgellm.services.parts import Parts
 from forgellm.storage.models import list_base_models
 from forgellm.storage.runs import list_runs, run_folder
+from forgellm.storage.workspace import visible_folders
 
 _ADAPTER = "adapters.safetensors"
 
@@ -61,10 +62,8 @@ def _trained(parts: Parts, run: Run) -> Iterator[Model]:
 
 
 def _published(parts: Parts) -> list[Model]:
-    root = parts.workspace.published
-    if not root.is_dir():
-        return []
-    folders = [p for p in root.iterdir() if (p / "config.json").is_file() and not p.name.startswith(".")]
+    known = visible_folders(parts.workspace, parts.workspace.published)
+    folders = [folder for folder in known if (folder / "config.json").is_file()]
     models = [Model(p.name, f"published/{p.name}", folder_size(p), _changed(p)) for p in folders]
     return sorted(models, key=lambda model: str(model.created), reverse=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from forgellm.domain.errors import DatasetNotFound, nearest
-from forgellm.storage.workspace import Workspace
+from forgellm.storage.workspace import Workspace, visible_folders
 
 
 def find_dataset(workspace: Workspace, name: str) -> Path:
@@ -25,7 +25,5 @@ def find_dataset(workspace: Workspace, name: str) -> Path:
 
 
 def list_datasets(workspace: Workspace) -> list[str]:
-    """The names of the datasets, in order."""
-    if not workspace.datasets.is_dir():
-        return []
-    return sorted(p.name for p in workspace.datasets.iterdir() if p.is_dir() and not p.name.startswith("."))
+    """The names of the datasets, in order. Links that leave the folder are none: nobody could use them."""
+    return sorted(path.name for path in visible_folders(workspace, workspace.datasets))

@@ -6,6 +6,7 @@ Folders are created by those who write into them. What lies in the folders is de
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,15 @@ class Workspace:
             return path.resolve().relative_to(self.root).as_posix()
         except ValueError as error:
             raise _invalid(str(path), "it leads outside") from error
+
+
+def visible_folders(workspace: Workspace, parent: Path) -> Iterator[Path]:
+    """The folders in `parent`, without hidden ones and without links that leave it."""
+    for path in parent.iterdir() if parent.is_dir() else ():
+        if not path.name.startswith(".") and path.is_dir():
+            with suppress(InvalidPath):
+                workspace.resolve(path.name, within=parent)
+                yield path
 
 
 def _invalid(text: str, reason: str) -> InvalidPath:

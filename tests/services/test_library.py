@@ -35,6 +35,15 @@ def test_models_are_listed_by_what_they_are(forge):
     assert [model.path for model in found.published] == ["published/mine"]
 
 
+def test_a_published_model_that_is_a_link_out_of_the_workspace_is_left_out(forge, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "config.json").write_text("{}")
+    forge.workspace.published.mkdir(parents=True)
+    (forge.workspace.published / "outside").symlink_to(outside)
+    assert catalogue(forge).published == []
+
+
 def test_a_hard_link_counts_once_and_a_link_as_what_it_means(tmp_path: Path):
     (tmp_path / "weights").write_bytes(b"x" * 500)
     os.link(tmp_path / "weights", tmp_path / "best")

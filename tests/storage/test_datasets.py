@@ -22,6 +22,14 @@ def test_the_datasets_are_the_visible_folders_in_order(workspace):
     assert list_datasets(workspace) == ["domain", "general", "questions"]
 
 
+def test_a_link_that_leaves_the_datasets_is_none_of_them(workspace, tmp_path):
+    (tmp_path / "outside").mkdir()
+    (workspace.datasets / "outside").symlink_to(tmp_path / "outside")
+    (workspace.datasets / "model").symlink_to(workspace.base_models)
+    (workspace.datasets / "again").symlink_to("domain")
+    assert list_datasets(workspace) == ["again", "domain", "general", "questions"]
+
+
 def test_a_workspace_without_datasets_has_none(tmp_path):
     assert list_datasets(Workspace.open(tmp_path)) == []
 
