@@ -74,6 +74,8 @@ def sockets(app: Flask, origins: list[str]) -> SocketIO:
         async_mode="threading",
         cors_allowed_origins=origins,
         json=FiniteJson,
+        # In the order they were sent, and no thread for each: who sends quickly waits for the answers.
+        async_handlers=False,
         max_http_buffer_size=MAX_MESSAGE,
         cors_credentials=False,
         manage_session=False,

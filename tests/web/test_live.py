@@ -280,6 +280,20 @@ def test_a_client_that_does_not_read_harms_nobody_and_misses_nothing(script, wat
     stuck.close()
 
 
+def test_what_a_client_sends_is_done_in_its_order(script, url):
+    client = _stuck_client(url, script.run.id)
+    for number in range(0, 100, 2):
+        client.send("subscribe_training", {"training_id": script.run.id, "after": 2}, id=number)
+        client.send("unsubscribe_training", {"training_id": script.run.id}, id=number + 1)
+    acknowledged = []
+    while len(acknowledged) < 100:
+        text = client.socket.recv()
+        if text.startswith("43"):
+            acknowledged.append(int(text[2 : text.index("[")]))
+    assert acknowledged == list(range(100))
+    client.close()
+
+
 class _stuck_client:  # noqa: N801  # used as a function
     """Engine.IO over a plain WebSocket, read only when asked to."""
 
@@ -294,7 +308,10 @@ class _stuck_client:  # noqa: N801  # used as a function
         self.socket.recv()
         self.socket.send("40")
         self.socket.recv()
-        self.socket.send("42" + json.dumps(["subscribe_training", {"training_id": training_id}]))
+        self.send("subscribe_training", {"training_id": training_id})
+
+    def send(self, name, data, *, id=""):
+        self.socket.send(f"42{id}{json.dumps([name, data])}")
 
     def read(self):
         """The numbers of the events in the next message."""
