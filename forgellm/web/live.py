@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -53,6 +54,7 @@ _OVER = frozenset(
         RunState.INTERRUPTED,
     }
 )
+_HAS_WORKER = frozenset({RunState.RUNNING, RunState.STOPPING})
 _log = logging.getLogger(__name__)
 
 
@@ -172,6 +174,9 @@ class Live:
                 name, message = messages.ending(status, seq=watch.cursor)
                 self._post.send(watch.client, name, message)
                 watch.told = (before, watch.cursor)
+        if not events and before not in _HAS_WORKER:
+            # Nothing but another event changes it now.
+            watch.look = math.inf
 
     def _give_up(self, watch: Watch, error: Exception) -> None:
         _log.warning("run %s cannot be followed: %s", watch.run.id, error, exc_info=_unforeseen(error))
