@@ -197,8 +197,8 @@ def is_held(path: Path) -> bool:
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Hold the lock at `path`, waiting for it. Raises ReadOnly, DiskFull."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import cast
@@ -113,45 +113,59 @@ def move_to_trash(workspace: Workspace, run: Run) -> None:
 
     Raises RunConflict while it has a worker, RunNotFound when it is gone.
     """
-    folder = run_folder(workspace, run)
-    if not (folder / MANIFEST).is_file():
-        raise _not_found(run.id, "It was deleted or moved.")
-    lock = HeldLock.acquire(lock_path(folder))
-    if lock is None:
-        raise RunConflict(
-            f"run {run.id} is running",
-            details={"run": run.id},
-            suggestion=f"Stop it first: forgellm runs stop {run.id}",
-        )
-    place = workspace.trash / run.id / run.folder
-    try:
-        with storage_errors(place):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(folder, place)
-    finally:
-        lock.release()
+    with _trash_alone(workspace):
+        folder = run_folder(workspace, run)
+        if not (folder / MANIFEST).is_file():
+            raise _not_found(run.id, "It was deleted or moved.")
+        lock = HeldLock.acquire(lock_path(folder))
+        if lock is None:
+            raise RunConflict(
+                f"run {run.id} is running",
+                details={"run": run.id},
+                suggestion=f"Stop it first: forgellm runs stop {run.id}",
+            )
+        try:
+            _move(folder, (workspace.trash / run.id / run.folder).parent)
+        finally:
+            lock.release()
 
 
 def restore_from_trash(workspace: Workspace, run_id: str) -> Run:
     """Bring a run back to its place, or beside it where that is taken. Raises RunNotFound, InvalidPath."""
     if not _ID.fullmatch(run_id):
         raise InvalidPath(f"{run_id!r:.80} is no id of a run", suggestion="One is cpt_20250115_103045.")
-    kept = next(iter((workspace.trash / run_id).glob(f"models/*/*/{MANIFEST}")), None)
-    if kept is None:
-        raise _not_found(run_id, "The trash has no such run.")
-    trashed, parent = kept.parent, workspace.models / kept.parents[1].name
-    with storage_errors(parent):
-        parent.mkdir(parents=True, exist_ok=True)
-        folder = _new_folder(parent, trashed.name)
-        # A rename over an empty folder is one step.
-        os.rename(trashed, folder)
+    with _trash_alone(workspace):
+        kept = next(iter((workspace.trash / run_id).glob(f"models/*/*/{MANIFEST}")), None)
+        if kept is None:
+            raise _not_found(run_id, "The trash has no such run.")
+        folder = _move(kept.parent, workspace.models / kept.parents[1].name)
         # Another run of the same id may lie there still: a copy of a run's folder has its id.
         with suppress(OSError):
-            os.removedirs(trashed.parent)
+            os.removedirs(kept.parents[1])
     run = read_run(folder)
     if run is None:
         raise _not_found(run_id, f"Its {MANIFEST} in {folder.name} cannot be read.")
     return run
+
+
+@contextmanager
+def _trash_alone(workspace: Workspace) -> Iterator[None]:
+    """Two who throw the same run away, or restore it, would pull it out of each other's hands."""
+    with exclusive(workspace.private / "trash.lock"):
+        yield
+
+
+def _move(folder: Path, parent: Path) -> Path:
+    """Move a folder into `parent`, under a name beside its own where that is taken; where it lies then."""
+    with storage_errors(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        place = _new_folder(parent, folder.name)
+        with ExitStack() as undo:
+            undo.callback(place.rmdir)
+            # A rename over an empty folder is one step.
+            os.rename(folder, place)
+            undo.pop_all()
+    return place
 
 
 def _parent(workspace: Workspace, kind: RunKind) -> Path:

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from forgellm.domain.errors import InvalidPath, ReadOnly, RunConflict, RunNotFound
+from forgellm.domain.errors import ForgeError, InvalidPath, ReadOnly, RunConflict, RunNotFound
 from forgellm.domain.runs import RunKind, RunState
 from forgellm.storage.files import HeldLock
 from forgellm.storage.liveness import lock_path, state
@@ -219,6 +219,49 @@ def test_the_trash_is_opened_by_id_and_never_by_path(place, identity):
 def test_what_was_never_thrown_away_cannot_be_restored(place):
     with pytest.raises(RunNotFound):
         restore_from_trash(place, "cpt_20250115_120000")
+
+
+def refused(action):
+    """The kind of the error that `action` raises, or None."""
+    try:
+        action()
+    except ForgeError as error:
+        return type(error)
+    return None
+
+
+def test_of_those_who_throw_a_run_away_at_once_one_does(place):
+    for _ in range(20):
+        run = new_run(place, name="same")
+        with ThreadPoolExecutor(4) as threads:
+            ends = list(threads.map(lambda _, run=run: refused(lambda: move_to_trash(place, run)), range(4)))
+        assert sorted(ends, key=str) == [RunNotFound] * 3 + [None]
+
+
+def test_of_those_who_restore_a_run_at_once_one_does_and_nothing_is_left_over(place):
+    for _ in range(20):
+        run = new_run(place, name="same")
+        move_to_trash(place, run)
+        with ThreadPoolExecutor(4) as threads:
+            ends = list(
+                threads.map(lambda _, run=run: refused(lambda: restore_from_trash(place, run.id)), range(4))
+            )
+        assert sorted(ends, key=str) == [RunNotFound] * 3 + [None]
+        assert [path.name for path in (place.models / "cpt").iterdir()] == ["same"]
+        assert not place.trash.exists()
+        shutil.rmtree(run_folder(place, run))
+
+
+def test_a_copy_of_a_run_is_thrown_away_beside_the_one_that_lay_there(place):
+    run = new_run(place, name="first")
+    folder = run_folder(place, run)
+    shutil.copytree(folder, place.root / "copy")
+    move_to_trash(place, run)
+    shutil.copytree(place.root / "copy", folder)
+    move_to_trash(place, run)
+    assert list_runs(place) == []
+    restored = {restore_from_trash(place, run.id).folder for _ in range(2)}
+    assert restored == {"models/cpt/first", "models/cpt/first_2"}
 
 
 def test_a_folder_without_a_manifest_has_no_run(tmp_path):
