@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,17 +45,19 @@ def browse(parts: Parts, text: str) -> Listing:
             details={"path": text},
             suggestion="Look into dataset or models.",
         )
-    if not folder.is_dir():
+    try:
+        entries = sorted(_visible(parts.workspace, folder), key=lambda path: path.name.casefold())
+    except OSError as error:
         raise PathNotFound(
-            f"there is no folder {text!a:.200}",
-            details={"path": text},
+            f"there is no folder {text!a:.200} that can be read",
+            details={"path": text, "reason": error.strerror},
             suggestion="Give a folder relative to the workspace, such as dataset.",
-        )
-    entries = sorted(_visible(parts.workspace, folder), key=lambda path: path.name.casefold())
+        ) from error
+    sizes = [(path.name, size) for path in entries if (size := _size(path)) is not None]
     return Listing(
         path="." if folder == root else folder.relative_to(root).as_posix(),
-        folders=[Folder(p.name, *count(p)) for p in entries if p.is_dir()],
-        files=[(p.name, p.stat().st_size) for p in entries if p.is_file()],
+        folders=[Folder(path.name, *count(path)) for path in entries if path.is_dir()],
+        files=sizes,
     )
 
 
@@ -64,10 +67,19 @@ def count(folder: Path) -> tuple[int, int]:
     for path, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            file = Path(path, name)
-            if not name.startswith(".") and file.is_file() and not file.is_symlink():
-                number, size = number + 1, size + file.stat().st_size
+            found = None if name.startswith(".") else _size(os.path.join(path, name), follow=False)
+            if found is not None:
+                number, size = number + 1, size + found
     return number, size
+
+
+def _size(path: str | Path, *, follow: bool = True) -> int | None:
+    """Bytes of a file; None for what is none, or has gone since its name was read."""
+    try:
+        status = os.stat(path, follow_symlinks=follow)
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _visible(workspace: Workspace, folder: Path) -> Iterator[Path]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import cast
 
 from forgellm.domain.checkpoints import Checkpoint, rank, sidecar, to_prune
-from forgellm.domain.errors import CheckpointNotFound, InvalidAdapter
+from forgellm.domain.errors import CheckpointNotFound, InvalidAdapter, RunNotFound
 from forgellm.storage.files import read_json, storage_errors, write_json
 from forgellm.storage.runs import workspace_of
 
@@ -43,7 +44,7 @@ def read_checkpoints(folder: Path, *, verify: bool = True) -> list[Checkpoint]:
     """Every checkpoint of the run, ranked; those with a `problem` last, without a rank.
 
     With `verify` every file is hashed, which takes about a second per gigabyte, but in one process only once
-    until it changes. Paths are relative to the workspace.
+    until it changes. Paths are relative to the workspace. Raises RunNotFound where the folder has gone.
     """
     known, place = _iterations(folder), workspace_of(folder).relative(folder)
     hash_of = _known_sha256 if verify else None
@@ -121,8 +122,15 @@ def _sha256_of_version(path: Path, _version: tuple[int, int, int]) -> str:
 
 
 def _iterations(folder: Path) -> list[int]:
-    matches = (_SIDECAR.fullmatch(path.name) for path in folder.iterdir())
-    return sorted({int(match[1]) for match in matches if match})
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError as error:
+        raise RunNotFound(
+            f"the run in {folder.name} was deleted or moved meanwhile",
+            details={"run": folder.name},
+            suggestion="`forgellm runs list` shows every run.",
+        ) from error
+    return sorted({int(match[1]) for match in map(_SIDECAR.fullmatch, names) if match})
 
 
 def _read(folder: Path, iteration: int, *, place: str, hash_of: HashOf | None) -> Checkpoint:

@@ -1,4 +1,5 @@
 import os
+import threading
 
 import pytest
 
@@ -65,3 +66,26 @@ def test_a_folder_that_is_not_there_is_not_found(forge):
 def test_names_that_cannot_be_asked_for_are_left_out(forge):
     os.mkdir(os.fsencode(forge.workspace.datasets) + b"/bad\xff")
     assert [f.name for f in browse(forge, "dataset").folders] == ["domain", "general", "questions"]
+
+
+def test_files_that_come_and_go_while_they_are_counted_disturb_nobody(forge):
+    busy = forge.workspace.datasets / "busy"
+    busy.mkdir()
+    done = threading.Event()
+
+    def come_and_go():
+        while not done.is_set():
+            for number in range(20):
+                (busy / f"{number}.txt").touch()
+            for number in range(20):
+                (busy / f"{number}.txt").unlink()
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(200):
+            assert "busy" in {f.name for f in browse(forge, "dataset").folders}
+            assert browse(forge, "dataset/busy").folders == []
+    finally:
+        done.set()
+        thread.join()

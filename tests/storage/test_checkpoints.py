@@ -9,7 +9,7 @@ import os
 import pytest
 
 from forgellm.domain.checkpoints import Checkpoint
-from forgellm.domain.errors import CheckpointNotFound, InvalidAdapter
+from forgellm.domain.errors import CheckpointNotFound, InvalidAdapter, RunNotFound
 from forgellm.storage.checkpoints import (
     checkpoint_path,
     find_checkpoint,
@@ -20,7 +20,7 @@ from forgellm.storage.checkpoints import (
     write_sidecar,
 )
 from forgellm.storage.files import PARTIAL
-from forgellm.storage.runs import run_folder
+from forgellm.storage.runs import move_to_trash, run_folder
 from forgellm.storage.workspace import Workspace
 from tests.storage.folders import new_run
 
@@ -184,3 +184,13 @@ def test_a_hash_is_that_of_the_whole_file(tmp_path):
     data = bytes(range(256)) * 10_000
     (tmp_path / "big").write_bytes(data)
     assert sha256_of(tmp_path / "big") == hashlib.sha256(data).hexdigest()
+
+
+def test_the_checkpoints_of_a_run_that_was_thrown_away_meanwhile_are_not_found(tmp_path):
+    place = Workspace.open(tmp_path)
+    run = new_run(place)
+    move_to_trash(place, run)
+    with pytest.raises(RunNotFound, match="deleted or moved"):
+        read_checkpoints(run_folder(place, run))
+    with pytest.raises(RunNotFound, match="deleted or moved"):
+        find_checkpoint(run_folder(place, run), 10)
