@@ -66,6 +66,8 @@ def start(
         except KeyboardInterrupt:
             code = 0
             _pause(invocation)
+            # The servers end within a second; one more would cut that short with an error.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code)
 
 
@@ -86,10 +88,10 @@ def _open_page(url: str, token: str | None) -> None:
 
 def _pause(invocation: Invocation) -> None:
     click.echo()
-    # Brings numpy in, which nobody needs before.
-    from forgellm.cli.pausing import pause_training
-
     try:
+        # Brings numpy in, which nobody needs before.
+        from forgellm.cli.pausing import pause_training
+
         pause_training(invocation.forge())
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nEnding at once; runs go on.")

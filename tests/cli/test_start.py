@@ -248,6 +248,19 @@ def test_a_second_ctrl_c_ends_at_once(start, place, worker_environment):
         os.kill(worker, signal.SIGCONT)
 
 
+def test_two_ctrl_c_in_quick_succession_end_at_once_without_an_error(start, training):
+    process = start("--no-browser")
+    read_address(process)
+    process.send_signal(signal.SIGINT)
+    # It has heard the first one, and is about to look what trains.
+    assert process.stdout.readline() == "\n"
+    process.send_signal(signal.SIGINT)
+    said, complaint = process.communicate(timeout=30)
+    assert (process.returncode, complaint) == (0, "")
+    assert "runs go on" in said
+    assert state(training).value == "running"
+
+
 @pytest.mark.parametrize(("answer", "after"), [(b"\n", "paused"), (b"n\n", "running"), (b"\x03", "running")])
 def test_on_a_terminal_ctrl_c_asks(place, worker_environment, training, answer, after):
     parent, child = pty.openpty()
