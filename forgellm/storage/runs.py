@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import cast
 
@@ -20,7 +20,10 @@ from forgellm.storage.liveness import lock_path
 from forgellm.storage.workspace import Workspace
 
 MANIFEST = "run.json"
+# A manifest may come from anywhere, and the id becomes the name of a folder in the trash.
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+# Beyond it JSON readers no longer tell one whole number from the next.
+_LARGEST = 2**53
 
 
 def create_run(
@@ -74,7 +77,7 @@ def read_run(folder: Path) -> Run | None:
     try:
         values = read_json(folder / MANIFEST)
         return _parse_manifest(cast("Mapping[str, object]", values), folder)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
@@ -210,17 +213,22 @@ def _manifest(run: Run) -> dict[str, object]:
 
 def _parse_manifest(values: Mapping[str, object], folder: Path) -> Run:
     """The place is read from the folder, not the manifest, so that a folder can be renamed and restored."""
+    identity, created = str(values["id"]), datetime.fromisoformat(str(values["created"]))
     number, spec, versions, base = (values[k] for k in ("number", "spec", "versions", "base_fingerprint"))
-    if type(number) is not int or not isinstance(spec, dict) or not isinstance(versions, dict):
+    if type(number) is not int or not 0 < number <= _LARGEST or not _ID.fullmatch(identity):
+        raise ValueError(f"{MANIFEST} names no run")
+    if not isinstance(spec, dict) or not isinstance(versions, dict):
         raise TypeError(f"{MANIFEST} is not a run's")
+    # Raises OverflowError for a time so early or late that it has no place in UTC.
+    created.astimezone(timezone.utc)
     return Run(
-        id=str(values["id"]),
+        id=identity,
         number=number,
         kind=RunKind(str(values["kind"])),
         folder="/".join(folder.parts[-3:]),
-        created=datetime.fromisoformat(str(values["created"])),
+        created=created,
         spec=spec,
-        versions=versions,
+        versions={str(name): str(version) for name, version in versions.items()},
         base_fingerprint=None if base is None else str(base),
     )
 

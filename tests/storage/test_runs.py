@@ -93,13 +93,27 @@ def test_what_is_no_run_is_left_out_of_the_list(place):
         "array": "[]",
         "kind": manifest.replace('"cpt"', '"bake"'),
         "number": manifest.replace('"number": 1', '"number": "1"'),
+        "number-0": manifest.replace('"number": 1', '"number": 0'),
+        "number-huge": manifest.replace('"number": 1', '"number": 1' + "0" * 400),
         "created": manifest.replace("2025-01-15", "2025-15-01"),
+        "created-first": manifest.replace(run.created.isoformat(), "0001-01-01T00:00:00+14:00"),
+        "created-last": manifest.replace(run.created.isoformat(), "9999-12-31T23:59:59-14:00"),
+        "id-path": manifest.replace(run.id, "../../../../elsewhere"),
+        "id-lines": manifest.replace(run.id, "a\\nb"),
+        "id-empty": manifest.replace(run.id, ""),
         "deep": "[" * 50_000,
     }
     for name, text in wrong.items():
         (place.models / "cpt" / name).mkdir()
         (place.models / "cpt" / name / "run.json").write_text(text)
     assert list_runs(place) == [run]
+
+
+def test_a_version_is_a_text_whatever_a_manifest_says(place):
+    run = new_run(place)
+    path = run_folder(place, run) / "run.json"
+    path.write_text(path.read_text().replace('"0.32.4"', "0.32"))
+    assert list_runs(place)[0].versions == {"mlx": "0.32"}
 
 
 def test_a_link_to_a_run_elsewhere_is_left_out_of_the_list(place, tmp_path_factory):
