@@ -112,11 +112,12 @@ class Live:
         with self._lock:
             self._watches[client, run.id] = Watch(client, run, after, progress)
 
-    def forget(self, client: str, run_id: str | None = None) -> None:
-        """The client watches nothing more, or not this run."""
+    def forget(self, client: str, key: str | None = None) -> None:
+        """The client watches nothing more, or not the run of that id, number or folder."""
         with self._lock:
-            for key in [k for k in self._watches if k[0] == client and run_id in (None, k[1])]:
-                del self._watches[key]
+            for place, watch in list(self._watches.items()):
+                if watch.client == client and (key is None or _is_called(watch.run, key)):
+                    del self._watches[place]
 
     def _follow(self) -> None:
         queue_due = 0.0
@@ -196,6 +197,11 @@ class Live:
             self._queue_problem = str(error)
         else:
             self._queue_problem = None
+
+
+def _is_called(run: Run, key: str) -> bool:
+    """Whether a client that watches `run` may have named it so."""
+    return key in (run.id, str(run.number), run.folder, Path(run.folder).name)
 
 
 def _unforeseen(error: Exception) -> Exception | None:

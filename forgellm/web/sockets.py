@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TypeVar
 
 from engineio.exceptions import EngineIOError  # type: ignore[import-untyped]  # it has no stubs
 from flask import Flask, request
@@ -16,7 +16,8 @@ from forgellm.api.errors import error_body
 from forgellm.api.http import invalid_field
 from forgellm.api.json_text import write_json
 from forgellm.api.routes import Body
-from forgellm.domain.errors import ForgeError, RunNotFound
+from forgellm.domain.errors import ForgeError, InvalidField, RunNotFound
+from forgellm.domain.runs import Run
 from forgellm.forge import Forge
 from forgellm.services.current import named_or_current
 from forgellm.web.live import Live
@@ -28,6 +29,13 @@ MAX_MESSAGE = 1 << 16
 class Subscription(Body):
     training_id: str | None = Field(None, description="id or number of a run; the current one if left out")
     after: int = Field(0, ge=0, le=10**15, description="the last `seq` that is known; 0 replays everything")
+
+
+class Unsubscription(Body):
+    training_id: str | None = Field(None, description="id or number of a run; all of them if left out")
+
+
+Wish = TypeVar("Wish", bound=Body)
 
 
 class FiniteJson:
@@ -85,24 +93,24 @@ def sockets(app: Flask, origins: list[str]) -> SocketIO:
 def listen(server: SocketIO, forge: Forge, live: Live) -> None:
     """Answer what clients send: subscribe_training and unsubscribe_training."""
 
-    def subscribe(data: Any = None) -> dict[str, object]:
+    def subscribe(*data: object) -> dict[str, object]:
         client: str = request.sid  # type: ignore[attr-defined]
         try:
-            wish = _subscription(data)
-            run = named_or_current(forge, wish.training_id)
-            if run is None:
-                raise RunNotFound(
-                    "nothing was trained in this workspace yet", suggestion="Start a training run first."
-                )
+            wish = _wish(Subscription, data)
+            run = _found(forge, wish.training_id)
             live.watch(client, run, after=wish.after)
-        except ForgeError as error:
-            server.emit("training_error", _refusal(error, data), to=client)
-            return error_body(error)
+        except (ForgeError, OSError) as error:
+            failure = _named(error)
+            server.emit("training_error", _refusal(failure, data), to=client)
+            return error_body(failure)
         return {"success": True, "training_id": run.id, "after": wish.after}
 
-    def unsubscribe(data: Any = None) -> dict[str, object]:
-        named = data.get("training_id") if isinstance(data, dict) else None
-        live.forget(request.sid, named if isinstance(named, str) else None)  # type: ignore[attr-defined]
+    def unsubscribe(*data: object) -> dict[str, object]:
+        try:
+            wish = _wish(Unsubscription, data)
+        except ForgeError as error:
+            return error_body(error)
+        live.forget(request.sid, wish.training_id)  # type: ignore[attr-defined]
         return {"success": True}
 
     def disconnect(*_: object) -> None:
@@ -113,15 +121,36 @@ def listen(server: SocketIO, forge: Forge, live: Live) -> None:
     server.on_event("disconnect", disconnect)
 
 
-def _subscription(data: object) -> Subscription:
+def _wish(model: type[Wish], data: Sequence[object]) -> Wish:
+    """What came with an event: one object, or nothing at all."""
+    if len(data) > 1:
+        raise InvalidField(
+            f"{len(data)} values were sent", suggestion="Send one object, and a callback if you like."
+        )
     try:
-        return Subscription.model_validate({} if data is None else data)
+        return model.model_validate({} if data in ((), (None,)) else data[0])
     except ValidationError as error:
-        raise invalid_field(Subscription, error) from error
+        raise invalid_field(model, error) from error
 
 
-def _refusal(error: ForgeError, data: object) -> dict[str, object]:
-    named = data.get("training_id") if isinstance(data, dict) else None
+def _found(forge: Forge, key: str | None) -> Run:
+    run = named_or_current(forge, key)
+    if run is None:
+        raise RunNotFound(
+            "nothing was trained in this workspace yet", suggestion="Start a training run first."
+        )
+    return run
+
+
+def _named(error: ForgeError | OSError) -> ForgeError:
+    """The failure to tell of: too many open files, a share that is away."""
+    if isinstance(error, ForgeError):
+        return error
+    return ForgeError(f"the run cannot be read: {error.strerror}", suggestion="Try again in a moment.")
+
+
+def _refusal(error: ForgeError, data: Sequence[object]) -> dict[str, object]:
+    named = data[0].get("training_id") if data and isinstance(data[0], dict) else None
     return {
         "training_id": named if isinstance(named, str) else None,
         "seq": 0,

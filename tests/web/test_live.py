@@ -172,11 +172,31 @@ def test_a_subscription_that_cannot_be_is_refused_with_a_reason(watch, script, u
         ([], "INVALID_FIELD"),
         ("x", "INVALID_FIELD"),
         ({"training_id": "../../etc"}, "INVALID_PATH"),
+        (({}, {}), "INVALID_FIELD"),
     ]:
         answer = nobody.client.call("subscribe_training", data, timeout=10)
         assert (answer["success"], answer["error_code"]) == (False, code)
         assert nobody.client.connected
-    assert len(nobody.named("training_error")) == 7
+    assert len(nobody.named("training_error")) == 8
+
+
+def test_a_subscription_ends_under_every_name_of_the_run_and_only_then(watch, script):
+    watcher = watch(script.run)
+    watcher.wait(lambda w: w.seq == 2)
+    for data in ({"training_id": 7}, {"trainingid": script.run.id}, [], ({}, {})):
+        answer = watcher.client.call("unsubscribe_training", data, timeout=10)
+        assert (answer["success"], answer["error_code"]) == (False, "INVALID_FIELD")
+    script.train(1, 1)
+    watcher.wait(lambda w: w.seq == 3)
+    for number, name in enumerate([str(script.run.number), script.run.folder, script.folder.name], start=3):
+        assert watcher.client.call("unsubscribe_training", {"training_id": name}) == {"success": True}
+        script.train(number, number)
+        # The answer comes after all that was sent before it.
+        again = {"training_id": script.run.id, "after": number}
+        watcher.client.call("subscribe_training", again, timeout=10)
+        watcher.wait(lambda w, last=number: w.seq == last + 1)
+    # Were it still watched while the iteration was written, that would have been told twice.
+    assert watcher.seqs == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_client_that_leaves_is_forgotten(script, watch, url):
