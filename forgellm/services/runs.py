@@ -9,13 +9,14 @@ from itertools import islice, takewhile
 from pathlib import Path
 
 from forgellm.domain.checkpoints import Checkpoint
-from forgellm.domain.errors import ForgeError, RunNotFound
+from forgellm.domain.errors import ForgeError, PathNotFound, RunNotFound
 from forgellm.domain.runs import Event, Run, RunKind, RunState, state_of
 from forgellm.jobs import launcher
 from forgellm.services.parts import Parts
 from forgellm.services.progress import PACE_WINDOW, Progress, as_dict, fold, timed
 from forgellm.storage.checkpoints import read_checkpoints
 from forgellm.storage.events import events_after, events_backwards, follow_events, last_event, read_events
+from forgellm.storage.files import own_file
 from forgellm.storage.liveness import failure, state
 from forgellm.storage.runs import find_run, list_runs, run_folder
 
@@ -161,9 +162,10 @@ def log(parts: Parts, run: Run, *, last_bytes: int | None = None) -> str:
     """What the run's process wrote to its output, and why it ended badly if it did.
 
     With `last_bytes` no more than these are read; it then begins with a whole line, where one begins there.
+    Raises PathNotFound where it is no file that can be read.
     """
     try:
-        with open(run_folder(parts.workspace, run) / "worker.log", "rb") as file:
+        with open(run_folder(parts.workspace, run) / "worker.log", "rb", opener=own_file) as file:
             size = file.seek(0, os.SEEK_END)
             start = 0 if last_bytes is None else max(0, size - last_bytes)
             # One byte more shows whether a line begins at `start`.
@@ -171,6 +173,12 @@ def log(parts: Parts, run: Run, *, last_bytes: int | None = None) -> str:
             data = file.read(size - max(0, start - 1))
     except FileNotFoundError:
         return ""
+    except OSError as error:
+        raise PathNotFound(
+            f"run {run.id} has no log that can be read: {error.strerror}",
+            details={"run": run.id, "path": f"{run.folder}/worker.log"},
+            suggestion="Its events say what happened.",
+        ) from error
     cut = data.find(b"\n") + 1 or 1
     return (data[cut:] if start else data).decode(errors="replace")
 

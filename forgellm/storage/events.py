@@ -6,6 +6,7 @@ What an event means is in `domain.runs` and `domain.metrics`, where it lies in t
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timezone
@@ -18,10 +19,12 @@ from typing import BinaryIO
 from forgellm.domain.errors import ForgeError
 from forgellm.domain.runs import LIFECYCLE, Event
 from forgellm.storage.event_lines import blocks_before, finite, lines_from, offset_after, parse_event, seq_of
-from forgellm.storage.files import append_json_line
+from forgellm.storage.files import append_json_line, own_file
 
 # Bytes; small enough to search the two last pieces at every look, large enough for few of them.
 _SETTLED = 1 << 18
+# What the file is, not what the process lacks at the moment.
+_UNREADABLE = {errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP}
 
 
 class EventLog:
@@ -173,10 +176,12 @@ def _open(folder: Path) -> BinaryIO:
     """The file, or an empty one where there is none. Raises ForgeError where it is no readable file."""
     path = events_path(folder)
     try:
-        return open(path, "rb")
+        return open(path, "rb", opener=own_file)
     except FileNotFoundError:
         return BytesIO()
-    except (IsADirectoryError, PermissionError) as error:
+    except OSError as error:
+        if error.errno not in _UNREADABLE:
+            raise
         raise ForgeError(
             f"{path.name} of {folder.name} cannot be read: {error.strerror}",
             details={"path": str(path), "reason": error.strerror},

@@ -23,7 +23,8 @@ PARTIAL = ".partial-"
 """How the name of every temporary file begins; a process that is killed may leave one behind."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+# ELOOP is what a link gives where none is followed.
+_REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ELOOP}
 # A piece that lacks nothing but its newline was never seen by a reader: a newline alone would revive it.
 _TORN = b" torn\n"
 _LOCK_ATTEMPTS = 40
@@ -78,6 +79,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _sync(path.parent)
 
 
+def own_file(path: str | Path, flags: int) -> int:
+    """Open a file itself, never what a link leads to: a run's folder may come from anywhere.
+
+    It is also an `opener` of `open`. Raises OSError with ELOOP for a link.
+    """
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically. Raises DiskFull, ReadOnly."""
     with atomic_path(path) as temporary:
@@ -101,7 +110,7 @@ def append_json_line(path: Path, value: Mapping[str, object], *, sync: bool = Fa
     """
     line = json.dumps(value, allow_nan=False).encode() + b"\n"
     with storage_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = own_file(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         try:
             size = os.fstat(descriptor).st_size
             torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
@@ -199,7 +208,7 @@ def exclusive(path: Path) -> Iterator[None]:
     """Hold the lock at `path`, waiting for it. Raises ReadOnly, DiskFull."""
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = own_file(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -225,7 +234,7 @@ def next_number(counter: Path, *, above: int = 0) -> int:
 
 def _try_lock(path: Path) -> int | None:
     with storage_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = own_file(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # The folder may have been moved away between opening and locking.

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forgellm.domain.errors import ForgeError, RunNotFound
+from forgellm.domain.errors import ForgeError, PathNotFound, RunNotFound
 from forgellm.domain.metrics import series
 from forgellm.domain.runs import RunKind, RunState
 from forgellm.jobs import launcher
@@ -330,3 +330,16 @@ def test_only_the_end_of_a_long_log_is_read(parts):
         file.seek(0, os.SEEK_END)
         file.write(b"\nlast words\n")
     assert runs.log(parts, run, last_bytes=100) == "last words\n"
+
+
+def test_a_log_that_is_a_link_or_a_folder_is_not_read(parts, tmp_path):
+    run = new_run(parts.workspace)
+    path = run_folder(parts.workspace, run) / "worker.log"
+    (tmp_path / "secret").write_text("secret")
+    path.symlink_to(tmp_path / "secret")
+    with pytest.raises(PathNotFound, match="no log that can be read"):
+        runs.log(parts, run)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(PathNotFound, match="no log that can be read"):
+        runs.log(parts, run)

@@ -284,6 +284,16 @@ def test_what_lies_far_back_is_found_again_when_the_log_has_grown_or_was_replace
     assert last_event(tmp_path, ("validation",)) is None
 
 
+def test_events_behind_a_link_are_not_read(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (tmp_path / "secrets.jsonl").write_text('{"seq": 1, "type": "train", "secret": 1}\n')
+    events_path(folder).symlink_to(tmp_path / "secrets.jsonl")
+    with pytest.raises(ForgeError, match="cannot be read"):
+        read_events(folder)
+    assert last_lifecycle_event(folder)["type"] == "failed"
+
+
 def test_events_that_cannot_be_read_are_a_named_failure_and_never_a_run_that_has_not_begun(tmp_path):
     events_path(tmp_path).mkdir()
     for read in (read_events, lambda folder: next(events_backwards(folder))):

@@ -21,6 +21,7 @@ from forgellm.storage.files import (
     HeldLock,
     append_json_line,
     atomic_path,
+    exclusive,
     is_held,
     next_number,
     parse_record,
@@ -254,6 +255,23 @@ def test_a_lock_is_held_by_one_only(tmp_path):
     again = HeldLock.acquire(path)
     assert again is not None
     again.release()
+
+
+def test_nothing_is_written_through_a_link(tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_text("mine\n")
+    link = tmp_path / "link"
+    link.symlink_to(outside)
+    for write in (lambda: append_json_line(link, {"a": 1}), lambda: HeldLock.acquire(link)):
+        with pytest.raises(ReadOnly, match="link could not be written"):
+            write()
+    with pytest.raises(ReadOnly), exclusive(link):
+        pass
+    (tmp_path / "new").symlink_to(tmp_path / "nothing")
+    with pytest.raises(ReadOnly):
+        HeldLock.acquire(tmp_path / "new")
+    assert outside.read_text() == "mine\n"
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_a_kill_frees_the_lock_at_once(tmp_path):
