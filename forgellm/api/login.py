@@ -27,7 +27,8 @@ class Login:
         scheme, _, credentials = str(environ.get("HTTP_AUTHORIZATION", "")).partition(" ")
         if scheme.lower() == "bearer" and self._is_token(credentials.strip()):
             return
-        cookies = parse_cookie(environ).getlist(_cookie_name(environ))
+        # From the environ itself it would be decoded, which fails at bytes that are no UTF-8.
+        cookies = parse_cookie(str(environ.get("HTTP_COOKIE", ""))).getlist(_cookie_name(environ))
         if any(_same(cookie.encode(), self._cookie.encode()) for cookie in cookies):
             return
         raise Unauthorized(

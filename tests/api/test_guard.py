@@ -334,6 +334,11 @@ def test_a_link_with_the_token_on_another_site_goes_on_by_itself(locked):
     assert "set-cookie" in answer.headers
 
 
+@pytest.mark.parametrize("value", ["\xff\xed\xa0\x80", '"\\377\\355\\240\\200"', "\xc3\xbc", ""])
+def test_a_cookie_of_any_bytes_is_a_wrong_one(locked, value):
+    assert_refused(locked, ask(locked, "/api/health", f"Cookie: forgellm_{locked.port}={value}"), 401)
+
+
 @pytest.mark.parametrize("target", ["/?token=wrong", "/?token=", f"/?token={TOKEN}&token={TOKEN}"])
 def test_a_wrong_token_in_the_address_is_refused(locked, target):
     answer = ask(locked, target)
