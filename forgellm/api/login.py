@@ -27,8 +27,9 @@ class Login:
         scheme, _, credentials = str(environ.get("HTTP_AUTHORIZATION", "")).partition(" ")
         if scheme.lower() == "bearer" and self._is_token(credentials.strip()):
             return
-        # From the environ itself it would be decoded, which fails at bytes that are no UTF-8.
-        cookies = parse_cookie(str(environ.get("HTTP_COOKIE", ""))).getlist(_cookie_name(environ))
+        # Ours is ASCII, and Werkzeug fails at bytes that are no UTF-8.
+        sent = str(environ.get("HTTP_COOKIE", "")).encode("ascii", "replace").decode()
+        cookies = parse_cookie(sent).getlist(_cookie_name(environ))
         if any(_same(cookie.encode(), self._cookie.encode()) for cookie in cookies):
             return
         raise Unauthorized(

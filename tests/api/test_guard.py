@@ -337,6 +337,8 @@ def test_a_link_with_the_token_on_another_site_goes_on_by_itself(locked):
 @pytest.mark.parametrize("value", ["\xff\xed\xa0\x80", '"\\377\\355\\240\\200"', "\xc3\xbc", ""])
 def test_a_cookie_of_any_bytes_is_a_wrong_one(locked, value):
     assert_refused(locked, ask(locked, "/api/health", f"Cookie: forgellm_{locked.port}={value}"), 401)
+    cookie = ask(locked, f"/?token={TOKEN}").headers["set-cookie"].split("; ")[0]
+    assert ask(locked, "/api/health", f"Cookie: other={value}; {cookie}").status == 200
 
 
 @pytest.mark.parametrize("target", ["/?token=wrong", "/?token=", f"/?token={TOKEN}&token={TOKEN}"])
