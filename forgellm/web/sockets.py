@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
+from engineio import Server  # type: ignore[import-untyped]  # it has no stubs
 from engineio.exceptions import EngineIOError  # type: ignore[import-untyped]  # it has no stubs
 from flask import Flask, request
 from flask_socketio import SocketIO
@@ -77,7 +78,7 @@ class SocketPost:
 
 def sockets(app: Flask, origins: list[str]) -> SocketIO:
     """The Socket.IO server of `app`; only pages from `origins` may connect."""
-    return SocketIO(
+    server = SocketIO(
         app,
         async_mode="threading",
         cors_allowed_origins=origins,
@@ -88,6 +89,21 @@ def sockets(app: Flask, origins: list[str]) -> SocketIO:
         cors_credentials=False,
         manage_session=False,
     )
+    _hang_up_at_once(server.server.eio)  # type: ignore[attr-defined]  # its stubs leave it out
+    return server
+
+
+def _hang_up_at_once(engine: Server) -> None:
+    """Where a poll breaks the protocol, Engine.IO answers only when that client has taken all its messages,
+    which is never.
+    """
+
+    def disconnect(client: str) -> None:
+        socket = engine.sockets.pop(client, None)
+        if socket is not None:
+            socket.close(wait=False, reason=engine.reason.SERVER_DISCONNECT)
+
+    engine.disconnect = disconnect
 
 
 def listen(server: SocketIO, forge: Forge, live: Live) -> None:

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 
+import pytest
 import requests
 import socketio
 from flask import Flask
@@ -14,7 +15,7 @@ from forgellm.storage.files import HeldLock
 from forgellm.storage.liveness import lock_path
 from forgellm.storage.runs import run_folder
 from forgellm.web.live import UPDATE_SECONDS, Live
-from forgellm.web.sockets import SocketPost, sockets
+from forgellm.web.sockets import MAX_MESSAGE, SocketPost, sockets
 from tests.web.conftest import pending
 
 DOCUMENTED = {
@@ -368,6 +369,15 @@ def test_polling_clients_are_served_too(script, url):
     client.emit("subscribe_training", {"training_id": script.run.id})
     assert told.wait(10)
     client.disconnect()
+
+
+@pytest.mark.parametrize("poll", ["7", "6", "4" + "x" * MAX_MESSAGE])
+def test_a_poll_that_breaks_the_protocol_is_answered(script, url, poll):
+    engine = f"{url}/socket.io/?EIO=4&transport=polling"
+    client = json.loads(requests.get(engine, timeout=10).text[1:])["sid"]
+    sent = {"data": poll, "headers": {"Content-Type": "text/plain"}}
+    assert requests.post(f"{engine}&sid={client}", **sent, timeout=5).status_code == 400
+    assert requests.get(f"{engine}&sid={client}", timeout=5).status_code == 400
 
 
 def test_a_queue_that_stands_still_is_set_going(forge, url):
