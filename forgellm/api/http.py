@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from http import HTTPStatus
-from pathlib import Path
 from typing import TypeVar
 
 from flask import Flask, Response, request
@@ -15,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from forgellm.api import errors
 from forgellm.api.guard import JSON_LIMIT
 from forgellm.api.json_text import read_object, write_json
+from forgellm.api.places import Places, places
 from forgellm.api.routes import Answer, File, Raw, Route
 from forgellm.domain.errors import ForgeError, InvalidField, nearest
 from forgellm.forge import Forge
@@ -31,11 +31,12 @@ _NAMED: Mapping[int, type[ForgeError]] = {
 
 def register(app: Flask, forge: Forge, routes: Iterable[Route]) -> None:
     """Add a rule for every route."""
+    known = places(forge)
     for route in routes:
         app.add_url_rule(
             route.path,
             endpoint=route.endpoint,
-            view_func=_handler(forge, route),
+            view_func=_handler(forge, route, known=known),
             methods=[route.method],
             # Flask would answer OPTIONS itself, without the shape of an error.
             provide_automatic_options=False,
@@ -44,15 +45,15 @@ def register(app: Flask, forge: Forge, routes: Iterable[Route]) -> None:
 
 def handle_errors(app: Flask, forge: Forge) -> None:
     """Answer every failure in the one shape; what nobody foresaw is logged by Flask and answered as 500."""
-    shown = places(forge)
+    known = places(forge)
 
     def named(error: ForgeError) -> Response:
-        return error_response(error, shown=shown)
+        return error_response(error, known)
 
     def http(error: HTTPException) -> Response:
         if error.code == HTTPStatus.INTERNAL_SERVER_ERROR:
-            return error_response(_unforeseen())
-        response = error_response(_http_error(error))
+            return error_response(_unforeseen(), known)
+        response = error_response(_http_error(error), known)
         response.headers.extend((k, v) for k, v in error.get_headers() if k == "Allow")
         return response
 
@@ -60,19 +61,15 @@ def handle_errors(app: Flask, forge: Forge) -> None:
     app.register_error_handler(HTTPException, http)
 
 
-def places(forge: Forge) -> dict[str, str]:
-    """How absolute folders are written in an answer, the longest first: they are nobody's business."""
-    home = Path.home()
-    known = {str(forge.workspace.root): "", str(home): "~"}
-    if home not in forge.hub_cache.parents:
-        known[str(forge.hub_cache)] = "Hub cache"
-    return dict(sorted(known.items(), key=lambda pair: -len(pair[0])))
-
-
-def error_response(error: ForgeError, *, shown: Mapping[str, str] | None = None) -> Response:
+def error_response(error: ForgeError, known: Places) -> Response:
     """The response to a failed request."""
-    body = _without_places(errors.error_body(error), shown or {})
-    return Response(write_json(body), status=error.status, mimetype="application/json")
+    return Response(_written(errors.error_body(error), known), error.status, mimetype="application/json")
+
+
+def _written(values: Mapping[str, object], known: Places) -> bytes:
+    """As JSON, without places of the machine: what a worker wrote of its failure may have them."""
+    text = write_json(values)
+    return write_json(known.hidden(values)) if known.are_in(text) else text
 
 
 def parse(model: type[Model], values: Mapping[str, object]) -> Model:
@@ -108,7 +105,7 @@ def invalid_field(model: type[BaseModel], error: ValidationError) -> InvalidFiel
     )
 
 
-def _handler(forge: Forge, route: Route) -> Callable[..., Response]:
+def _handler(forge: Forge, route: Route, *, known: Places) -> Callable[..., Response]:
     body, query = route.model("body"), route.model("query")
 
     def handle(**parts: object) -> Response:
@@ -122,7 +119,7 @@ def _handler(forge: Forge, route: Route) -> Callable[..., Response]:
             values["body"] = parse(body, sent)
         elif sent:
             raise _no_body(next(iter(sent)))
-        return _response(route.view(forge, **values))
+        return _response(route.view(forge, **values), known)
 
     return handle
 
@@ -167,9 +164,9 @@ def _no_body(name: str) -> InvalidField:
     )
 
 
-def _response(answer: Answer | File | Raw) -> Response:
+def _response(answer: Answer | File | Raw, known: Places) -> Response:
     if isinstance(answer, Answer):
-        return Response(write_json(answer.model_dump()), mimetype="application/json")
+        return Response(_written(answer.model_dump(), known), mimetype="application/json")
     if isinstance(answer, Raw):
         return Response(answer.content, content_type=answer.media_type)
     return Response(answer.path.read_bytes(), content_type=answer.media_type)
@@ -195,23 +192,3 @@ def _unforeseen() -> ForgeError:
         "something went wrong in the server",
         suggestion="The server's log has the details; please report them.",
     )
-
-
-def _without_places(value: object, shown: Mapping[str, str]) -> object:
-    if isinstance(value, str):
-        for place, instead in shown.items():
-            if len(place) > 1:
-                value = _replace(value, place, instead)
-        return value
-    if isinstance(value, Mapping):
-        return {key: _without_places(item, shown) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_places(item, shown) for item in value]
-    return value
-
-
-def _replace(text: str, place: str, instead: str) -> str:
-    """`/root/ws/models` becomes `models`, `/root/ws` alone becomes `.`; `~` and names keep their slash."""
-    if instead:
-        return text.replace(place, instead)
-    return text.replace(place + "/", "").replace(place, ".")
