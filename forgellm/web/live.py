@@ -23,7 +23,7 @@ from forgellm.forge import Forge
 from forgellm.jobs import launcher
 from forgellm.services import runs
 from forgellm.services.progress import Progress, fold
-from forgellm.storage.events import events_path
+from forgellm.storage.events import events_backwards, events_path
 from forgellm.storage.liveness import state
 from forgellm.storage.runs import run_folder
 from forgellm.web import messages
@@ -106,11 +106,18 @@ class Live:
         if self._thread.is_alive():
             self._thread.join()
 
-    def watch(self, client: str, run: Run, *, after: int) -> None:
-        """Send the client every event of the run above `after`: those there are, then new ones."""
-        progress = runs.progress_at(self._forge, run, seq=after)
+    def watch(self, client: str, run: Run, *, after: int) -> int:
+        """Send the client every event of the run above `after`: those there are, then new ones.
+
+        Where the run has fewer, because a power cut or an old backup took some, those above its last one;
+        returns where it begins.
+        """
+        folder = run_folder(self._forge.workspace, run)
+        cursor = min(after, next(map(messages.seq, events_backwards(folder)), 0)) if after else 0
+        progress = runs.progress_at(self._forge, run, seq=cursor)
         with self._lock:
-            self._watches[client, run.id] = Watch(client, run, after, progress)
+            self._watches[client, run.id] = Watch(client, run, cursor, progress)
+        return cursor
 
     def forget(self, client: str, key: str | None = None) -> None:
         """The client watches nothing more, or not the run of that id, number or folder."""

@@ -114,12 +114,12 @@ def listen(server: SocketIO, forge: Forge, live: Live) -> None:
         try:
             wish = _wish(Subscription, data)
             run = _found(forge, wish.training_id)
-            live.watch(client, run, after=wish.after)
+            after = live.watch(client, run, after=wish.after)
         except (ForgeError, OSError) as error:
             failure = _named(error)
             server.emit("training_error", _refusal(failure, data), to=client)
             return error_body(failure)
-        return {"success": True, "training_id": run.id, "after": wish.after}
+        return {"success": True, "training_id": run.id, "after": after}
 
     def unsubscribe(*data: object) -> dict[str, object]:
         try:

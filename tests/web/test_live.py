@@ -65,6 +65,18 @@ def test_who_knows_the_beginning_is_told_the_rest(script, watch):
     assert back.named("training_update")[0]["validation_loss"] == 4.5
 
 
+def test_who_knows_more_than_there_is_misses_nothing_that_comes(script, watch):
+    script.train(1, 3)
+    watcher = watch(script.run, after=10**15)
+    watcher.wait(lambda w: bool(w.answers))
+    assert watcher.answers == [{"success": True, "training_id": script.run.id, "after": 5}]
+    script.train(4, 4)
+    script.end("stopped", iteration=4)
+    watcher.wait(lambda w: bool(w.named("training_complete")))
+    assert watcher.seqs == [6, 7]
+    assert watcher.named("training_complete")[0]["seq"] == 7
+
+
 def test_there_are_at_most_four_updates_a_second(script, watch):
     watcher = watch(script.run)
     watcher.wait(lambda w: w.seq == 2)
