@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 from forgellm.domain.errors import ForgeError, PathNotFound
 from forgellm.domain.metrics import current_events, series, stability
@@ -15,8 +16,10 @@ from forgellm.jobs.report import Report
 from forgellm.services import runs
 from forgellm.services.parts import Parts
 from forgellm.services.progress import measured
+from forgellm.services.space import check_writable
 from forgellm.settings import importing_this
 from forgellm.storage.events import events_path
+from forgellm.storage.files import exclusive
 from forgellm.storage.runs import run_folder
 
 MEASURED = (
@@ -83,20 +86,34 @@ def thinned(rows: Sequence[dict[str, object]], count: int) -> list[dict[str, obj
 def picture(parts: Parts, run: Run) -> Path:
     """The run's training_dashboard.png, drawn anew where events came after it.
 
-    Drawing takes a second or two and a process of its own: Matplotlib has no place in a server.
-    Raises PathNotFound for a run that measures nothing, ForgeError where drawing fails.
+    Drawing takes a second or two and a process of its own: Matplotlib has no place in a server. One picture
+    is drawn at a time, and who waited for it takes the one that was drawn meanwhile.
+    Raises PathNotFound for a run that measures nothing, ReadOnly, ForgeError where drawing fails.
     """
+    asked = parts.clock().timestamp()
     folder = run_folder(parts.workspace, run)
-    target = parts.workspace.resolve(f"{run.folder}/training_dashboard.png")
     if not run.kind.trains or not events_path(folder).exists():
         raise PathNotFound(
             f"run {run.id} has no dashboard",
             details={"run": run.id},
             suggestion="A cpt or ift run has one as soon as its worker has begun.",
         )
-    if not target.exists() or target.stat().st_mtime < events_path(folder).stat().st_mtime:
-        _draw(parts, run, folder)
+    target = folder / "training_dashboard.png"
+    if not _is_drawn(target, since=events_path(folder).stat().st_mtime):
+        with exclusive(parts.workspace.private / "draw.lock"):
+            if not _is_drawn(target, since=asked):
+                check_writable(folder)
+                _draw(parts, run, folder)
     return target
+
+
+def _is_drawn(target: Path, *, since: float) -> bool:
+    """Whether the picture is there and that new. A link in its place is none: drawing replaces it."""
+    try:
+        status = target.lstat()
+    except FileNotFoundError:
+        return False
+    return S_ISREG(status.st_mode) and status.st_mtime >= since
 
 
 def _draw(parts: Parts, run: Run, folder: Path) -> None:

@@ -1,11 +1,17 @@
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
-from forgellm.domain.errors import ForgeError, PathNotFound
+from forgellm.domain.errors import ForgeError, PathNotFound, ReadOnly
 from forgellm.domain.runs import RunKind
+from forgellm.domain.spec import parse_spec, to_dict
 from forgellm.services import curves
 from forgellm.services.training import start
+from forgellm.storage.events import EventLog, events_path
+from forgellm.storage.files import PARTIAL
 from forgellm.storage.runs import create_run, run_folder
 from tests.services.conftest import wait_for
 
@@ -86,3 +92,65 @@ def test_what_has_no_picture_says_so(forge):
     (run_folder(forge.workspace, run) / "run.json").write_text("{")
     with pytest.raises(ForgeError, match="could not be drawn"):
         curves.picture(forge, run)
+
+
+@pytest.fixture
+def finished(forge, short_run):
+    """A run of which only the events are there; nothing was trained for it."""
+    run = create_run(
+        forge.workspace,
+        RunKind.CPT,
+        spec=to_dict(parse_spec(short_run)),
+        name=None,
+        created=forge.clock(),
+        versions={},
+        base_fingerprint=None,
+    )
+    log = EventLog(run_folder(forge.workspace, run), forge.clock)
+    log.append("started", resume=False)
+    log.append("train", iteration=1, training_loss=4.0)
+    log.append("completed")
+    return run
+
+
+def test_of_many_who_ask_for_a_picture_at_once_one_has_it_drawn(forge, finished):
+    os.utime(events_path(run_folder(forge.workspace, finished)))
+    this, over, most = psutil.Process(), threading.Event(), [0]
+    # Workers of other tests that are on their way out.
+    psutil.wait_procs(this.children(), timeout=10)
+
+    def count():
+        while not over.wait(0.02):
+            most[0] = max(most[0], len(this.children()))
+
+    watching = threading.Thread(target=count)
+    watching.start()
+    with ThreadPoolExecutor(6) as threads:
+        drawn = list(
+            threads.map(lambda _: curves.picture(forge, finished).stat().st_mtime_ns, range(6), timeout=60)
+        )
+    over.set()
+    watching.join()
+    assert len(set(drawn)) == 1
+    assert most[0] == 1
+
+
+def test_a_link_in_the_place_of_the_picture_is_replaced_by_it(forge, finished, tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    path = run_folder(forge.workspace, finished) / "training_dashboard.png"
+    for target in (tmp_path / "secret", forge.workspace.datasets / "nothing.png"):
+        path.symlink_to(target)
+        assert curves.picture(forge, finished).read_bytes().startswith(b"\x89PNG")
+        path.unlink()
+    assert (tmp_path / "secret").read_text() == "secret"
+
+
+def test_a_picture_that_cannot_be_written_is_refused_by_name_and_an_old_one_is_still_shown(forge, finished):
+    folder = run_folder(forge.workspace, finished)
+    curves.picture(forge, finished)
+    # Root, whom permissions do not bind, cannot write a file where a folder is either.
+    (folder / f"{PARTIAL}{os.getpid()}-probe").mkdir()
+    assert curves.picture(forge, finished).is_file()
+    os.utime(events_path(folder))
+    with pytest.raises(ReadOnly):
+        curves.picture(forge, finished)
