@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import click
 
-from forgellm.cli.terminal import has_terminal
+from forgellm.cli.terminal import has_terminal, say
 from forgellm.domain.errors import RunConflict
 from forgellm.domain.runs import Run, RunState
 from forgellm.jobs import launcher
@@ -29,10 +29,10 @@ def pause_training(parts: Parts) -> None:
         question = f"Pause run {run.id}? Its state is saved and it can be resumed"
         if number == 0 and has_terminal() and not click.confirm(question, default=True):
             return
-        click.echo(f"Pausing {run.id}; its state is being saved.")
+        say(f"Pausing {run.id}; its state is being saved.")
         _pause(parts, run)
         now = state(run_folder(parts.workspace, run)).value
-        click.echo(f"{run.id} is {now}. `forgellm runs resume {run.id}` goes on from there.")
+        say(f"{run.id} is {now}. `forgellm runs resume {run.id}` goes on from there.")
 
 
 def _training(parts: Parts) -> Iterator[Run]:

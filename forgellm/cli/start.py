@@ -12,6 +12,7 @@ import click
 from forgellm.cli.context import Invocation
 from forgellm.cli.server_options import PORT, server_options
 from forgellm.cli.supervisor import Service, Supervisor
+from forgellm.cli.terminal import say
 from forgellm.settings import Settings, has_windows, server_environment
 
 
@@ -53,7 +54,7 @@ def start(
 
     def on_ready(service: Service, url: str) -> None:
         nonlocal opened
-        click.echo(f"ForgeLLM is at {url}")
+        say(f"ForgeLLM is at {url}")
         if not opened:
             _open_page(url, token)
         opened = True
@@ -87,14 +88,14 @@ def _open_page(url: str, token: str | None) -> None:
 
 
 def _pause(invocation: Invocation) -> None:
-    click.echo()
     try:
+        say()
         # Brings numpy in, which nobody needs before.
         from forgellm.cli.pausing import pause_training
 
         pause_training(invocation.forge())
     except (KeyboardInterrupt, click.Abort):
-        click.echo("\nEnding at once; runs go on.")
+        say("\nEnding at once; runs go on.")
 
 
 def _end(*_: object) -> None:

@@ -1,10 +1,24 @@
-"""Whether somebody sits at a terminal."""
+"""Whether somebody sits at a terminal, and what is said whether or not somebody reads it."""
 
 from __future__ import annotations
 
+import os
 import sys
+
+import click
 
 
 def has_terminal() -> bool:
     """Whether someone can be asked; a closed stream is None in Python."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+
+
+def say(text: str = "") -> None:
+    """Write a line. What is to be done does not depend on it: `| tee` may have ended, or the disk be full."""
+    try:
+        click.echo(text)
+    except OSError:
+        # What is left of the line would be tried once more at exit.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

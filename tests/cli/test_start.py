@@ -55,7 +55,9 @@ def start(place, worker_environment):
     yield start
     for process in processes:
         process.kill()
-        process.communicate()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
 
 
 @pytest.fixture
@@ -246,6 +248,29 @@ def test_a_second_ctrl_c_ends_at_once(start, place, worker_environment):
         assert state(folder).value == "running"
     finally:
         os.kill(worker, signal.SIGCONT)
+
+
+def test_ctrl_c_pauses_the_training_though_nobody_reads_any_more(start, training):
+    process = start("--no-browser")
+    read_address(process)
+    # As where `| tee` ends by the same Ctrl-C.
+    process.stdout.close()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+    assert process.stderr.read() == ""
+    assert state(training).value == "paused"
+
+
+def test_a_server_comes_back_though_nobody_reads_any_more(start):
+    process = start("--no-browser")
+    port = read_address(process)
+    server = child_of(process)
+    process.stdout.close()
+    server.kill()
+    assert is_gone(server, within=ONE_SECOND)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(2)
+    assert health(port) == 200
 
 
 def test_two_ctrl_c_in_quick_succession_end_at_once_without_an_error(start, training):
