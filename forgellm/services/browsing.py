@@ -83,13 +83,20 @@ def _size(path: str | Path, *, follow: bool = True) -> int | None:
 
 
 def _visible(workspace: Workspace, folder: Path) -> Iterator[Path]:
-    for name in os.listdir(folder):
-        # A name that is not UTF-8 cannot be asked for either.
-        if name.startswith(".") or not name.isprintable():
-            continue
-        with suppress(InvalidPath):
-            if workspace.resolve(str(folder / name)).exists():
-                yield folder / name
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            # A name that is not UTF-8 cannot be asked for either.
+            if not entry.name.startswith(".") and entry.name.isprintable() and _is_inside(workspace, entry):
+                yield folder / entry.name
+
+
+def _is_inside(workspace: Workspace, entry: os.DirEntry[str]) -> bool:
+    """Whether it can be had; only a link could lead elsewhere, and resolving takes its time."""
+    if not entry.is_symlink():
+        return True
+    with suppress(InvalidPath):
+        return workspace.resolve(entry.path).exists()
+    return False
 
 
 def _is_hidden(path: Path) -> bool:

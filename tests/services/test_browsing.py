@@ -1,5 +1,6 @@
 import os
 import threading
+import time
 
 import pytest
 
@@ -66,6 +67,16 @@ def test_a_folder_that_is_not_there_is_not_found(forge):
 def test_names_that_cannot_be_asked_for_are_left_out(forge):
     os.mkdir(os.fsencode(forge.workspace.datasets) + b"/bad\xff")
     assert [f.name for f in browse(forge, "dataset").folders] == ["domain", "general", "questions"]
+
+
+def test_ten_thousand_files_are_listed_in_no_time(forge):
+    many = forge.workspace.datasets / "many"
+    many.mkdir()
+    for number in range(10_000):
+        (many / f"{number}.txt").touch()
+    start = time.perf_counter()
+    assert len(browse(forge, "dataset/many").files) == 10_000
+    assert time.perf_counter() - start < 0.5
 
 
 def test_files_that_come_and_go_while_they_are_counted_disturb_nobody(forge):
