@@ -9,7 +9,8 @@ from typing import TypeVar
 from flask import Flask, Response, request
 from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
+from werkzeug.routing.exceptions import WebsocketMismatch
 
 from forgellm.api import errors
 from forgellm.api.guard import JSON_LIMIT
@@ -175,6 +176,15 @@ def _response(answer: Answer | File | Raw, known: Places) -> Response:
 def _http_error(error: HTTPException) -> ForgeError:
     if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return _too_large()
+    if isinstance(error, ClientDisconnected):
+        return errors.InvalidRequest(
+            "the body is cut off, or its pieces cannot be told apart",
+            suggestion="Send as many bytes as the head of the request announces.",
+        )
+    if isinstance(error, WebsocketMismatch):
+        return errors.InvalidRequest(
+            f"there is no WebSocket at {request.path[:200]!a}", suggestion="Socket.IO is at /socket.io/."
+        )
     kind = _NAMED.get(error.code or 500, errors.InvalidRequest)
     messages = {
         404: f"there is nothing at {request.path[:200]!a}",

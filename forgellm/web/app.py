@@ -37,7 +37,7 @@ NATIVE = (
 class RestOfPath(PathConverter):
     """Everything up to the end of the path, nothing included."""
 
-    regex = ".*?"
+    regex = r"[\s\S]*?"
     part_isolating = False
 
 

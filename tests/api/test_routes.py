@@ -215,6 +215,41 @@ class _Endless:
         return len(buffer)
 
 
+def test_a_websocket_where_there_is_none_is_refused_in_words(client):
+    handshake = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    body = assert_error(ask(client, "GET", "/api/health", headers=handshake), 400, "INVALID_REQUEST")
+    assert body["error"] == "there is no WebSocket at '/api/health'"
+    assert "/socket.io/" in body["suggestion"]
+
+
+def test_a_body_in_broken_pieces_is_refused_in_words(client):
+    broken = {
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "CONTENT_TYPE": "application/json",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.input": _Broken(),
+        "wsgi.input_terminated": True,
+    }
+    body = assert_error(ask(client, "POST", "/api/training/stop", environ_overrides=broken), 400)
+    assert body["error"] == "the body is cut off, or its pieces cannot be told apart"
+    assert body["suggestion"]
+
+
+class _Broken:
+    """A body whose pieces have lengths that are none; Werkzeug's reader says so by this error."""
+
+    def read(self, size=-1):
+        raise OSError("Invalid chunk header")
+
+    def readinto(self, buffer):
+        raise OSError("Invalid chunk header")
+
+
 def test_what_nobody_foresaw_is_an_error_of_the_same_shape_and_says_nothing_of_the_inside(
     web, client, caplog
 ):
@@ -250,7 +285,7 @@ def test_a_name_that_no_file_can_have_is_refused_in_every_field(client, field):
 
 
 @pytest.mark.parametrize(
-    "run_id", ["/etc/passwd", "../..", ".", "", "..", "%2e%2e%2f%2e%2e", "a b", "x" * 200, "%2fetc"]
+    "run_id", ["/etc/passwd", "../..", ".", "", "..", "%2e%2e%2f%2e%2e", "a b", "x" * 200, "%2fetc", "a%0ab"]
 )
 def test_nothing_is_deleted_but_a_run_by_its_id(client, forge, run_id):
     canary = forge.workspace.root.parent / "canary"
