@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from forgellm.domain.errors import DiskFull, ForgeError, ReadOnly
+from forgellm.domain.errors import DiskFull, ForgeError, PathNotFound, ReadOnly
 
 PARTIAL = ".partial-"
 """How the name of every temporary file begins; a process that is killed may leave one behind."""
@@ -51,14 +51,24 @@ def storage_error(error: OSError, path: Path) -> ForgeError | None:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError about a full disk or a missing permission into DiskFull or ReadOnly."""
+    """Turn an OSError about a full disk or a missing permission into DiskFull or ReadOnly, and one about a
+    folder that has gone, as that of a run that is deleted meanwhile, into PathNotFound."""
     try:
         yield
     except OSError as error:
-        named = storage_error(error, path)
+        gone = error.errno == errno.ENOENT and not path.parent.exists()
+        named = _gone(path) if gone else storage_error(error, path)
         if named is None:
             raise
         raise named from error
+
+
+def _gone(path: Path) -> PathNotFound:
+    return PathNotFound(
+        f"{path.name} could not be written: its folder was deleted or moved",
+        details={"path": str(path)},
+        suggestion="`forgellm runs list` shows every run.",
+    )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from forgellm.domain.errors import DiskFull, ReadOnly
+from forgellm.domain.errors import DiskFull, PathNotFound, ReadOnly
 from forgellm.storage.files import (
     PARTIAL,
     HeldLock,
@@ -173,6 +173,17 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
     assert str(tmp_path) in caught.value.suggestion
     with without_permission(tmp_path), pytest.raises(ReadOnly):
         append_json_line(tmp_path / "events.jsonl", {})
+
+
+def test_a_folder_that_was_moved_away_meanwhile_is_named(tmp_path):
+    gone = tmp_path / "gone" / "control"
+    for write in (
+        lambda: write_bytes(gone, b"stop"),
+        lambda: append_json_line(gone, {"a": 1}),
+        lambda: HeldLock.acquire(gone),
+    ):
+        with pytest.raises(PathNotFound, match="control could not be written: its folder was deleted"):
+            write()
 
 
 @pytest.mark.parametrize("cut", range(len(LINES) + 1))
