@@ -43,8 +43,6 @@ _QUEUE_SECONDS = 5.0
 _RETRY_SECONDS = 1.0
 # Of the machine and not of the run: too many open files, no memory, a disk or a share that is away.
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO, errno.ESTALE})
-# What files and libraries raise, damaged ones included: a RecursionError is a RuntimeError.
-_TROUBLE = (ForgeError, OSError, RuntimeError, ValueError, LookupError, MemoryError)
 _OVER = frozenset(
     {
         RunState.COMPLETED,
@@ -142,7 +140,7 @@ class Live:
         for watch in watches:
             try:
                 self._attend(watch, batches, now=now)
-            except _TROUBLE as error:
+            except Exception as error:
                 # This thread serves the others as well, whatever one run or client has brought upon it.
                 if isinstance(error, OSError) and error.errno in _PASSING:
                     watch.due = now + _RETRY_SECONDS
@@ -196,7 +194,7 @@ class Live:
         """A worker that was killed could not start the next run of the queue."""
         try:
             launcher.launch_next(self._forge.workspace, environment=self._forge.environment)
-        except _TROUBLE as error:
+        except Exception as error:
             # Tried again for as long as it takes, and said once.
             if str(error) != self._queue_problem:
                 problem = "the next run of the queue could not be started: %s"

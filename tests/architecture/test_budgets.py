@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULE_MEDIAN, MODULE_MOST = 150, 400
 FUNCTION_P90, FUNCTION_MOST = 35, 60
 
-# A run's last words, and the one loop that must outlive a failed request.
-MAY_CATCH_ANYTHING = {"forgellm/jobs/worker.py", "forgellm/inference/engine.py"}
+# A run's last words, and the two loops that serve all and must outlive what one request or run brings.
+MAY_CATCH_ANYTHING = {"forgellm/jobs/worker.py", "forgellm/inference/owner.py", "forgellm/web/live.py"}
 MAY_READ_THE_ENVIRONMENT = {"forgellm/settings.py"}
 
 
