@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -171,8 +171,10 @@ def _spawn(
         )
         EventLog(folder, clock).append("failed", **failure_values(failure))
         raise failure from error
-    # A child nobody waits for stays in the process table until its parent ends.
-    threading.Thread(target=process.wait, name=f"wait for {run.id}", daemon=True).start()
+    # A child nobody waits for stays in the process table until its parent ends. Without another thread that
+    # is all that happens; an error here would free the locks of a worker that lives.
+    with suppress(RuntimeError):
+        threading.Thread(target=process.wait, name=f"wait for {run.id}", daemon=True).start()
 
 
 def _descriptors(claim: Claim) -> list[str]:

@@ -73,6 +73,20 @@ def test_a_run_is_running_from_the_moment_launch_returns(place, options):
     wait_for_end(folder)
 
 
+def test_a_worker_keeps_its_locks_though_no_thread_can_be_had_to_wait_for_it(place, options):
+    run, folder = add(place, "obey")
+    before = threading.stack_size(1 << 46)
+    try:
+        launch(place, run, **options)
+    finally:
+        threading.stack_size(before)
+    wait_for_event(folder, "phase")
+    assert is_alive(folder)
+    other, _ = add(place, "finish")
+    with pytest.raises(RunConflict):
+        launch(place, other, **options)
+
+
 def test_of_many_launches_of_one_run_one_succeeds(place, options):
     run, folder = add(place, "obey")
     with ThreadPoolExecutor(20) as threads:
