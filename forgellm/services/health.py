@@ -16,12 +16,14 @@ from forgellm.storage.files import is_held
 
 @dataclass(frozen=True)
 class Health:
-    """Sizes in bytes. `training_run` is the id of the run that trains, None while the pipeline is idle."""
+    """Sizes in bytes; `disk_free` is None where the workspace has gone. `training_run` is the id of the run
+    that trains, None while the pipeline is idle.
+    """
 
     training_run: str | None
     memory_total: int
     memory_available: int
-    disk_free: int
+    disk_free: int | None
     python_version: str
     mlx_version: str | None
 
@@ -34,10 +36,17 @@ def health(parts: Parts) -> Health:
         training_run=None if run is None else run.id,
         memory_total=memory.total,
         memory_available=memory.available,
-        disk_free=shutil.disk_usage(parts.workspace.root).free,
+        disk_free=_disk_free(parts),
         python_version=platform.python_version(),
         mlx_version=_version("mlx"),
     )
+
+
+def _disk_free(parts: Parts) -> int | None:
+    try:
+        return shutil.disk_usage(parts.workspace.root).free
+    except OSError:
+        return None
 
 
 def _version(package: str) -> str | None:

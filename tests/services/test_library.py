@@ -1,6 +1,7 @@
 """Models and datasets as lists, and the state of the machine."""
 
 import os
+import shutil
 from pathlib import Path
 
 from forgellm.domain.runs import RunKind
@@ -68,6 +69,11 @@ def test_health_is_measured(forge):
     assert 0 < found.memory_available <= found.memory_total
     assert found.disk_free > 0
     assert found.mlx_version
+
+
+def test_a_workspace_that_has_gone_has_no_disk(forge):
+    shutil.rmtree(forge.workspace.root)
+    assert health(forge).disk_free is None
 
 
 def test_without_any_training_run_there_is_no_current_one(forge):

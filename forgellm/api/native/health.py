@@ -24,14 +24,14 @@ class Components(BaseModel):
 class SystemInfo(BaseModel):
     memory_total_gb: float
     memory_available_gb: float
-    disk_free_gb: float
+    disk_free_gb: float | None
     python_version: str
     mlx_version: str | None
     forgellm_version: str
 
 
 class Health(Answer):
-    status: Literal["healthy"] = "healthy"
+    status: Literal["healthy", "no workspace"] = "healthy"
     components: Components
     system_info: SystemInfo
     training_id: str | None = Field(description="the run that trains")
@@ -41,11 +41,12 @@ def health(forge: Forge) -> Health:
     """Whether the servers run, and the memory and disk that are left."""
     found = service.health(forge)
     return Health(
+        status="healthy" if found.disk_free is not None else "no workspace",
         components=Components(training_pipeline="running" if found.training_run else "idle"),
         system_info=SystemInfo(
             memory_total_gb=gigabytes(found.memory_total),
             memory_available_gb=gigabytes(found.memory_available),
-            disk_free_gb=gigabytes(found.disk_free),
+            disk_free_gb=None if found.disk_free is None else gigabytes(found.disk_free),
             python_version=found.python_version,
             mlx_version=found.mlx_version,
             forgellm_version=__version__,
