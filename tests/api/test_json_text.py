@@ -1,5 +1,6 @@
 import json
 import math
+import time
 
 import pytest
 from hypothesis import given
@@ -42,6 +43,15 @@ def test_a_body_that_is_not_one_plain_object_is_refused(what):
     assert caught.value.status == 400
     assert caught.value.suggestion
     assert len(caught.value.message) < 300
+
+
+def test_a_name_twice_is_found_among_many_in_no_time():
+    names = [f'"k{number}":1' for number in range(10_000)]
+    body = "{" + ",".join([*names, names[-1]]) + "}"
+    start = time.perf_counter()
+    with pytest.raises(InvalidRequest, match="'k9999' stands in it twice"):
+        read_object(body.encode())
+    assert time.perf_counter() - start < 0.5
 
 
 def test_no_body_is_the_empty_object():
