@@ -20,6 +20,7 @@ from forgellm.api.routes import Answer, File, Raw, Route
 from forgellm.domain.errors import ForgeError, InvalidField, nearest
 from forgellm.forge import Forge
 
+_SHOWN = 20
 Model = TypeVar("Model", bound=BaseModel)
 
 _NAMED: Mapping[int, type[ForgeError]] = {
@@ -84,8 +85,8 @@ def parse(model: type[Model], values: Mapping[str, object]) -> Model:
 def invalid_field(model: type[BaseModel], error: ValidationError) -> InvalidField:
     """The first problem as the error, all of them in its details."""
     problems = [
-        {"field": ".".join(map(str, p["loc"])), "reason": p["msg"]}
-        for p in error.errors(include_url=False, include_input=False, include_context=False)
+        {"field": ".".join(map(str, p["loc"]))[:80], "reason": p["msg"]}
+        for p in error.errors(include_url=False, include_input=False, include_context=False)[:_SHOWN]
     ]
     first = error.errors(include_url=False)[0]
     field = problems[0]["field"]

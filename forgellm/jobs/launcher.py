@@ -19,7 +19,7 @@ from forgellm.jobs.claim import BEGUN, FRESH, Claim, begin, conflict
 from forgellm.jobs.job import failure_values, utc_now
 from forgellm.settings import importing_this
 from forgellm.storage.events import EventLog
-from forgellm.storage.files import HeldLock, is_held
+from forgellm.storage.files import HeldLock, is_held, own_file
 from forgellm.storage.liveness import lock_path, resting_state, state, write_control
 from forgellm.storage.runs import list_runs, run_folder
 from forgellm.storage.workspace import Workspace
@@ -152,7 +152,7 @@ def _spawn(
 ) -> None:
     folder = run_folder(workspace, run)
     try:
-        with open(folder / "worker.log", "ab") as log:
+        with open(folder / "worker.log", "ab", opener=own_file) as log:
             process = subprocess.Popen(
                 [*command, str(folder), *_descriptors(claim)],
                 start_new_session=True,

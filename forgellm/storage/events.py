@@ -24,7 +24,7 @@ from forgellm.storage.files import append_json_line, own_file
 # Bytes; small enough to search the two last pieces at every look, large enough for few of them.
 _SETTLED = 1 << 18
 # What the file is, not what the process lacks at the moment.
-_UNREADABLE = {errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP}
+_UNREADABLE = {errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO}
 
 
 class EventLog:

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import sys
 import threading
 import time
@@ -92,9 +93,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def own_file(path: str | Path, flags: int) -> int:
     """Open a file itself, never what a link leads to: a run's folder may come from anywhere.
 
-    It is also an `opener` of `open`. Raises OSError with ELOOP for a link.
+    It is also an `opener` of `open`. Raises OSError with ELOOP for a link, with ENXIO for a pipe, which would
+    be waited for.
     """
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.ENXIO, "it is a pipe", str(path))
+    return descriptor
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """For files that may be links, as in the Hub's cache."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -110,7 +121,8 @@ def write_json(path: Path, value: object) -> None:
 
 def read_json(path: Path) -> object:
     """The value in a JSON file. Raises ValueError where it is none, OSError where it cannot be read."""
-    return _parse(path.read_bytes())
+    with open(path, "rb", opener=_without_waiting) as file:
+        return _parse(file.read())
 
 
 def append_json_line(path: Path, value: Mapping[str, object], *, sync: bool = False) -> None:
@@ -200,7 +212,7 @@ class HeldLock:
 def is_held(path: Path) -> bool:
     """Whether some process holds the lock at `path`."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

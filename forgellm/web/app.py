@@ -14,6 +14,7 @@ from forgellm.api.http import handle_errors, register
 from forgellm.api.json_text import write_json
 from forgellm.api.native import checkpoints, dashboard, health, library, runs, training
 from forgellm.api.openapi import document
+from forgellm.api.places import places
 from forgellm.api.routes import Raw, Route
 from forgellm.forge import Forge
 from forgellm.settings import packaged
@@ -70,7 +71,7 @@ def create_app(forge: Forge, access: Access) -> WebApp:
     register(app, forge, [*pages.ROUTES, *NATIVE, _openapi([*pages.ROUTES, *NATIVE])])
     handle_errors(app, forge)
     server = sockets(app, [f"http://{host}" for host in sorted(access.hosts)])
-    live = Live(forge, SocketPost(server))
+    live = Live(forge, SocketPost(server, places(forge)))
     listen(server, forge, live)
     return WebApp(app, Guard(app.wsgi_app, access), live)
 

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from forgellm.api.errors import error_body
 from forgellm.api.http import invalid_field
 from forgellm.api.json_text import write_json
+from forgellm.api.places import Places
 from forgellm.api.routes import Body
 from forgellm.domain.errors import ForgeError, InvalidField, RunNotFound
 from forgellm.domain.runs import Run
@@ -55,15 +56,17 @@ class FiniteJson:
 
 
 class SocketPost:
-    """Messages to the clients of one Socket.IO server."""
+    """Messages to the clients of one Socket.IO server, without the places that a failure may name."""
 
-    def __init__(self, sockets: SocketIO) -> None:
+    def __init__(self, sockets: SocketIO, known: Places) -> None:
         self._sockets = sockets
+        self._known = known
 
     def send(self, client: str, name: str, message: Mapping[str, object]) -> None:
         # What python-socketio raises where the client leaves at this moment.
         with suppress(KeyError, EngineIOError):
-            self._sockets.emit(name, message, to=client)
+            named = self._known.are_in(write_json(message))
+        self._sockets.emit(name, self._known.hidden(message) if named else message, to=client)
 
     def waiting(self, client: str) -> int | None:
         # python-socketio tells nobody how long its queue is, and does not bound it.

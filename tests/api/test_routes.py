@@ -130,6 +130,13 @@ def test_the_page_opens_whatever_a_link_adds_to_its_address(client):
     assert (response.status_code, response.mimetype) == (200, "text/html")
 
 
+def test_thousands_of_unknown_fields_have_a_short_answer(client):
+    body = {f"unknown_{n}": n for n in range(20_000)}
+    response = ask(client, "POST", "/api/training/start", json=body)
+    assert_error(response, 400, "INVALID_FIELD")
+    assert len(response.data) < 10_000
+
+
 def test_every_answer_has_the_headers_that_keep_a_browser_in_bounds(web, client):
     paths = [*rules(web), ("GET", "/nowhere"), ("PUT", "/api/health")]
     for method, path in paths:

@@ -87,6 +87,17 @@ def test_a_worker_keeps_its_locks_though_no_thread_can_be_had_to_wait_for_it(pla
         launch(place, other, **options)
 
 
+def test_a_link_in_the_place_of_the_log_is_not_followed(place, options):
+    run, folder = add(place, "finish")
+    target = place.root / "precious"
+    target.write_text("kept")
+    (folder / "worker.log").symlink_to(target)
+    with pytest.raises(ForgeError, match="could not be started"):
+        launch(place, run, **options)
+    assert target.read_text() == "kept"
+    assert state(folder) is RunState.FAILED
+
+
 def test_of_many_launches_of_one_run_one_succeeds(place, options):
     run, folder = add(place, "obey")
     with ThreadPoolExecutor(20) as threads:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,9 @@ import pytest
 
 from forgellm.domain.errors import ForgeError, InvalidPath, ReadOnly, RunConflict, RunNotFound
 from forgellm.domain.runs import RunKind, RunState
+from forgellm.storage.events import read_events
 from forgellm.storage.files import HeldLock
-from forgellm.storage.liveness import lock_path, state
+from forgellm.storage.liveness import is_alive, lock_path, state
 from forgellm.storage.runs import (
     find_run,
     list_runs,
@@ -280,3 +282,16 @@ def test_a_copy_of_a_run_is_thrown_away_beside_the_one_that_lay_there(place):
 
 def test_a_folder_without_a_manifest_has_no_run(tmp_path):
     assert read_run(tmp_path) is None
+
+
+def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(place):
+    run = new_run(place)
+    folder = run_folder(place, run)
+    for name in ("events.jsonl", "lock"):
+        os.mkfifo(folder / name)
+    with pytest.raises(ForgeError, match="it is a pipe"):
+        read_events(folder)
+    assert is_alive(folder) is False
+    (folder / "run.json").unlink()
+    os.mkfifo(folder / "run.json")
+    assert list_runs(place) == []

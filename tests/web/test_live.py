@@ -10,6 +10,7 @@ import requests
 import socketio
 from flask import Flask
 
+from forgellm.api.places import Places
 from forgellm.storage.events import EventLog, events_path
 from forgellm.storage.files import HeldLock
 from forgellm.storage.liveness import lock_path
@@ -130,6 +131,15 @@ def test_a_failure_is_told_with_what_to_do(script, watch):
             "suggestion": "Lower batch_size.",
         }
     ]
+
+
+def test_a_failure_is_told_without_the_places_of_the_machine(script, watch, forge):
+    root = str(forge.workspace.root)
+    script.end("failed", code="DISK_FULL", error=f"{root}/models/x is full", suggestion=f"Look into {root}.")
+    watcher = watch(script.run)
+    watcher.wait(lambda w: bool(w.named("training_error")))
+    assert root not in str(watcher.messages)
+    assert watcher.named("training_error")[0]["error"] == "models/x is full"
 
 
 def test_a_killed_worker_is_told_and_a_resumed_run_goes_on(script, watch, forge):
@@ -277,7 +287,7 @@ def test_a_client_that_is_just_leaving_is_gone():
     server = sockets(Flask("leaving"), [])
     # As python-socketio leaves it for an instant while the last client goes.
     server.server.manager.rooms = {"/": {}}
-    assert SocketPost(server).waiting("leaving") is None
+    assert SocketPost(server, Places({})).waiting("leaving") is None
 
 
 def test_what_passes_by_is_waited_for(script, watch):
