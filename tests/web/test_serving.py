@@ -98,11 +98,18 @@ def test_an_address_that_is_not_this_machines_is_named(host):
 
 
 def test_the_port_can_be_had_again_at_once(serve):
-    site = serve()
+    # Any other program may be given a free port in the same instant, but hardly three times.
+    assert any(had_again(serve()) for _ in range(3))
+
+
+def had_again(site):
     health(site.port)
     site.server.stop()
-    with listen("127.0.0.1", site.port):
-        pass
+    try:
+        listen("127.0.0.1", site.port).close()
+    except PortInUse:
+        return False
+    return True
 
 
 def test_one_request_is_answered_on_a_connection_and_then_it_is_closed(serve):
