@@ -15,7 +15,7 @@ MODULE_MEDIAN, MODULE_MOST = 150, 400
 FUNCTION_P90, FUNCTION_MOST = 35, 60
 
 # A run's last words, and the one loop that must outlive a failed request.
-MAY_CATCH_ANYTHING = {"forgellm/jobs/worker.py", "forgellm/inference/engine.py"}
+MAY_CATCH_ANYTHING = {"forgellm/jobs/worker.py", "forgellm/inference/owner.py"}
 MAY_READ_THE_ENVIRONMENT = {"forgellm/settings.py"}
 
 
