@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 ModelType = Literal["base", "instruct"]
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
@@ -123,3 +123,29 @@ class ModelStatus:
     @property
     def loaded(self) -> bool:
         return self.target is not None and not self.is_loading
+
+
+class Answer(Protocol):
+    """The pieces of an answer as they come; the last one has `finish`. Iterating raises what it failed with."""
+
+    def __iter__(self) -> Iterator[GenerationChunk]:
+        """Once; leaving the loop early ends the generation."""
+
+    def cancel(self) -> None:
+        """End the generation, from any thread."""
+
+
+class ModelService(Protocol):
+    """One resident model that answers: in this process, or behind a model server's HTTP."""
+
+    def load(self, target: Target) -> None:
+        """Begin to make `target` resident; requests wait for it. Raises what names a wrong target."""
+
+    def unload(self) -> None:
+        """Let go of the model; returns when its memory is free."""
+
+    def status(self) -> ModelStatus:
+        """What is resident now, or being loaded."""
+
+    def generate(self, request: GenerationRequest) -> Answer:
+        """Ask the resident model. Raises ModelNotLoaded, ModelBusy, InvalidField, TemplateTimeout."""

@@ -10,7 +10,7 @@ import psutil
 from forgellm.domain.chat import ModelStatus
 from forgellm.domain.errors import ForgeError, ModelBusy, ModelNotLoaded
 from forgellm.inference.prompts import ChatForm
-from forgellm.inference.resident import Source
+from forgellm.storage.targets import Source
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,8 @@ from forgellm.inference.options import EngineOptions
 from forgellm.inference.owner import Ask, Command, Load, Owner, Unload
 from forgellm.inference.prompts import build_prompt
 from forgellm.inference.rendering import Renderer
-from forgellm.inference.resident import Source
 from forgellm.inference.stream import AnswerStream
+from forgellm.storage.targets import Source
 
 
 class Engine:

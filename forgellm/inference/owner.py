@@ -21,8 +21,9 @@ from forgellm.inference.board import Board, Loaded, not_loaded
 from forgellm.inference.options import EngineOptions
 from forgellm.inference.prompts import Prompt
 from forgellm.inference.rendering import Renderer
-from forgellm.inference.resident import Resident, Source, free_memory
+from forgellm.inference.resident import Resident, free_memory
 from forgellm.inference.stream import AnswerStream
+from forgellm.storage.targets import Source
 
 _log = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +11,14 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.utils import load_tokenizer
 
-from forgellm.domain.chat import Target
 from forgellm.domain.errors import InvalidModel
 from forgellm.inference.overlay import Overlay, lay
 from forgellm.inference.prompts import ChatForm, chat_form
 from forgellm.inference.rendering import Renderer
 from forgellm.storage.adapters import read_config
 from forgellm.storage.models import context_length
+from forgellm.storage.targets import Source
 from forgellm.training.adapters import load_base
-
-
-@dataclass(frozen=True)
-class Source:
-    """A target found on the disk. `identity` changes whenever the base's files do.
-
-    `adapter` is (the folder of adapter_config.json, the weights), `adapter_identity` that of the weights.
-    """
-
-    target: Target
-    model_path: Path
-    config: Mapping[str, object]
-    identity: str
-    adapter: tuple[Path, Path] | None = None
-    adapter_identity: str | None = None
 
 
 class Resident:

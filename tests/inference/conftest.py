@@ -13,10 +13,10 @@ from mlx.utils import tree_flatten
 from forgellm.domain.chat import Finish, GenerationRequest, Message, Sampling, Target
 from forgellm.inference.engine import Engine
 from forgellm.inference.options import EngineOptions
-from forgellm.inference.resident import Source
 from forgellm.storage.adapters import AdapterConfig, write_config
 from forgellm.storage.files import read_json
 from forgellm.storage.models import fingerprint
+from forgellm.storage.targets import Source
 from forgellm.training.adapters import attach, load_base, save_weights, trainable_weights
 
 GREEDY = Sampling(max_tokens=12, temperature=0)
