@@ -126,7 +126,7 @@ class ModelStatus:
 
 
 class Answer(Protocol):
-    """The pieces of an answer as they come; the last one has `finish`. Iterating raises what it failed with."""
+    """The pieces of an answer as they come, the last with `finish`. Iterating raises what it failed with."""
 
     def __iter__(self) -> Iterator[GenerationChunk]:
         """Once; leaving the loop early ends the generation."""
