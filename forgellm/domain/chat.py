@@ -138,8 +138,10 @@ class Answer(Protocol):
 class ModelService(Protocol):
     """One resident model that answers: in this process, or behind a model server's HTTP."""
 
-    def load(self, target: Target) -> None:
-        """Begin to make `target` resident; requests wait for it. Raises what names a wrong target."""
+    def load(self, target: Target, *, force: bool = False) -> None:
+        """Begin to make `target` resident; requests wait for it. Raises what names a wrong target, and
+        OutOfMemory for one that does not fit, unless `force` is set.
+        """
 
     def unload(self) -> None:
         """Let go of the model; returns when its memory is free."""

@@ -12,18 +12,22 @@ import threading
 from dataclasses import dataclass
 
 import mlx.core as mx
-from mlx_lm.models.cache import LRUPromptCache
+import mlx.nn as nn
 
 from forgellm.domain.chat import GenerationRequest
-from forgellm.domain.errors import ForgeError
+from forgellm.domain.errors import ForgeError, InvalidModel
 from forgellm.inference.batch import Batch
 from forgellm.inference.board import Board, Loaded, not_loaded
+from forgellm.inference.known import KnownPrompts
 from forgellm.inference.options import EngineOptions
 from forgellm.inference.prompts import Prompt
 from forgellm.inference.rendering import Renderer
 from forgellm.inference.resident import Resident, free_memory
+from forgellm.inference.sequence import Sequence, check_kv_bits
 from forgellm.inference.stream import AnswerStream
+from forgellm.storage.models import vocabulary_size
 from forgellm.storage.targets import Source
+from forgellm.training.adapters import load_base
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +77,8 @@ class Owner:
         self._options = options
         self._loaded: Loaded | None = None
         self._resident: Resident | None = None
-        self._batch: Batch | None = None
+        self._batch: Batch | Sequence | None = None
+        self._draft: nn.Module | None = None
 
     def run(self) -> None:
         """Serve until told to end."""
@@ -154,12 +159,30 @@ class Owner:
             self._drop()
             resident = Resident(source, self._renderer)
             self._resident = resident
+            self._draft = self._load_draft(resident)
+            check_kv_bits(self._options.kv_bits, resident)
         self._batch = self._batch or self._new_batch(resident)
         self._loaded = Loaded(source, resident.form, resident.context)
 
-    def _new_batch(self, resident: Resident) -> Batch:
-        cache = LRUPromptCache(self._options.conversations, self._options.cache_bytes)
-        return Batch(resident, cache, at_once=self._options.at_once, on_end=self._board.leave)
+    def _new_batch(self, resident: Resident) -> Batch | Sequence:
+        options = self._options
+        known = KnownPrompts(resident, conversations=options.conversations, cache_bytes=options.cache_bytes)
+        if not options.one_by_one:
+            return Batch(resident, known, at_once=options.at_once, on_end=self._board.leave)
+        return Sequence(resident, known, kv_bits=options.kv_bits, draft=self._draft, on_end=self._board.leave)
+
+    def _load_draft(self, resident: Resident) -> nn.Module | None:
+        """The draft model, loaded once. Raises InvalidModel where its vocabulary is another one."""
+        draft = self._options.draft
+        if draft is None:
+            return None
+        ours, theirs = vocabulary_size(resident.source.config), vocabulary_size(draft.config)
+        if ours != theirs:
+            raise InvalidModel(
+                f"the draft model {draft.target.model_name} has {theirs} tokens, the model {ours}",
+                suggestion="Use a smaller model of the same family.",
+            )
+        return self._draft or load_base(draft.model_path)[0]
 
     def _step(self) -> None:
         assert self._batch is not None
@@ -180,5 +203,5 @@ class Owner:
         if self._batch is not None:
             self._batch.fail(not_loaded(None))
             self._batch.close()
-        self._batch = self._resident = self._loaded = None
+        self._batch = self._resident = self._loaded = self._draft = None
         free_memory()

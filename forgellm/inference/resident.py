@@ -13,7 +13,7 @@ from mlx_lm.utils import load_tokenizer
 
 from forgellm.domain.errors import InvalidModel
 from forgellm.inference.overlay import Overlay, lay
-from forgellm.inference.prompts import ChatForm, chat_form
+from forgellm.inference.prompts import ChatForm, Prompt, chat_form
 from forgellm.inference.rendering import Renderer
 from forgellm.storage.adapters import read_config
 from forgellm.storage.models import context_length
@@ -50,6 +50,20 @@ class Resident:
         """The model to compute with from here on: with its adapter, or without."""
         self._use(adapted=not plain_base)
         return self._model
+
+    def room(self, prompt: Prompt, wanted: int) -> int:
+        """How many tokens an answer may have: as `wanted`, and no more than the context takes."""
+        return wanted if self.context is None else min(wanted, self.context - len(prompt.tokens))
+
+    @property
+    def head_size(self) -> int:
+        """Width of one attention head, 0 where the configuration does not say."""
+        config = self.source.config
+        given = config.get("head_dim")
+        if isinstance(given, int):
+            return given
+        hidden, heads = config.get("hidden_size"), config.get("num_attention_heads")
+        return hidden // heads if isinstance(hidden, int) and isinstance(heads, int) and heads else 0
 
     def cache_key(self, *, plain_base: bool) -> tuple[str, str | None]:
         """What a KV cache belongs to: the same tokens mean something else to other weights."""
