@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -15,12 +16,13 @@ from werkzeug.exceptions import HTTPException
 from forgellm.api import errors
 from forgellm.api.guard import JSON_LIMIT
 from forgellm.api.json_text import read_object, write_json
-from forgellm.api.routes import Answer, File, Raw, Route
+from forgellm.api.routes import File, Raw, Reply, Route, Stream
 from forgellm.domain.errors import ForgeError, InvalidField, nearest
-from forgellm.forge import Forge
+from forgellm.services.parts import Parts
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_RETRY_SECONDS = "1"
 _NAMED: Mapping[int, type[ForgeError]] = {
     400: errors.InvalidRequest,
     404: errors.NotFound,
@@ -29,22 +31,27 @@ _NAMED: Mapping[int, type[ForgeError]] = {
 }
 
 
-def register(app: Flask, forge: Forge, routes: Iterable[Route]) -> None:
-    """Add a rule for every route."""
+def register(app: Flask, parts: object, routes: Iterable[Route]) -> None:
+    """Add a rule for every route. `parts` is what their views take first."""
     for route in routes:
-        app.add_url_rule(
-            route.path,
-            endpoint=route.endpoint,
-            view_func=_handler(forge, route),
-            methods=[route.method],
-            # Flask would answer OPTIONS itself, without the shape of an error.
-            provide_automatic_options=False,
-        )
+        add_rule(app, route, _handler(parts, route))
 
 
-def handle_errors(app: Flask, forge: Forge) -> None:
+def add_rule(app: Flask, route: Route, view: Callable[..., Response]) -> None:
+    """Have `view` answer what comes in by this route."""
+    app.add_url_rule(
+        route.path,
+        endpoint=route.endpoint,
+        view_func=view,
+        methods=[route.method],
+        # Flask would answer OPTIONS itself, without the shape of an error.
+        provide_automatic_options=False,
+    )
+
+
+def handle_errors(app: Flask, parts: Parts) -> None:
     """Answer every failure in the one shape; what nobody foresaw is logged by Flask and answered as 500."""
-    shown = places(forge)
+    shown = places(parts)
 
     def named(error: ForgeError) -> Response:
         return error_response(error, shown=shown)
@@ -60,19 +67,27 @@ def handle_errors(app: Flask, forge: Forge) -> None:
     app.register_error_handler(HTTPException, http)
 
 
-def places(forge: Forge) -> dict[str, str]:
+def places(parts: Parts) -> dict[str, str]:
     """How absolute folders are written in an answer, the longest first: they are nobody's business."""
     home = Path.home()
-    known = {str(forge.workspace.root): "", str(home): "~"}
-    if home not in forge.hub_cache.parents:
-        known[str(forge.hub_cache)] = "Hub cache"
+    known = {str(parts.workspace.root): "", str(home): "~"}
+    if home not in parts.hub_cache.parents:
+        known[str(parts.hub_cache)] = "Hub cache"
     return dict(sorted(known.items(), key=lambda pair: -len(pair[0])))
 
 
 def error_response(error: ForgeError, *, shown: Mapping[str, str] | None = None) -> Response:
     """The response to a failed request."""
-    body = _without_places(errors.error_body(error), shown or {})
-    return Response(write_json(body), status=error.status, mimetype="application/json")
+    body = _failure(error, path=request.path, shown=shown or {})
+    response = Response(write_json(body), status=error.status, mimetype="application/json")
+    if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = _RETRY_SECONDS
+    return response
+
+
+def telling(parts: Parts) -> Callable[[ForgeError], dict[str, object]]:
+    """How the client of this request is told of an error once its answer has begun."""
+    return partial(_failure, path=request.path, shown=places(parts))
 
 
 def parse(model: type[Model], values: Mapping[str, object]) -> Model:
@@ -108,26 +123,32 @@ def invalid_field(model: type[BaseModel], error: ValidationError) -> InvalidFiel
     )
 
 
-def _handler(forge: Forge, route: Route) -> Callable[..., Response]:
+def _failure(error: ForgeError, *, path: str, shown: Mapping[str, str]) -> dict[str, object]:
+    body = {key: _without_places(value, shown) for key, value in errors.error_body(error).items()}
+    return errors.shaped_for(path, body)
+
+
+def _handler(parts: object, route: Route) -> Callable[..., Response]:
     body, query = route.model("body"), route.model("query")
 
-    def handle(**parts: object) -> Response:
-        values = dict(parts)
+    def handle(**path: object) -> Response:
+        values = dict(path)
         if query is not None:
             values["query"] = parse(query, _single(request.args, query.model_fields))
         elif request.args:
             raise _no_query(next(iter(request.args)))
-        sent = read_object(_body())
+        sent = read_object(sent_body())
         if body is not None:
             values["body"] = parse(body, sent)
         elif sent:
             raise _no_body(next(iter(sent)))
-        return _response(route.view(forge, **values))
+        return _response(route.view(parts, **values))
 
     return handle
 
 
-def _body() -> bytes:
+def sent_body() -> bytes:
+    """The body of the request as it came. Raises TooLarge."""
     data = request.get_data(cache=False)
     if len(data) > JSON_LIMIT:
         raise _too_large()
@@ -167,9 +188,14 @@ def _no_body(name: str) -> InvalidField:
     )
 
 
-def _response(answer: Answer | File | Raw) -> Response:
-    if isinstance(answer, Answer):
+def _response(answer: Reply | File | Raw | Stream) -> Response:
+    if isinstance(answer, Reply):
         return Response(write_json(answer.model_dump()), mimetype="application/json")
+    if isinstance(answer, Stream):
+        response = Response(answer.pieces, mimetype="text/event-stream")
+        # Closing a generator that was never begun runs none of it.
+        response.call_on_close(answer.close)
+        return response
     if isinstance(answer, Raw):
         return Response(answer.content, content_type=answer.media_type)
     return Response(answer.path.read_bytes(), content_type=answer.media_type)

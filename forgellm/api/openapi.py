@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from forgellm import __version__
-from forgellm.api.routes import Route
+from forgellm.api.json_text import write_json
+from forgellm.api.routes import Raw, Route
 
 Mode = Literal["validation", "serialization"]
 _REF = "#/components/schemas/{model}"
@@ -28,6 +29,18 @@ class Error(BaseModel):
     status_code: int
     suggestion: str
     timestamp: str
+
+
+def openapi_route(routes: Iterable[Route]) -> Route:
+    """The route that answers with the document of `routes`, itself included."""
+
+    def openapi(_: object) -> Raw:
+        """This document."""
+        return Raw(text, "application/json")
+
+    route = Route("GET", "/openapi.json", openapi)
+    text = write_json(document([*routes, route]))
+    return route
 
 
 def document(routes: Iterable[Route]) -> dict[str, Any]:

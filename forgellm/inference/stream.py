@@ -15,7 +15,7 @@ class AnswerStream:
     def __init__(self, accepted: float) -> None:
         self.accepted = accepted
         self.cancelled = False
-        self._chunks: queue.SimpleQueue[GenerationChunk | ForgeError] = queue.SimpleQueue()
+        self._chunks: queue.SimpleQueue[GenerationChunk | ForgeError | None] = queue.SimpleQueue()
 
     def put(self, chunk: GenerationChunk) -> None:
         """One more piece; nothing is put after one with `finish`."""
@@ -26,14 +26,17 @@ class AnswerStream:
         self._chunks.put(error)
 
     def cancel(self) -> None:
-        """Nobody reads any more: the engine computes no further."""
+        """Nobody reads any more: the engine computes no further, and whoever waits for a piece goes on."""
         self.cancelled = True
+        self._chunks.put(None)
 
     def __iter__(self) -> Iterator[GenerationChunk]:
-        """The pieces as they come, up to the one with `finish`. Raises what the answer failed with."""
+        """The pieces as they come, up to the one with `finish`, or to a cancellation.
+
+        Raises what the answer failed with.
+        """
         try:
-            while True:
-                chunk = self._chunks.get()
+            while (chunk := self._chunks.get()) is not None:
                 if isinstance(chunk, ForgeError):
                     raise chunk
                 yield chunk

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,10 +10,8 @@ from werkzeug.routing import PathConverter
 
 from forgellm.api.guard import JSON_LIMIT, Access, Guard
 from forgellm.api.http import handle_errors, register
-from forgellm.api.json_text import write_json
 from forgellm.api.native import checkpoints, dashboard, health, library, runs, training
-from forgellm.api.openapi import document
-from forgellm.api.routes import Raw, Route
+from forgellm.api.openapi import openapi_route
 from forgellm.forge import Forge
 from forgellm.settings import packaged
 from forgellm.web import pages
@@ -67,19 +64,9 @@ def create_app(forge: Forge, access: Access) -> WebApp:
     # A redirect would not have the shape of an error.
     app.url_map.merge_slashes = False
     app.url_map.converters["rest"] = RestOfPath
-    register(app, forge, [*pages.ROUTES, *NATIVE, _openapi([*pages.ROUTES, *NATIVE])])
+    register(app, forge, [*pages.ROUTES, *NATIVE, openapi_route([*pages.ROUTES, *NATIVE])])
     handle_errors(app, forge)
     server = sockets(app, [f"http://{host}" for host in sorted(access.hosts)])
     live = Live(forge, SocketPost(server))
     listen(server, forge, live)
     return WebApp(app, Guard(app.wsgi_app, access), live)
-
-
-def _openapi(routes: Iterable[Route]) -> Route:
-    def openapi(_: Forge) -> Raw:
-        """This document."""
-        return Raw(text, "application/json")
-
-    route = Route("GET", "/openapi.json", openapi)
-    text = write_json(document([*routes, route]))
-    return route
