@@ -96,7 +96,13 @@ class Renderer:
         if self._process is None or self._process.poll() is not None:
             self._kill()
             self._process = subprocess.Popen(
-                COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self._environment, bufsize=0
+                COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=self._environment,
+                bufsize=0,
+                # Ctrl-C at a terminal means the answer, not what renders the next question.
+                start_new_session=True,
             )
             self._warm_up(self._process)
         return self._process

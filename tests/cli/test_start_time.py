@@ -29,6 +29,8 @@ HEAVY = {
         ["train", "--help"],
         ["runs", "--help"],
         ["publish", "--help"],
+        ["cli", "--help"],
+        ["cli", "generate", "--help"],
         ["web", "--help"],
         ["start", "--help"],
     ],

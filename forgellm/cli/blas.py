@@ -1,0 +1,23 @@
+"""A fast BLAS for a command that computes in its own process."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from forgellm.settings import worker_environment
+
+
+def preload_openblas() -> None:
+    """Begin this command anew with OpenBLAS preloaded, where there is one and it is not.
+
+    The dynamic loader reads LD_PRELOAD only when a process starts. Putting the same command in this one's
+    place keeps its terminal, its standard input (so nothing may have been read yet), its parent and its
+    process id, so that Ctrl-C, pipes and exit codes need nobody in between, as a child process would.
+    """
+    wanted = worker_environment()
+    # What it already has is added only once, so a second start finds nothing to change.
+    if wanted.get("LD_PRELOAD") != worker_environment(find=lambda: None).get("LD_PRELOAD"):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], wanted)
