@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from forgellm.api import generate, model
+from forgellm.api import model_routes
 from forgellm.api.guard import JSON_LIMIT, Access, Guard
 from forgellm.api.http import handle_errors, register
 from forgellm.api.native.health import Health, measured
@@ -28,7 +28,7 @@ def health(host: ModelHost) -> Health:
     return measured(host.parts, web_server=None, model_server="running")
 
 
-ROUTES = (*model.ROUTES, *generate.ROUTES, Route("GET", "/api/health", health))
+ROUTES = (*model_routes.ROUTES, Route("GET", "/api/health", health))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The web application: the native API, the page, Socket.IO, and the guard in front of all of it."""
+"""The web application: the native API, the way to the model, the page, Socket.IO, and the guard in front."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from werkzeug.routing import PathConverter
 
+from forgellm.api import model_routes
 from forgellm.api.guard import JSON_LIMIT, Access, Guard
 from forgellm.api.http import handle_errors, register
 from forgellm.api.native import checkpoints, dashboard, health, library, runs, training
@@ -16,6 +17,7 @@ from forgellm.forge import Forge
 from forgellm.settings import packaged
 from forgellm.web import pages
 from forgellm.web.live import Live
+from forgellm.web.passthrough import pass_on
 from forgellm.web.sockets import SocketPost, listen, sockets
 
 if TYPE_CHECKING:
@@ -64,7 +66,9 @@ def create_app(forge: Forge, access: Access) -> WebApp:
     # A redirect would not have the shape of an error.
     app.url_map.merge_slashes = False
     app.url_map.converters["rest"] = RestOfPath
-    register(app, forge, [*pages.ROUTES, *NATIVE, openapi_route([*pages.ROUTES, *NATIVE])])
+    own = [*pages.ROUTES, *NATIVE]
+    register(app, forge, [*own, openapi_route([*own, *model_routes.ROUTES])])
+    pass_on(app, forge, model_routes.ROUTES, token=access.token)
     handle_errors(app, forge)
     server = sockets(app, [f"http://{host}" for host in sorted(access.hosts)])
     live = Live(forge, SocketPost(server))

@@ -50,13 +50,22 @@ UNLOADED = {"success": True, "message": "Model unloaded successfully"}
 
 
 @pytest.fixture(scope="module")
-def server(worker_environment, tmp_path_factory):
-    """A model server in an empty workspace."""
+def servers(worker_environment, tmp_path_factory):
+    """The model server of an empty workspace, and the web server before it."""
     cache, root = tmp_path_factory.mktemp("hub"), tmp_path_factory.mktemp("workspace")
     put_into_hub(cache)
     environment = {**worker_environment, "HF_HUB_CACHE": str(cache)}
-    with running_server(root, environment, command="server") as running:
-        yield running
+    with (
+        running_server(root, environment, command="server") as model_server,
+        running_server(root, environment) as web_server,
+    ):
+        yield {"model server": model_server, "web server": web_server}
+
+
+@pytest.fixture(params=["model server", "web server"])
+def server(servers, request):
+    """Each of the two, as they have the same routes."""
+    return servers[request.param]
 
 
 @pytest.fixture
@@ -163,14 +172,21 @@ def test_a_comparison_needs_an_adapter(loaded):
     assert (refused.status_code, refused.json()["error_code"]) == (409, "MODEL_NOT_LOADED")
 
 
-def test_no_browser_reaches_the_model_server(server):
-    for origin in (server.url, "http://127.0.0.1:5002", "null"):
-        refused = server.get("/api/health", headers={"Origin": origin})
+def test_no_browser_reaches_the_model_server_itself(servers):
+    for origin in (*(server.url for server in servers.values()), "null"):
+        refused = servers["model server"].get("/api/health", headers={"Origin": origin})
         assert (refused.status_code, refused.json()["error_code"]) == (403, "FORBIDDEN")
 
 
-def test_health_and_the_document_are_there_too(server):
+def test_pages_of_the_web_server_reach_the_model_through_it(servers):
+    web = servers["web server"]
+    assert web.get("/api/model/status", headers={"Origin": web.url}).status_code == 200
+    assert web.get("/api/model/status", headers={"Origin": "http://evil.example"}).status_code == 403
+
+
+def test_health_and_the_document_are_there_too(server, servers):
     health = server.get("/api/health").json()
     assert health["components"]["model_server"] == "running"
-    assert health["model_server_url"] == server.url
+    assert health["model_server_url"] == servers["model server"].url
+    assert health["model_server_crash"] is None
     assert {"/api/model/load", "/api/model/generate"} <= server.get("/openapi.json").json()["paths"].keys()

@@ -16,6 +16,8 @@ from forgellm.settings import Settings
 from forgellm.web.serving import listen, serving
 from tests.servers import Server
 
+LONG = {"prompt": "Tell me everything.", "temperature": 1.0, "max_tokens": 100_000, "seed": 1}
+
 
 @pytest.fixture
 def forge(workspace, hub_cache) -> Forge:
@@ -58,3 +60,16 @@ def asked(server: Server, path: str, body: dict[str, object]) -> socket.socket:
     head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
     connection.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
     return connection
+
+
+def give_room(workspace) -> None:
+    """The tiny model, whose weights are random, gets room for a million tokens and no reason to end."""
+    config = workspace.base_models / "tiny" / "config.json"
+    values = json.loads(config.read_text())
+    config.write_text(json.dumps({**values, "max_position_embeddings": 10**6, "eos_token_id": 511}))
+
+
+def open_requests(server: Server) -> int:
+    """How many are answered or wait."""
+    status = server.get("/api/model/status").json()
+    return status["active_requests"] + status["waiting_requests"]

@@ -6,25 +6,13 @@ import time
 import pytest
 
 from tests.inference.conftest import poll
-from tests.model_server.conftest import asked
-
-LONG = {"prompt": "Tell me everything.", "temperature": 1.0, "max_tokens": 100_000, "seed": 1}
-
-
-def open_requests(server):
-    status = server.get("/api/model/status").json()
-    return status["active_requests"] + status["waiting_requests"]
+from tests.model_server.conftest import LONG, asked, give_room, open_requests
 
 
 @pytest.fixture
-def endless(serve, forge, workspace):
-    """A server whose model, of random weights, has room for a million tokens and hardly ever ends."""
-    config = workspace.base_models / "tiny" / "config.json"
-    config.write_text(
-        config.read_text()
-        .replace('"max_position_embeddings": 512', '"max_position_embeddings": 1000000')
-        .replace('"eos_token_id": 2', '"eos_token_id": 511')
-    )
+def endless(serve, workspace):
+    """A server with a model that goes on for ever."""
+    give_room(workspace)
     server, _ = serve(at_once=2)
     server.post("/api/model/load", {"model_name": "models/base/tiny"})
     return server
