@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from forgellm.settings import worker_environment
+from forgellm.settings import preloads_as, worker_environment
 
 
 def preload_openblas() -> None:
@@ -15,9 +15,6 @@ def preload_openblas() -> None:
     place keeps its terminal, its standard input (so nothing may have been read yet), its parent and its
     process id, so that Ctrl-C, pipes and exit codes need nobody in between, as a child process would.
     """
-    wanted = worker_environment()
-    # What it already has is added only once, so a second start finds nothing to change.
-    if wanted.get("LD_PRELOAD") != worker_environment(find=lambda: None).get("LD_PRELOAD"):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], wanted)
+    environment = worker_environment()
+    if not preloads_as(environment):
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)

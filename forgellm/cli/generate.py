@@ -13,7 +13,7 @@ from forgellm.cli.answers import Reply, harmless, read_answer, stats_line, valid
 from forgellm.cli.blas import preload_openblas
 from forgellm.cli.context import Invocation
 from forgellm.cli.conversation import Conversation
-from forgellm.cli.opening import INTERRUPTED, make_resident, opened
+from forgellm.cli.opening import INTERRUPTED, make_resident, opened, target_of
 from forgellm.cli.sampling import sampling_options
 from forgellm.cli.terminal import has_terminal
 from forgellm.domain.chat import ModelService, ModelStatus, Sampling, Target
@@ -41,7 +41,7 @@ class Wish:
 
 
 @click.command()
-@click.option("--model", metavar="NAME", help="A folder such as models/base/NAME, or a cached Hub id.")
+@click.option("--model", metavar="NAME", help="A folder such as models/base/NAME, a cached Hub id, or a run.")
 @click.option(
     "--adapter-path", metavar="PATH", help="The folder of a training run, or one of its checkpoints."
 )
@@ -74,12 +74,12 @@ def generate(invocation: Invocation, /, *, prompt: str | None, model: str | None
     The answer goes to standard output as it comes; thoughts and figures go to standard error. Ctrl-C stops
     the answer. Without --model the one is asked that --server has loaded.
     """
-    wish = _wish(model, options)
+    if options["server"] is None:
+        preload_openblas()
+    wish = _wish(invocation, model, options)
     talks = prompt is None and has_terminal() and not wish.as_json
     if prompt is None and not talks and (sys.stdin is None or sys.stdin.isatty()):
         raise click.UsageError("Without a terminal on both sides there has to be a --prompt.")
-    if wish.server is None:
-        preload_openblas()
     question = None if talks else _question(prompt)
     try:
         with opened(invocation, server=wish.server) as service:
@@ -94,17 +94,21 @@ def generate(invocation: Invocation, /, *, prompt: str | None, model: str | None
         sys.exit(INTERRUPTED)
 
 
-def _wish(model: str | None, options: dict[str, Any]) -> Wish:
-    if model is None and options["server"] is None:
+def _wish(invocation: Invocation, model: str | None, options: dict[str, Any]) -> Wish:
+    server = options["server"]
+    if model is None and server is None:
         raise click.UsageError("Missing option '--model': what is to answer?")
     adapter = options["adapter_path"]
     if model is None and adapter is not None:
         raise click.UsageError("--adapter-path needs --model: the one that it was trained on.")
+    target = None
+    if model is not None:
+        target = target_of(invocation, valid_text(model), adapter and valid_text(adapter), server=server)
     given = {name: options[name] for name in asdict(Sampling()) if options[name] is not None}
     return Wish(
-        target=None if model is None else Target(valid_text(model), adapter and valid_text(adapter)),
+        target=target,
         force=options["force"],
-        server=options["server"],
+        server=server,
         system=options["system"] and valid_text(options["system"]),
         sampling=Sampling(**given),
         stop=tuple(valid_text(text) for text in options["stop"]),

@@ -44,6 +44,18 @@ def opened(invocation: Invocation, *, server: str | None) -> Iterator[ModelServi
         model.close()
 
 
+def target_of(invocation: Invocation, model: str, adapter: str | None, *, server: str | None) -> Target:
+    """What `model` names, which may be a run too; a server finds that out by itself.
+
+    Raises ModelNotFound, InvalidModel, UntrustedModelCode, CheckpointNotFound.
+    """
+    if server is not None or adapter is not None:
+        return Target(model, adapter)
+    from forgellm.services.resident import named
+
+    return named(invocation.forge(), model)
+
+
 def make_resident(model: ModelService, target: Target | None, *, force: bool = False) -> ModelStatus:
     """Load `target` where it is not resident yet, and wait for it; None takes what there is. With `force`
     also one for which memory seems too short.

@@ -1,4 +1,5 @@
 import json
+import re
 import signal
 import subprocess
 import threading
@@ -144,6 +145,26 @@ def test_a_server_is_asked_and_only_the_answer_is_on_standard_output(forgellm, s
     assert "4 tokens, 10.0 tokens/s, first token after 0.10 s, 20 prompt tokens (12 known)" in done.stderr
     sent = speaker.asked[-1][2]
     assert (sent["prompt"], sent["seed"], sent["max_tokens"]) == (QUESTION, 3, 512)
+
+
+def test_the_model_server_itself_can_be_asked(forgellm, started):
+    server = started("server", "--port", "0", "--model", "models/base/tiny")
+    url = re.search(r"http://\S+", next(line for line in server.stdout if "http://" in line))[0]
+    asked = (
+        "cli",
+        "generate",
+        "--server",
+        url,
+        "--prompt",
+        QUESTION,
+        "--max-tokens",
+        "12",
+        "--temperature",
+        "0",
+    )
+    there = forgellm(*asked)
+    assert there.returncode == 0, there.stderr
+    assert there.stdout == forgellm(*ASK, "--prompt", QUESTION, "--temperature", "0").stdout
 
 
 def test_a_server_that_holds_another_model_is_told_to_load_this_one(forgellm, speaker):
