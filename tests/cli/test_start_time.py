@@ -31,6 +31,7 @@ HEAVY = {
         ["publish", "--help"],
         ["cli", "--help"],
         ["cli", "generate", "--help"],
+        ["cli", "info", "--help"],
         ["web", "--help"],
         ["start", "--help"],
     ],
