@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from forgellm.api.departure import leaving
+from forgellm.api.departure import Departure, leaving
+from forgellm.api.routes import Stream
 from forgellm.domain.chat import Answer, Finish, GenerationChunk, TokenProbability
 from forgellm.domain.errors import ForgeError
 
@@ -34,6 +35,17 @@ def whole(answer: Answer) -> Whole:
     """
     with leaving(answer.cancel):
         return put_together(answer)
+
+
+def streamed(answer: Answer, events: Iterator[bytes]) -> Stream:
+    """`events` written from the answer as it comes; a client of this request that leaves ends it."""
+    departure = Departure(answer.cancel)
+
+    def close() -> None:
+        departure.stop()
+        answer.cancel()
+
+    return Stream(events, close)
 
 
 def put_together(pieces: Iterable[GenerationChunk]) -> Whole:

@@ -8,7 +8,6 @@ from datetime import datetime, timezone
 
 from forgellm.domain.errors import ForgeError
 
-_OPENAI = "/v1/"
 _OPENAI_TYPES: Mapping[object, str] = {401: "authentication_error", 403: "permission_error"}
 
 
@@ -76,9 +75,14 @@ def error_body(error: ForgeError, *, now: datetime | None = None) -> dict[str, o
     }
 
 
+def is_openai(path: str) -> bool:
+    """Whether the clients of `path` are OpenAI's."""
+    return path.startswith("/v1/")
+
+
 def shaped_for(path: str, body: Mapping[str, object]) -> dict[str, object]:
     """An `error_body` as the clients of `path` read it: below /v1 `error` is OpenAI's object."""
-    if not path.startswith(_OPENAI):
+    if not is_openai(path):
         return dict(body)
     details, status = body["details"], body["status_code"]
     error = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from forgellm.api.json_text import write_json
 
+EVENTS = "text/event-stream"
+
 LAST = b"data: [DONE]\n\n"
 """With which OpenAI's streams end."""
 

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from forgellm.api.answers import Whole, put_together, whole
-from forgellm.api.departure import Departure, leaving
-from forgellm.api.events import event
+from forgellm.api.answers import Whole, put_together, streamed, whole
+from forgellm.api.departure import leaving
+from forgellm.api.events import EVENTS, event
 from forgellm.api.http import telling
 from forgellm.api.routes import Answer as Succeeded
 from forgellm.api.routes import Body, Route, Stream
@@ -93,13 +93,7 @@ def generate(host: ModelHost, body: Generate) -> Generated | Stream:
     wanted = body.logprobs is not None
     if not body.streaming:
         return Generated(**_values(whole(answer), logprobs=wanted))
-    departure = Departure(answer.cancel)
-
-    def close() -> None:
-        departure.stop()
-        answer.cancel()
-
-    return Stream(_events(answer, logprobs=wanted, tell=telling(host.parts)), close)
+    return streamed(answer, _events(answer, logprobs=wanted, tell=telling(host.parts)))
 
 
 def compare(host: ModelHost, body: Question) -> Compared:
@@ -211,6 +205,6 @@ def _token(token: TokenProbability) -> dict[str, object]:
 
 
 ROUTES = (
-    Route("POST", "/api/model/generate", generate),
+    Route("POST", "/api/model/generate", generate, media_type=EVENTS),
     Route("POST", "/api/model/compare", compare),
 )

@@ -14,6 +14,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException
 
 from forgellm.api import errors
+from forgellm.api.events import EVENTS
 from forgellm.api.guard import JSON_LIMIT
 from forgellm.api.json_text import read_object, write_json
 from forgellm.api.routes import File, Raw, Reply, Route, Stream
@@ -192,7 +193,7 @@ def _response(answer: Reply | File | Raw | Stream) -> Response:
     if isinstance(answer, Reply):
         return Response(write_json(answer.model_dump()), mimetype="application/json")
     if isinstance(answer, Stream):
-        response = Response(answer.pieces, mimetype="text/event-stream")
+        response = Response(answer.pieces, mimetype=EVENTS)
         # Closing a generator that was never begun runs none of it.
         response.call_on_close(answer.close)
         return response

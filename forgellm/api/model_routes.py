@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from forgellm.api import generate, model
+from forgellm.api.openai import chat, completions, models
 
-ROUTES = (*model.ROUTES, *generate.ROUTES)
+ROUTES = (*model.ROUTES, *generate.ROUTES, *chat.ROUTES, *completions.ROUTES, *models.ROUTES)

@@ -68,6 +68,12 @@ def build_prompt(form: ChatForm, request: GenerationRequest, *, context: int | N
     no room in the context; TemplateTimeout.
     """
     tokenizer = form.tokenizer
+    if request.tools and not tokenizer.has_tool_calling:
+        raise InvalidField(
+            "the resident model's chat template has no tools",
+            details={"field": "tools"},
+            suggestion="Use a model that was trained to call tools, or leave them out.",
+        )
     if request.prompt is not None:
         tokens = tokenizer.encode(request.prompt)
     else:

@@ -50,7 +50,8 @@ def _filters(sampling: Sampling) -> list[Sampler]:
     if sampling.min_p > 0.0:
         filters.append(lambda x: apply_min_p(x, sampling.min_p))
     if sampling.top_k > 0:
-        filters.append(lambda x: apply_top_k(x, sampling.top_k))
+        # mlx-lm raises where there is nothing to cut off.
+        filters.append(lambda x: apply_top_k(x, sampling.top_k) if sampling.top_k < x.shape[-1] else x)
     return filters
 
 

@@ -44,8 +44,8 @@ class ModelName:
 def known_names(parts: Parts) -> list[ModelName]:
     """Every name, base models first. A run is named by its id: its base with its best checkpoint."""
     found = catalogue(parts)
-    base = [ModelName(m.name, "base", _written(parts, m.name)) for m in found.base]
-    published = [ModelName(m.path, "published", _written(parts, m.path)) for m in found.published]
+    base = [ModelName(m.name, "base", written(parts, m.name)) for m in found.base]
+    published = [ModelName(m.path, "published", written(parts, m.path)) for m in found.published]
     runs = [ModelName(m.run.id, "run", m.run.created) for m in (*found.cpt, *found.ift) if m.run is not None]
     return [*base, *published, *runs]
 
@@ -97,14 +97,15 @@ def trained_by(parts: Parts, target: Target) -> tuple[str | None, int | None]:
     return (None if run is None else run.id), (int(number) if number.isdecimal() else None)
 
 
+def written(parts: Parts, name: str) -> datetime:
+    """When the configuration of the model `name` was written. Raises what `find_model` raises."""
+    config = find_model(parts.workspace, parts.hub_cache, name).path / "config.json"
+    return datetime.fromtimestamp(config.stat().st_mtime, timezone.utc)
+
+
 def label(target: Target) -> str:
     """A name by which `named` finds the target again."""
     return target.model_name if target.adapter_path is None else f"{target.model_name}+{target.adapter_path}"
-
-
-def _written(parts: Parts, name: str) -> datetime:
-    config = find_model(parts.workspace, parts.hub_cache, name).path / "config.json"
-    return datetime.fromtimestamp(config.stat().st_mtime, timezone.utc)
 
 
 def _checkpoint(parts: Parts, run: Run, iteration: int | None) -> Checkpoint:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from urllib.parse import quote, urlsplit
 
@@ -15,7 +15,7 @@ from flask import Flask, Response, request
 
 from forgellm.api.answers import Cancelled
 from forgellm.api.departure import Departure, leaving
-from forgellm.api.events import event
+from forgellm.api.events import EVENTS, event
 from forgellm.api.http import add_rule, sent_body, telling
 from forgellm.api.routes import Route
 from forgellm.domain.errors import ForgeError
@@ -39,11 +39,11 @@ def pass_on(app: Flask, forge: Forge, routes: Iterable[Route], *, token: str | N
 
     def forward(**_: object) -> Response:
         line = Line(_address(forge), forge)
-        try:
-            return _answered(line, sent_body(), forge=forge, token=token)
-        except BaseException:
-            line.close()
-            raise
+        with ExitStack() as undo:
+            undo.callback(line.close)
+            response = _answered(line, sent_body(), forge=forge, token=token)
+            undo.pop_all()
+        return response
 
     for route in routes:
         add_rule(app, route, forward)
@@ -135,7 +135,7 @@ def _address(forge: Forge) -> str:
 def _answered(line: Line, body: bytes, *, forge: Forge, token: str | None) -> Response:
     with leaving(line.end):
         found = line.ask(body, token=token)
-        streams = found.headers.get_content_type() == "text/event-stream"
+        streams = found.headers.get_content_type() == EVENTS
         whole = b"" if streams else line.read(found)
     headers = [(name, value) for name in _PASSED_BACK if (value := found.headers.get(name)) is not None]
     if not streams:

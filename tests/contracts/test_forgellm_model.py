@@ -126,6 +126,23 @@ def test_a_seed_repeats_the_text(loaded):
     assert len(texts) == 1
 
 
+def test_every_way_of_sampling_is_taken_together(loaded):
+    wish = {
+        "prompt": "Hello",
+        "max_tokens": 5,
+        "top_p": 0.9,
+        "top_k": 10**9,
+        "min_p": 0.01,
+        "repetition_penalty": 1.1,
+        "presence_penalty": 0.5,
+        "frequency_penalty": 0.5,
+        "seed": 2**53,
+        "stop": ["never said"],
+        "system_prompt": "Be brief.",
+    }
+    assert loaded.post("/api/model/generate", wish).status_code == 200
+
+
 def test_a_completion_goes_on_with_the_text(loaded):
     wish = {"prompt": "The market of", "is_base_model": True, "max_tokens": 5, "temperature": 0}
     answer = loaded.post("/api/model/generate", wish).json()
