@@ -65,6 +65,7 @@ setup(
             "hypothesis>=6.100,<7",
             "import-linter>=2.5,<3",
             "mypy>=2.4,<2.5",
+            "openai>=2,<4",
             "pytest>=8,<10",
             "pytest-timeout>=2.3,<3",
             "python-socketio[client]>=5.12,<6",

@@ -101,6 +101,21 @@ def server_environment(token: str | None, environ: Mapping[str, str] | None = No
     return environment if token is None else {**environment, _TOKEN: token}
 
 
+def model_server_environment(
+    token: str | None,
+    environ: Mapping[str, str] | None = None,
+    find: Callable[[], Path | None] = find_openblas,
+) -> dict[str, str]:
+    """The environment for a server process that computes, as a worker does."""
+    return server_environment(token, worker_environment(environ, find))
+
+
+def preloads_as(environment: Mapping[str, str], environ: Mapping[str, str] | None = None) -> bool:
+    """Whether this process was started with the libraries that `environment` has preloaded."""
+    environ = os.environ if environ is None else environ
+    return environ.get("LD_PRELOAD", "") == environment.get("LD_PRELOAD", "")
+
+
 def importing_this(environment: Mapping[str, str]) -> dict[str, str]:
     """`environment` for a process that runs a module of this package: this installation of it wins, and no
     file of the current folder can pose as a module.

@@ -1,4 +1,4 @@
-"""A web server as people start it: a process of its own, on a port that is free."""
+"""A server as people start it: a process of its own, on a port that is free."""
 
 from __future__ import annotations
 
@@ -46,12 +46,17 @@ class Server:
 
 @contextmanager
 def running_server(
-    workspace: Path, environment: Mapping[str, str], *, port: int = 0, arguments: tuple[str, ...] = ()
+    workspace: Path,
+    environment: Mapping[str, str],
+    *,
+    port: int = 0,
+    arguments: tuple[str, ...] = (),
+    command: str = "web",
 ) -> Iterator[Server]:
-    """`forgellm web` in that workspace until the block ends."""
-    command = [sys.executable, "-m", "forgellm", "web", "--port", str(port), "--workspace", str(workspace)]
+    """`forgellm web`, or another command that serves, in that workspace until the block ends."""
+    line = [sys.executable, "-m", "forgellm", command, "--port", str(port), "--workspace", str(workspace)]
     process = subprocess.Popen(
-        [*command, *arguments],
+        [*line, *arguments],
         env=dict(environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -27,18 +27,22 @@ class TokenNeeded(ForgeError):
 @dataclass(frozen=True)
 class Access:
     """`hosts`: the only values of the Host header that are answered, lower-case, as "127.0.0.1:5002".
-    `token`: what a request has to carry; None lets every program of this machine in."""
+    `token`: what a request has to carry; None lets every program of this machine in. `has_pages`: without
+    pages of its own, a server is asked by no browser."""
 
     hosts: frozenset[str]
     token: str | None = field(default=None, repr=False)
+    has_pages: bool = True
 
     @property
     def origins(self) -> frozenset[str]:
         """The only values of the Origin header that are answered."""
-        return frozenset(f"http://{host}" for host in self.hosts)
+        return frozenset(f"http://{host}" for host in self.hosts) if self.has_pages else frozenset()
 
 
-def access(host: str, port: int, *, allow: Sequence[str], token: str | None) -> Access:
+def access(
+    host: str, port: int, *, allow: Sequence[str], token: str | None, has_pages: bool = True
+) -> Access:
     """Who may ask a server that is bound to `host` and `port`; `allow` has further names, with or without a
     port, under which it is reached.
 
@@ -49,7 +53,7 @@ def access(host: str, port: int, *, allow: Sequence[str], token: str | None) -> 
     hosts = {spelling for name in (*_LOOPBACK, url_host(host)) for spelling in _with_port(name, port)}
     for entry in allow:
         hosts |= _allowed(entry, port)
-    return Access(frozenset(hosts), token)
+    return Access(frozenset(hosts), token, has_pages)
 
 
 def check_reach(host: str, token: str | None) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime, timezone
 
 from forgellm.domain.errors import ForgeError
+
+_OPENAI_TYPES: Mapping[object, str] = {401: "authentication_error", 403: "permission_error"}
 
 
 class InvalidRequest(ForgeError):
@@ -72,6 +75,29 @@ def error_body(error: ForgeError, *, now: datetime | None = None) -> dict[str, o
     }
 
 
-def error_json(error: ForgeError) -> bytes:
-    """`error_body` as bytes; whatever a detail holds that JSON lacks is shown as text."""
-    return json.dumps(error_body(error), default=str).encode()
+def is_openai(path: str) -> bool:
+    """Whether the clients of `path` are OpenAI's."""
+    return path.startswith("/v1/")
+
+
+def shaped_for(path: str, body: Mapping[str, object]) -> dict[str, object]:
+    """An `error_body` as the clients of `path` read it: below /v1 `error` is OpenAI's object."""
+    if not is_openai(path):
+        return dict(body)
+    details, status = body["details"], body["status_code"]
+    error = {
+        "message": body["error"],
+        "type": _OPENAI_TYPES.get(status, "invalid_request_error" if _is_refusal(status) else "server_error"),
+        "param": details.get("field") if isinstance(details, Mapping) else None,
+        "code": str(body["error_code"]).lower(),
+    }
+    return {**body, "error": error}
+
+
+def error_json(error: ForgeError, *, path: str = "") -> bytes:
+    """`error_body` as bytes, for a request to `path`; what JSON lacks is shown as text."""
+    return json.dumps(shaped_for(path, error_body(error)), default=str).encode()
+
+
+def _is_refusal(status: object) -> bool:
+    return isinstance(status, int) and 400 <= status < 500

@@ -177,7 +177,7 @@ def _check_upgrade(environ: Environ) -> None:
 
 
 def _refuse(environ: Environ, start: StartResponse, *, error: ForgeError) -> Iterable[bytes]:
-    body = error_json(error)
+    body = error_json(error, path=str(environ["PATH_INFO"]))
     headers: Headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
     if isinstance(error, Unauthorized):
         headers.append(("WWW-Authenticate", "Bearer"))

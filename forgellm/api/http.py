@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -13,16 +14,18 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.routing.exceptions import WebsocketMismatch
 
 from forgellm.api import errors
+from forgellm.api.events import EVENTS
 from forgellm.api.guard import JSON_LIMIT
 from forgellm.api.json_text import read_object, write_json
 from forgellm.api.places import Places, places
-from forgellm.api.routes import Answer, File, Raw, Route
+from forgellm.api.routes import File, Raw, Reply, Route, Stream
 from forgellm.domain.errors import ForgeError, InvalidField, nearest
-from forgellm.forge import Forge
+from forgellm.services.parts import Parts
 
 _SHOWN = 20
 Model = TypeVar("Model", bound=BaseModel)
 
+_RETRY_SECONDS = "1"
 _NAMED: Mapping[int, type[ForgeError]] = {
     400: errors.InvalidRequest,
     404: errors.NotFound,
@@ -31,23 +34,27 @@ _NAMED: Mapping[int, type[ForgeError]] = {
 }
 
 
-def register(app: Flask, forge: Forge, routes: Iterable[Route]) -> None:
-    """Add a rule for every route."""
-    known = places(forge)
+def register(app: Flask, first: object, routes: Iterable[Route], *, known: Places) -> None:
+    """Add a rule for every route. `first` is what their views take first, `known` what no answer names."""
     for route in routes:
-        app.add_url_rule(
-            route.path,
-            endpoint=route.endpoint,
-            view_func=_handler(forge, route, known=known),
-            methods=[route.method],
-            # Flask would answer OPTIONS itself, without the shape of an error.
-            provide_automatic_options=False,
-        )
+        add_rule(app, route, _handler(first, route, known=known))
 
 
-def handle_errors(app: Flask, forge: Forge) -> None:
+def add_rule(app: Flask, route: Route, view: Callable[..., Response]) -> None:
+    """Have `view` answer what comes in by this route."""
+    app.add_url_rule(
+        route.path,
+        endpoint=route.endpoint,
+        view_func=view,
+        methods=[route.method],
+        # Flask would answer OPTIONS itself, without the shape of an error.
+        provide_automatic_options=False,
+    )
+
+
+def handle_errors(app: Flask, parts: Parts) -> None:
     """Answer every failure in the one shape; what nobody foresaw is logged by Flask and answered as 500."""
-    known = places(forge)
+    known = places(parts)
 
     def named(error: ForgeError) -> Response:
         return error_response(error, known)
@@ -65,7 +72,16 @@ def handle_errors(app: Flask, forge: Forge) -> None:
 
 def error_response(error: ForgeError, known: Places) -> Response:
     """The response to a failed request."""
-    return Response(_written(errors.error_body(error), known), error.status, mimetype="application/json")
+    body = errors.shaped_for(request.path, errors.error_body(error))
+    response = Response(_written(body, known), status=error.status, mimetype="application/json")
+    if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = _RETRY_SECONDS
+    return response
+
+
+def telling(parts: Parts) -> Callable[[ForgeError], dict[str, object]]:
+    """How the client of this request is told of an error once its answer has begun."""
+    return partial(_failure, path=request.path, known=places(parts))
 
 
 def _written(values: Mapping[str, object], known: Places) -> bytes:
@@ -107,26 +123,32 @@ def invalid_field(model: type[BaseModel], error: ValidationError) -> InvalidFiel
     )
 
 
-def _handler(forge: Forge, route: Route, *, known: Places) -> Callable[..., Response]:
+def _failure(error: ForgeError, *, path: str, known: Places) -> dict[str, object]:
+    body = {key: known.hidden(value) for key, value in errors.error_body(error).items()}
+    return errors.shaped_for(path, body)
+
+
+def _handler(first: object, route: Route, *, known: Places) -> Callable[..., Response]:
     body, query = route.model("body"), route.model("query")
 
-    def handle(**parts: object) -> Response:
-        values = dict(parts)
+    def handle(**path: object) -> Response:
+        values = dict(path)
         if query is not None:
             values["query"] = parse(query, _single(request.args, query.model_fields))
         elif request.args:
             raise _no_query(next(iter(request.args)))
-        sent = read_object(_body())
+        sent = read_object(sent_body())
         if body is not None:
             values["body"] = parse(body, sent)
         elif sent:
             raise _no_body(next(iter(sent)))
-        return _response(route.view(forge, **values), known)
+        return _response(route.view(first, **values), known)
 
     return handle
 
 
-def _body() -> bytes:
+def sent_body() -> bytes:
+    """The body of the request as it came. Raises TooLarge."""
     data = request.get_data(cache=False)
     if len(data) > JSON_LIMIT:
         raise _too_large()
@@ -166,9 +188,14 @@ def _no_body(name: str) -> InvalidField:
     )
 
 
-def _response(answer: Answer | File | Raw, known: Places) -> Response:
-    if isinstance(answer, Answer):
+def _response(answer: Reply | File | Raw | Stream, known: Places) -> Response:
+    if isinstance(answer, Reply):
         return Response(_written(answer.model_dump(), known), mimetype="application/json")
+    if isinstance(answer, Stream):
+        response = Response(answer.pieces, mimetype=EVENTS)
+        # Closing a generator that was never begun runs none of it.
+        response.call_on_close(answer.close)
+        return response
     if isinstance(answer, Raw):
         return Response(answer.content, content_type=answer.media_type)
     return Response(answer.path.read_bytes(), content_type=answer.media_type)

@@ -11,7 +11,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from forgellm import __version__
-from forgellm.api.routes import Route
+from forgellm.api.errors import is_openai
+from forgellm.api.json_text import write_json
+from forgellm.api.routes import Raw, Route
 
 Mode = Literal["validation", "serialization"]
 _REF = "#/components/schemas/{model}"
@@ -30,10 +32,41 @@ class Error(BaseModel):
     timestamp: str
 
 
+class OpenAIFailure(BaseModel):
+    """`error` as OpenAI's clients read it."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAIError(Error):
+    """What every failed request below /v1 is answered with."""
+
+    error: OpenAIFailure  # type: ignore[assignment]  # the one key that differs
+
+
+def openapi_route(routes: Iterable[Route]) -> Route:
+    """The route that answers with the document of `routes`, itself included."""
+
+    def openapi(_: object) -> Raw:
+        """This document."""
+        return Raw(text, "application/json")
+
+    route = Route("GET", "/openapi.json", openapi)
+    text = write_json(document([*routes, route]))
+    return route
+
+
 def document(routes: Iterable[Route]) -> dict[str, Any]:
     """OpenAPI 3.1 for all `routes`."""
     routes = list(routes)
-    modes: list[tuple[type[BaseModel], Mode]] = [(Error, "serialization"), *_models(routes)]
+    modes: list[tuple[type[BaseModel], Mode]] = [
+        (Error, "serialization"),
+        (OpenAIError, "serialization"),
+        *_models(routes),
+    ]
     references, schemas = models_json_schema(list(dict.fromkeys(modes)), ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -61,6 +94,7 @@ def _operation(route: Route, references: Any) -> dict[str, Any]:
     content = {} if answer is None else {"application/json": {"schema": references[answer, "serialization"]}}
     if answer is None or route.media_type != "application/json":
         content[route.media_type] = {"schema": {}}
+    failure = OpenAIError if is_openai(route.path) else Error
     operation: dict[str, Any] = {
         "operationId": route.endpoint.split(".")[0] + "_" + route.view.__name__,
         "summary": text.split("\n\n")[0].replace("\n", " "),
@@ -70,7 +104,7 @@ def _operation(route: Route, references: Any) -> dict[str, Any]:
             "200": {"description": "Done", "content": content},
             "default": {
                 "description": "Refused or failed",
-                "content": {"application/json": {"schema": references[Error, "serialization"]}},
+                "content": {"application/json": {"schema": references[failure, "serialization"]}},
             },
         },
     }

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from forgellm.forge import Forge
+from forgellm.services.parts import Parts
 
 
 class Places:
@@ -43,10 +43,10 @@ class Places:
         return "" if slash else "."
 
 
-def places(forge: Forge) -> Places:
+def places(parts: Parts) -> Places:
     """The workspace, the Hub cache and the home."""
     home = Path.home()
-    known = {str(forge.workspace.root): "", str(home): "~"}
-    if home not in forge.hub_cache.parents:
-        known[str(forge.hub_cache)] = "Hub cache"
+    known = {str(parts.workspace.root): "", str(home): "~"}
+    if home not in parts.hub_cache.parents:
+        known[str(parts.hub_cache)] = "Hub cache"
     return Places(known)

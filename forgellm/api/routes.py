@@ -1,14 +1,15 @@
 """Routes as data: a method, a path, and a view whose annotations say what it takes and answers.
 
-`http` makes Flask rules of them, `openapi` the document. A view is a plain function of the Forge, of the
-parts of its path, and of a `body` and a `query` where it has them.
+`http` makes Flask rules of them, `openapi` the document. A view is a plain function of what its server works
+with (the Forge, or the host of a model), of the parts of its path, and of a `body` and a `query` where it
+has them.
 """
 
 from __future__ import annotations
 
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,11 @@ class Query(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class Answer(BaseModel):
+class Reply(BaseModel):
+    """What a route answers with, as JSON."""
+
+
+class Answer(Reply):
     """What succeeded. Keys that were not measured are null."""
 
     success: typing.Literal[True] = True
@@ -52,12 +57,21 @@ class Raw:
 
 
 @dataclass(frozen=True)
+class Stream:
+    """An answer that is sent piece by piece, as server-sent events. `close` is called once nothing more will
+    be sent: after the last piece, or when the client has gone."""
+
+    pieces: Iterator[bytes]
+    close: Callable[[], None]
+
+
+@dataclass(frozen=True)
 class Route:
     """`path` in Werkzeug's syntax. `media_type` is that of answers that are no `Answer`."""
 
     method: str
     path: str
-    view: Callable[..., Answer | File | Raw]
+    view: Callable[..., Reply | File | Raw | Stream]
     media_type: str = "application/json"
 
     @property

@@ -11,10 +11,12 @@ from forgellm.cli.lazy import LazyGroup
 COMMANDS = {
     "start": "forgellm.cli.start:start",
     "web": "forgellm.cli.web:web",
+    "server": "forgellm.cli.server:server",
     "train": "forgellm.cli.train:train",
     "runs": "forgellm.cli.runs:runs",
     "checkpoints": "forgellm.cli.checkpoints:checkpoints",
     "publish": "forgellm.cli.publish:publish",
+    "cli": "forgellm.cli.model_tools:cli",
     "demo": "forgellm.cli.demo:demo",
     "doctor": "forgellm.cli.doctor:doctor",
 }

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 import threading
 
 import click
 
+from forgellm.cli.announcing import announce
 from forgellm.cli.context import Invocation
 from forgellm.cli.lifetime import end_when_told
 from forgellm.cli.server_options import PORT, server_options
@@ -55,16 +54,7 @@ def web(
     app.start()
     try:
         with serving(listener, app.wsgi) as server:
-            _announce(server.url, ready_fd)
+            announce("ForgeLLM", server.url, ready=ready_fd)
             threading.Event().wait()
     finally:
         app.stop()
-
-
-def _announce(url: str, ready: int | None) -> None:
-    """Say where the server is: to `forgellm start` if that started it, otherwise to people."""
-    if ready is None:
-        click.echo(f"ForgeLLM is at {url}")
-        return
-    os.write(ready, json.dumps({"url": url}).encode() + b"\n")
-    os.close(ready)

@@ -15,7 +15,7 @@ from typing import Any
 
 import jinja2
 
-from forgellm.data.records import Message
+from forgellm.domain.chat import Message
 from forgellm.domain.errors import InvalidModel
 
 PLAIN_TEMPLATE = (
@@ -108,7 +108,7 @@ def chat_format(tokenizer: Any) -> ChatFormat:
 
 def render(form: ChatFormat, messages: Sequence[Message]) -> Rendered:
     """The text of an example and its assistant's turns, in order. Raises UnmaskableExample."""
-    messages = messages if form.knows_system else _fold_system(messages)
+    messages = messages if form.knows_system else fold_system(messages)
     parts = [_take_apart(message) for message in messages]
     mark = _free_mark(messages)
     marked = [Message(p.role, f"{p.before}{mark}{n}Q{p.after}") for n, p in enumerate(parts)]
@@ -125,7 +125,7 @@ def prompt(form: ChatFormat, messages: Sequence[Message]) -> str:
 
     Raises UnmaskableExample where the template refuses them.
     """
-    messages = messages if form.knows_system else _fold_system(messages)
+    messages = messages if form.knows_system else fold_system(messages)
     return _apply(form.tokenizer, form.template, messages, add_generation_prompt=True)
 
 
@@ -152,7 +152,7 @@ def _shows(tokenizer: Any, template: str | None, messages: Sequence[Message], te
         return False
 
 
-def _fold_system(messages: Sequence[Message]) -> Sequence[Message]:
+def fold_system(messages: Sequence[Message]) -> Sequence[Message]:
     """For a template without a system role: its text heads the first user message, as Gemma's own does."""
     if len(messages) < 2 or messages[0].role != "system" or messages[1].role != "user":
         return messages

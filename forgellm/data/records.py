@@ -15,6 +15,7 @@ from typing import BinaryIO
 from forgellm.data.documents import misplaced
 from forgellm.data.problems import Problem
 from forgellm.data.text import SAVE_AS_UTF8, decode, other_encoding, unusable
+from forgellm.domain.chat import Message
 from forgellm.domain.errors import nearest
 
 ROLES = ("system", "user", "assistant")
@@ -23,14 +24,6 @@ LONGEST_LINE = 16 * 2**20
 
 _ONE_OBJECT = 'Write one JSON object on each line, such as {"prompt": "…", "completion": "…"}.'
 _SHAPES = "Give messages, or prompt and completion, or instruction (with input) and output."
-
-
-@dataclass(frozen=True)
-class Message:
-    """One turn: `role` is one of `ROLES`, `content` is never blank."""
-
-    role: str
-    content: str
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,27 @@ class OutOfMemory(ForgeError):
     status = 507
 
 
+class ModelNotLoaded(ForgeError):
+    """Nothing is resident that could answer."""
+
+    code = "MODEL_NOT_LOADED"
+    status = 409
+
+
+class ModelBusy(ForgeError):
+    """More requests wait for the model than it takes."""
+
+    code = "MODEL_BUSY"
+    status = 503
+
+
+class TemplateTimeout(ForgeError):
+    """A chat template that does not come to an end."""
+
+    code = "TEMPLATE_TIMEOUT"
+    status = 504
+
+
 class DiskFull(ForgeError):
     """A file could not be written because the disk or the quota is full."""
 

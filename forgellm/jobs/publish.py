@@ -32,9 +32,9 @@ from forgellm.jobs.report import Report
 from forgellm.storage.adapters import read_config
 from forgellm.storage.checkpoints import checkpoint_path, find_checkpoint, read_checkpoints
 from forgellm.storage.events import read_events
-from forgellm.storage.files import move_folder, read_json, storage_errors, write_bytes, write_json
+from forgellm.storage.files import move_folder, storage_errors, write_bytes, write_json
 from forgellm.storage.liveness import is_alive, state
-from forgellm.storage.models import ModelFolder, find_model, fingerprint
+from forgellm.storage.models import ModelFolder, find_model, fingerprint, has_chat_template
 from forgellm.storage.runs import find_run, list_runs, run_folder
 from forgellm.training.adapters import fuse, load_adapter, load_base
 from forgellm.training.losses import measure
@@ -158,7 +158,7 @@ def _write_model(building: Path, wish: Wish) -> None:
         if copied and _belongs(path, wish.base.path):
             shutil.copyfile(path, building / path.name)
     write_json(building / "config.json", _published_config(wish.base.config))
-    if wish.source.kind is RunKind.IFT and not _has_chat_template(building):
+    if wish.source.kind is RunKind.IFT and not has_chat_template(building):
         # The run was trained with it, so whoever generates needs it.
         write_bytes(building / "chat_template.jinja", PLAIN_TEMPLATE.encode())
 
@@ -190,14 +190,6 @@ def _belongs(path: Path, model: Path) -> bool:
     real = path.resolve()
     homes = (model.resolve(), model.resolve().parents[1] / "blobs")
     return real.is_file() and any(home in real.parents for home in homes)
-
-
-def _has_chat_template(folder: Path) -> bool:
-    if any(folder.glob("chat_template*")):
-        return True
-    path = folder / "tokenizer_config.json"
-    settings = read_json(path) if path.exists() else {}
-    return isinstance(settings, dict) and bool(settings.get("chat_template"))
 
 
 def _parameters(model: nn.Module) -> dict[str, mx.array]:

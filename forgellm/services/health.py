@@ -6,34 +6,49 @@ import platform
 import shutil
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
 
 import psutil
 
 from forgellm.services.current import current
 from forgellm.services.parts import Parts
 from forgellm.storage.files import is_held
+from forgellm.storage.model_server import Crash, read_crash, running_at
+
+ModelServerState = Literal["running", "not running", "crashed"]
 
 
 @dataclass(frozen=True)
 class Health:
     """Sizes in bytes; `disk_free` is None where the workspace has gone. `training_run` is the id of the run
-    that trains, None while the pipeline is idle.
+    that trains, None while the pipeline is idle. `model_server` is its address, None where none runs; `crash`
+    the last one of it that is known.
     """
 
     training_run: str | None
+    model_server: str | None
+    crash: Crash | None
     memory_total: int
     memory_available: int
     disk_free: int | None
     python_version: str
     mlx_version: str | None
 
+    @property
+    def model_server_state(self) -> ModelServerState:
+        if self.model_server is not None:
+            return "running"
+        return "not running" if self.crash is None else "crashed"
+
 
 def health(parts: Parts) -> Health:
-    """Measured now; MLX's version is read from its metadata, since no server loads it."""
+    """Measured now; MLX's version is read from its metadata, since the web server does not load it."""
     memory = psutil.virtual_memory()
     run = current(parts) if is_held(parts.workspace.training_lock) else None
     return Health(
         training_run=None if run is None else run.id,
+        model_server=running_at(parts.workspace),
+        crash=read_crash(parts.workspace),
         memory_total=memory.total,
         memory_available=memory.available,
         disk_free=_disk_free(parts),

@@ -20,6 +20,7 @@ __all__ = [
     "context_length",
     "find_model",
     "fingerprint",
+    "has_chat_template",
     "is_quantized",
     "list_base_models",
     "vocabulary_size",
@@ -92,6 +93,15 @@ def vocabulary_size(config: Mapping[str, object]) -> int:
 def is_quantized(config: Mapping[str, object]) -> bool:
     """Whether the weights are stored in fewer bits than they were trained in."""
     return bool(config.get("quantization") or config.get("quantization_config"))
+
+
+def has_chat_template(folder: Path) -> bool:
+    """Whether the tokenizer of a model brings a form for conversations."""
+    if any(folder.glob("chat_template*")):
+        return True
+    path = folder / "tokenizer_config.json"
+    settings = (_object(path) if path.is_file() else None) or {}
+    return bool(settings.get("chat_template") or settings.get("chat_template_type"))
 
 
 def _integer(config: Mapping[str, object], names: tuple[str, ...]) -> int | None:

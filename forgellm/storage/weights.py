@@ -8,14 +8,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 INDEX = "model.safetensors.index.json"
 _LONGEST_HEADER = 100 * 2**20
 _BLOCK = 65_536
 _SAMPLES = 16
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """What a header says of a tensor: the type as safetensors names it (`BF16`), and its shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -49,6 +64,18 @@ def fingerprint(folder: Path) -> str:
         for block in _sample(path):
             digest.update(block)
     return digest.hexdigest()
+
+
+def tensors(path: Path) -> dict[str, Tensor] | None:
+    """Name → form of every tensor in a weight file; None where it is no safetensors file."""
+    header: Any = _header(path)
+    try:
+        return {
+            name: Tensor(str(form["dtype"]), tuple(int(size) for size in form["shape"]))
+            for name, form in header.items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _shards(index: Path) -> dict[str, set[str]] | None:

@@ -1,25 +1,24 @@
-"""The web application: the native API, the page, Socket.IO, and the guard in front of all of it."""
+"""The web application: the native API, the way to the model, the page, Socket.IO, and the guard in front."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask import Flask
 from werkzeug.routing import PathConverter
 
+from forgellm.api import model_routes
 from forgellm.api.guard import JSON_LIMIT, Access, Guard
 from forgellm.api.http import handle_errors, register
-from forgellm.api.json_text import write_json
 from forgellm.api.native import checkpoints, dashboard, health, library, runs, training
-from forgellm.api.openapi import document
+from forgellm.api.openapi import openapi_route
 from forgellm.api.places import places
-from forgellm.api.routes import Raw, Route
 from forgellm.forge import Forge
 from forgellm.settings import packaged
 from forgellm.web import pages
 from forgellm.web.live import Live
+from forgellm.web.passthrough import pass_on
 from forgellm.web.sockets import SocketPost, listen, sockets
 
 if TYPE_CHECKING:
@@ -68,19 +67,12 @@ def create_app(forge: Forge, access: Access) -> WebApp:
     # A redirect would not have the shape of an error.
     app.url_map.merge_slashes = False
     app.url_map.converters["rest"] = RestOfPath
-    register(app, forge, [*pages.ROUTES, *NATIVE, _openapi([*pages.ROUTES, *NATIVE])])
+    own = [*pages.ROUTES, *NATIVE]
+    known = places(forge)
+    register(app, forge, [*own, openapi_route([*own, *model_routes.ROUTES])], known=known)
+    pass_on(app, forge, model_routes.ROUTES, token=access.token)
     handle_errors(app, forge)
     server = sockets(app, [f"http://{host}" for host in sorted(access.hosts)])
-    live = Live(forge, SocketPost(server, places(forge)))
+    live = Live(forge, SocketPost(server, known))
     listen(server, forge, live)
     return WebApp(app, Guard(app.wsgi_app, access), live)
-
-
-def _openapi(routes: Iterable[Route]) -> Route:
-    def openapi(_: Forge) -> Raw:
-        """This document."""
-        return Raw(text, "application/json")
-
-    route = Route("GET", "/openapi.json", openapi)
-    text = write_json(document([*routes, route]))
-    return route

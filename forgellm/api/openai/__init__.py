@@ -1,0 +1,1 @@
+"""OpenAI's API for the resident model: /v1/chat/completions, /v1/completions, /v1/models."""

@@ -1,0 +1,144 @@
+"""From tokens to an answer: text as it becomes certain, thinking and tool calls kept apart, stop strings.
+
+Control sequences are recognised in the text, by mlx-lm's state machine for the model's own markers. Which
+token comes next is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from mlx_lm.generate import TextStateMachine, make_text_state_machine
+
+from forgellm.domain.chat import ToolCall
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What one token added; `stopped` when a stop string ended the answer."""
+
+    text: str = ""
+    thinking: str = ""
+    stopped: bool = False
+
+
+class StopStrings:
+    """Ends a text at the first of `stops`, and holds back what may be the beginning of one."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = [stop for stop in stops if stop]
+        self._held = ""
+
+    def feed(self, text: str) -> tuple[str, bool]:
+        """(what is certain now, whether a stop string has come)."""
+        self._held += text
+        found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        if found:
+            certain, self._held = self._held[: min(found)], ""
+            return certain, True
+        keep = max((_overlap(self._held, stop) for stop in self._stops), default=0)
+        cut = len(self._held) - keep
+        certain, self._held = self._held[:cut], self._held[cut:]
+        return certain, False
+
+    def flush(self) -> str:
+        """What was held back, at the end of the answer."""
+        held, self._held = self._held, ""
+        return held
+
+
+class AnswerText:
+    """One answer's text, taken apart as it comes. `thinks` says that the prompt already began a thought,
+    `continues` that the answer goes on in the middle of a text, where a space at its beginning counts.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        stop: Sequence[str],
+        thinks: bool,
+        continues: bool,
+        tools: Sequence[Mapping[str, object]],
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._detokenizer = tokenizer.detokenizer
+        self._continues = continues
+        self._parser = tokenizer.tool_parser
+        self._tools = list(tools)
+        self._stops = StopStrings(stop)
+        self._state = make_text_state_machine(tokenizer).make_state("reasoning" if thinks else "normal")
+        self._tool_texts: list[str] = []
+        self._in_tool = False
+
+    def add(self, token: int) -> Piece:
+        """One more token of the answer."""
+        self._detokenizer.add_token(token)
+        certain, stopped = self._stops.feed(self._space_before(token) + self._detokenizer.last_segment)
+        return self._sorted(certain, stopped=stopped)
+
+    def end(self) -> Piece:
+        """What was held back, when the model has ended the answer or its room was used up."""
+        self._detokenizer.finalize()
+        certain, stopped = self._stops.feed(self._detokenizer.last_segment)
+        piece = self._sorted(certain if stopped else certain + self._stops.flush(), stopped=stopped)
+        self._state, rest, state = TextStateMachine.flush(self._state)
+        last = self._apart([(state, rest)])
+        return Piece(piece.text + last.text, piece.thinking + last.thinking, piece.stopped)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The functions that the model wants to be called; text that cannot be read as a call is left out."""
+        calls = (call for text in self._tool_texts for call in self._parsed(text))
+        return tuple(
+            ToolCall(str(uuid4()), str(call["name"]), json.dumps(call["arguments"], ensure_ascii=False))
+            for call in calls
+        )
+
+    def _space_before(self, token: int) -> str:
+        """mlx-lm's detokenizers take the space off the first word of a text."""
+        if not self._continues:
+            return ""
+        self._continues = False
+        return " " if self._tokenizer.decode([token]).startswith(" ") else ""
+
+    def _sorted(self, text: str, *, stopped: bool) -> Piece:
+        self._state, segments = TextStateMachine.split(self._state, text)
+        piece = self._apart(segments)
+        return Piece(piece.text, piece.thinking, stopped)
+
+    def _apart(self, segments: Sequence[tuple[str, str]]) -> Piece:
+        text = thinking = ""
+        for state, part in segments:
+            if state == "tool":
+                self._add_tool_text(part)
+            else:
+                self._in_tool = False
+                thinking += part if state == "reasoning" else ""
+                text += part if state != "reasoning" else ""
+        return Piece(text, thinking)
+
+    def _add_tool_text(self, part: str) -> None:
+        if not self._in_tool:
+            self._tool_texts.append("")
+            self._in_tool = True
+        self._tool_texts[-1] += part
+
+    def _parsed(self, text: str) -> list[Mapping[str, Any]]:
+        try:
+            found = self._parser(text, self._tools)
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+            # The parsers of mlx-lm fail in many ways on a call that was cut off.
+            return []
+        calls = found if isinstance(found, list) else [found]
+        return [call for call in calls if isinstance(call, Mapping) and {"name", "arguments"} <= call.keys()]
+
+
+def _overlap(text: str, stop: str) -> int:
+    """The length of the longest end of `text` with which `stop` begins, short of all of it."""
+    longest = min(len(text), len(stop) - 1)
+    return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)

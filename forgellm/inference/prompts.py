@@ -1,0 +1,131 @@
+"""From a request to the tokens that the model is given: its chat template, or the plain text of a completion.
+
+A model is an instruct model exactly when its tokenizer has a chat template. A base model is asked in the
+plain form that instruction fine-tuning teaches it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from forgellm.data.chat import PLAIN_TEMPLATE, fold_system
+from forgellm.domain.chat import GenerationRequest, Message, ModelType
+from forgellm.domain.errors import InvalidField, InvalidModel
+from forgellm.inference.rendering import Renderer
+
+_SYSTEM = "SYSTEMPROMPT"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """`tokens` to begin with; `thinks` when they end inside a thought."""
+
+    tokens: tuple[int, ...]
+    thinks: bool
+
+
+@dataclass(frozen=True)
+class ChatForm:
+    """A tokenizer (mlx-lm's wrapper) and what was found out about its template when it was loaded."""
+
+    tokenizer: Any
+    renderer: Renderer
+    knows_system: bool
+
+    @property
+    def model_type(self) -> ModelType:
+        """What the tokenizer's chat template says, and nothing else."""
+        return "instruct" if self.tokenizer.has_chat_template else "base"
+
+
+def chat_form(tokenizer: Any, renderer: Renderer) -> ChatForm:
+    """Find out whether the template has a system role.
+
+    Raises InvalidModel where it cannot even render a question, TemplateTimeout where it does not end.
+    """
+    form = ChatForm(tokenizer, renderer, knows_system=True)
+    question, answer = Message("user", "Q"), Message("assistant", "A")
+    try:
+        _render(form, GenerationRequest(messages=(question,)))
+    except InvalidField as error:
+        raise InvalidModel(
+            error.message, suggestion="Use another model, or mend its chat template."
+        ) from error
+    try:
+        shown = _SYSTEM in _render(form, GenerationRequest((Message("system", _SYSTEM), question, answer)))
+    except InvalidField:
+        shown = False
+    return ChatForm(tokenizer, renderer, shown)
+
+
+def build_prompt(form: ChatForm, request: GenerationRequest, *, context: int | None) -> Prompt:
+    """The prompt of a request. `context` is the model's, in tokens.
+
+    Raises InvalidField for messages that the template refuses, for an empty prompt, and for one that leaves
+    no room in the context; TemplateTimeout.
+    """
+    tokenizer = form.tokenizer
+    if request.tools and not tokenizer.has_tool_calling:
+        raise InvalidField(
+            "the resident model's chat template has no tools",
+            details={"field": "tools"},
+            suggestion="Use a model that was trained to call tools, or leave them out.",
+        )
+    if request.prompt is not None:
+        tokens = tokenizer.encode(request.prompt)
+    else:
+        tokens = tokenizer.encode(_render(form, request), add_special_tokens=False)
+    if not tokens:
+        raise InvalidField(
+            "the prompt is empty", details={"field": "prompt"}, suggestion="Give at least one word."
+        )
+    if context is not None and len(tokens) >= context:
+        raise InvalidField(
+            f"the prompt has {len(tokens)} tokens, but the model's context is {context}",
+            details={"field": "prompt", "tokens": len(tokens), "context": context},
+            suggestion="Shorten the conversation, or begin a new one.",
+        )
+    return Prompt(tuple(tokens), _ends_thinking(tokenizer, tokens))
+
+
+def _render(form: ChatForm, request: GenerationRequest) -> str:
+    messages = request.messages if form.knows_system else fold_system(request.messages)
+    tokenizer = form.tokenizer
+    template = PLAIN_TEMPLATE
+    if tokenizer.has_chat_template:
+        template = tokenizer.get_chat_template(None, list(request.tools) or None)
+    return form.renderer.render(
+        template,
+        [_plain(message) for message in messages],
+        tools=request.tools,
+        variables={**tokenizer.special_tokens_map, **request.template_options},
+    )
+
+
+def _plain(message: Message) -> dict[str, object]:
+    values: dict[str, object] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        values["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": _function(call.name, call.arguments)}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        values["tool_call_id"] = message.tool_call_id
+    return values
+
+
+def _function(name: str, arguments: str) -> Mapping[str, object]:
+    """Templates take the arguments as an object; a text that is none stays a text."""
+    try:
+        return {"name": name, "arguments": json.loads(arguments)}
+    except ValueError:
+        return {"name": name, "arguments": arguments}
+
+
+def _ends_thinking(tokenizer: Any, tokens: Sequence[int]) -> bool:
+    if not tokenizer.has_thinking:
+        return False
+    return bool(tokenizer.rfind_think_start(tokens) > tokenizer.rfind_think_end(tokens))

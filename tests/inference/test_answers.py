@@ -1,0 +1,96 @@
+import json
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forgellm.inference.answers import AnswerText, StopStrings
+
+
+class Letters:
+    """Shows one character for each token."""
+
+    def __init__(self) -> None:
+        self.last_segment = ""
+
+    def add_token(self, token):
+        self.last_segment = chr(token)
+
+    def finalize(self):
+        self.last_segment = ""
+
+
+def thinking_tokenizer():
+    """One whose tokens are characters, with the markers of a thinking model that calls functions."""
+    markers = {"think_start": "<think>", "think_end": "</think>", "has_thinking": True}
+    tools = {"tool_call_start": "<tool>", "tool_call_end": "</tool>", "has_tool_calling": True}
+    return SimpleNamespace(
+        **markers,
+        **tools,
+        structural_markers=(),
+        response_transitions={},
+        detokenizer=Letters(),
+        tool_parser=lambda text, _tools: json.loads(text),
+    )
+
+
+def taken_apart(text, *, stop=(), thinks=False):
+    answer = AnswerText(thinking_tokenizer(), stop=stop, thinks=thinks, continues=False, tools=())
+    pieces = []
+    for letter in text:
+        pieces.append(answer.add(ord(letter)))
+        if pieces[-1].stopped:
+            break
+    else:
+        pieces.append(answer.end())
+    joined = ("".join(p.text for p in pieces), "".join(p.thinking for p in pieces))
+    return *joined, [(call.name, json.loads(call.arguments)) for call in answer.tool_calls]
+
+
+def test_thinking_is_kept_apart_from_the_answer():
+    assert taken_apart("<think>hm, 2 < 3</think>Yes.") == ("Yes.", "hm, 2 < 3", [])
+    assert taken_apart("hm</think>Yes.", thinks=True) == ("Yes.", "hm", [])
+    assert taken_apart("<think>cut o") == ("", "cut o", [])
+
+
+def test_what_only_begins_like_a_marker_is_text():
+    assert taken_apart("a <thin line") == ("a <thin line", "", [])
+    assert taken_apart("1 <") == ("1 <", "", [])
+
+
+def test_calls_of_functions_are_no_text():
+    call = '{"name": "add", "arguments": {"a": 1}}'
+    text, _, calls = taken_apart(f"I add.<tool>{call}</tool> and <tool>{call}</tool>")
+    assert text == "I add. and "
+    assert calls == [("add", {"a": 1})] * 2
+
+
+@pytest.mark.parametrize("broken", ['{"name": "add"', "[]", "7", '{"name": "add"}', ""])
+def test_a_call_that_cannot_be_read_is_none(broken):
+    assert taken_apart(f"x<tool>{broken}</tool>") == ("x", "", [])
+
+
+def test_a_text_ends_at_the_first_stop_string():
+    assert taken_apart("one two three", stop=("three", "two")) == ("one ", "", [])
+    assert taken_apart("<think>a stop b</think>c", stop=("stop",)) == ("", "a ", [])
+
+
+@given(st.text("ab", max_size=30), st.lists(st.text("ab", min_size=1, max_size=4), max_size=3))
+def test_stop_strings_cut_a_text_where_they_first_stand(text, stops):
+    found = [at for stop in stops if (at := text.find(stop)) >= 0]
+    flow, shown = StopStrings(stops), ""
+    for letter in text:
+        certain, stopped = flow.feed(letter)
+        shown += certain
+        if stopped:
+            break
+    else:
+        shown += flow.flush()
+    if not found:
+        assert shown == text
+    else:
+        # Letter by letter, the stop string that is whole first ends the text.
+        whole = min(text.find(stop) + len(stop) for stop in stops if stop in text)
+        ended = [text.find(s) for s in stops if s in text and text.find(s) + len(s) == whole]
+        assert shown == text[: min(ended)]

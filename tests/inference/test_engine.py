@@ -1,0 +1,202 @@
+import json
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from mlx_lm import load as mlx_lm_load
+from mlx_lm import stream_generate
+
+from forgellm.domain.chat import GenerationRequest, Message, Sampling
+from forgellm.domain.errors import InvalidField, ModelBusy, ModelNotLoaded, TemplateTimeout
+from tests.inference.conftest import GREEDY, ask, load, poll, source
+
+QUESTION = "When is the rope market of Alder Quay held?"
+LONG = Sampling(max_tokens=400, temperature=0)
+
+
+def test_the_answer_is_the_one_that_mlx_lm_gives(engine, tiny_model):
+    model, tokenizer = mlx_lm_load(str(tiny_model))
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": QUESTION}], add_generation_prompt=True
+    )
+    theirs = "".join(r.text for r in stream_generate(model, tokenizer, prompt, max_tokens=12))
+    answer, finish = ask(engine, QUESTION)
+    assert answer == theirs
+    assert (finish.reason, finish.completion_tokens, finish.prompt_tokens) == ("length", 12, len(prompt))
+    assert finish.first_token_seconds < finish.seconds
+    assert finish.tokens_per_second > 0
+
+
+def test_many_at_once_are_answered_as_each_would_be_alone(engine):
+    questions = [f"{QUESTION} {n}" for n in range(20)]
+    alone = [ask(engine, question)[0] for question in questions]
+    with ThreadPoolExecutor(20) as clients:
+        together = list(clients.map(lambda question: ask(engine, question)[0], questions))
+    assert together == alone
+    assert len(set(alone)) > 1
+
+
+def test_a_seed_repeats_its_text_whoever_else_asks(engine):
+    seeded = Sampling(max_tokens=12, temperature=1.0, seed=7)
+    first = ask(engine, QUESTION, sampling=seeded)[0]
+    others = [threading.Thread(target=ask, args=(engine, f"other {n}")) for n in range(3)]
+    for other in others:
+        other.start()
+    assert ask(engine, QUESTION, sampling=seeded)[0] == first
+    for other in others:
+        other.join()
+    different = {ask(engine, QUESTION, sampling=Sampling(12, 1.0, seed=n))[0] for n in range(8, 12)}
+    assert len(different | {first}) > 2
+
+
+def test_the_beginning_of_a_conversation_is_computed_once(engine):
+    first, finish = ask(engine, QUESTION)
+    turns = (Message("user", QUESTION), Message("assistant", first), Message("user", "And of Brinmoor?"))
+    again, reused = ask(engine, messages=turns)
+    assert finish.cached_tokens == 0
+    assert reused.cached_tokens >= finish.prompt_tokens
+    repeated, whole = ask(engine, messages=turns)
+    assert repeated == again
+    assert whole.cached_tokens == whole.prompt_tokens - 1
+
+
+def test_an_answer_ends_at_a_stop_string_and_shows_nothing_of_it(engine):
+    whole = ask(engine, QUESTION, sampling=LONG)[0]
+    stop = whole[40:44]
+    answer, finish = ask(engine, QUESTION, sampling=LONG, stop=(stop,))
+    assert answer == whole[: whole.index(stop)]
+    assert finish.reason == "stop"
+
+
+def test_probabilities_come_with_every_token(engine):
+    chunks = list(
+        engine.generate(GenerationRequest((Message("user", QUESTION),), sampling=GREEDY, logprobs=3))
+    )
+    tokens = [token for chunk in chunks for token in chunk.tokens]
+    assert len(tokens) == 12
+    for token in tokens:
+        assert token.logprob <= 0
+        assert token.likeliest[0] == (token.text, pytest.approx(token.logprob))
+        assert len(token.likeliest) == 3
+
+
+def test_a_completion_goes_on_where_the_text_ends(engine):
+    answer, finish = ask(engine, prompt="In Alder Quay the makers of", sampling=GREEDY)
+    assert answer
+    assert finish.prompt_tokens < 12
+
+
+def test_whoever_leaves_is_computed_for_no_longer(engine):
+    for _ in range(10):
+        stream = iter(engine.generate(GenerationRequest((Message("user", QUESTION),), sampling=LONG)))
+        next(stream)
+        stream.close()
+    waiting = engine.generate(GenerationRequest((Message("user", QUESTION),), sampling=LONG))
+    waiting.cancel()
+    poll(lambda: engine.status().active_requests == 0)
+    assert ask(engine, QUESTION)[1].completion_tokens == 12
+
+
+def test_more_than_may_wait_are_turned_away(start, tiny_model):
+    small = start(at_once=1, waiting=1)
+    load(small, tiny_model)
+    request = GenerationRequest((Message("user", QUESTION),), sampling=LONG)
+    streams = [small.generate(request), small.generate(request)]
+    with pytest.raises(ModelBusy, match="2 requests wait"):
+        small.generate(request)
+    status = small.status()
+    assert (status.active_requests, status.waiting_requests) == (1, 1)
+    for stream in streams:
+        stream.cancel()
+    poll(lambda: small.status().active_requests == 0)
+    assert ask(small, QUESTION)[0]
+
+
+def test_nothing_is_answered_before_a_model_is_loaded(start):
+    empty = start()
+    with pytest.raises(ModelNotLoaded, match="no model is loaded"):
+        ask(empty, QUESTION)
+    assert empty.status().loaded is False
+    empty.unload()
+
+
+def test_a_request_right_after_a_load_waits_for_it(start, tiny_model):
+    fresh = start()
+    fresh.load(source(tiny_model))
+    assert fresh.status().is_loading
+    assert ask(fresh, QUESTION)[0]
+    status = fresh.status()
+    assert (status.model_type, status.context_length) == ("instruct", 512)
+    assert status.memory_bytes > 0
+
+
+def test_a_failed_load_leaves_nothing_behind_and_says_why(engine, tiny_model, tmp_path):
+    broken = shutil.copytree(tiny_model, tmp_path / "broken")
+    (broken / "model.safetensors").write_bytes((tiny_model / "model.safetensors").read_bytes()[:5000])
+    engine.load(source(broken))
+    with pytest.raises(ModelNotLoaded, match="broken cannot be loaded"):
+        ask(engine, QUESTION)
+    status = engine.status()
+    assert (status.loaded, status.target, status.error["code"]) == (False, None, "INVALID_MODEL")
+    load(engine, tiny_model)
+    assert ask(engine, QUESTION)[0]
+    assert engine.status().error is None
+
+
+def test_an_unloaded_model_is_gone(engine):
+    engine.unload()
+    assert engine.status().target is None
+    with pytest.raises(ModelNotLoaded):
+        ask(engine, QUESTION)
+
+
+def test_a_model_that_nobody_asks_is_unloaded(start, tiny_model):
+    idle = start(idle_seconds=0.1)
+    load(idle, tiny_model)
+    poll(lambda: idle.status().target is None)
+
+
+def test_a_prompt_that_fills_the_context_is_refused(engine):
+    with pytest.raises(InvalidField, match="the model's context is 512"):
+        ask(engine, "word " * 600)
+    with pytest.raises(InvalidField, match="the prompt is empty"):
+        ask(engine, prompt="")
+    assert engine.status().active_requests == 0
+
+
+def test_an_answer_ends_where_the_context_does(engine):
+    _, finish = ask(engine, "rope " * 200, sampling=LONG)
+    assert finish.prompt_tokens + finish.completion_tokens <= 512
+
+
+@pytest.mark.parametrize(
+    ("template", "error"),
+    [
+        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", TemplateTimeout),
+        ("{{ raise_exception('only with a system prompt') }}", None),
+        ("{{ ''.__class__.__mro__[1].__subclasses__() }}", None),
+    ],
+)
+def test_a_hostile_template_is_refused_and_the_engine_lives(engine, tiny_model, tmp_path, template, error):
+    hostile = shutil.copytree(tiny_model, tmp_path / "hostile")
+    config = json.loads((hostile / "tokenizer_config.json").read_text())
+    (hostile / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": template}))
+    engine.load(source(hostile))
+    with pytest.raises(ModelNotLoaded) as caught:
+        engine.wait_until_loaded()
+    code = "TEMPLATE_TIMEOUT" if error else "INVALID_MODEL"
+    assert caught.value.details["cause"]["code"] == code
+    load(engine, tiny_model)
+    assert ask(engine, QUESTION)[0]
+
+
+def test_a_tokenizer_without_a_template_makes_a_base_model(start, tiny_model, tmp_path):
+    plain = shutil.copytree(tiny_model, tmp_path / "plain")
+    config = json.loads((plain / "tokenizer_config.json").read_text())
+    del config["chat_template"]
+    (plain / "tokenizer_config.json").write_text(json.dumps(config))
+    fresh = start()
+    load(fresh, plain)
+    assert fresh.status().model_type == "base"
+    assert ask(fresh, QUESTION)[0]

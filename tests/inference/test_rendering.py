@@ -1,0 +1,44 @@
+import pytest
+
+from forgellm.domain.errors import InvalidField, TemplateTimeout
+from forgellm.inference.rendering import Renderer
+
+MESSAGES = [{"role": "user", "content": "Hello"}]
+GREETING = "{% for m in messages %}{{ bos_token + m.role + ': ' + m.content }}{% endfor %}"
+
+
+@pytest.fixture
+def renderer(worker_environment):
+    made = Renderer(worker_environment, seconds=1.0)
+    yield made
+    made.close()
+
+
+def test_a_template_sees_the_messages_and_the_variables(renderer):
+    assert renderer.render(GREETING, MESSAGES, variables={"bos_token": "<s>"}) == "<s>user: Hello"
+
+
+def test_a_template_may_refuse_the_messages(renderer):
+    with pytest.raises(InvalidField, match="user and assistant must alternate"):
+        renderer.render("{{ raise_exception('user and assistant must alternate') }}", MESSAGES, variables={})
+    with pytest.raises(InvalidField, match="refuses"):
+        renderer.render("{% if %}", MESSAGES, variables={})
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% set x = 'a' * 9999999999999 %}{{ x }}",
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+    ],
+)
+def test_a_template_that_would_take_for_ever_or_all_memory_is_ended(renderer, template):
+    with pytest.raises((TemplateTimeout, InvalidField)):
+        renderer.render(template, MESSAGES, variables={})
+    assert renderer.render(GREETING, MESSAGES, variables={"bos_token": ""}) == "user: Hello"
+
+
+def test_a_long_conversation_fits_through(renderer):
+    long = [{"role": "user", "content": "é" * 500_000}]
+    assert renderer.render("{{ messages[0].content }}", long, variables={}) == "é" * 500_000

@@ -1,0 +1,90 @@
+"""Engines that answer one request after the other: a quantized KV cache, a draft model."""
+
+import json
+import shutil
+
+import pytest
+
+from forgellm.domain.chat import GenerationRequest, Message, Sampling
+from forgellm.domain.errors import ModelNotLoaded
+from forgellm.settings import packaged
+from tests.inference.conftest import GREEDY, ask, load, poll, source
+
+QUESTION = "When is the rope market of Alder Quay held?"
+LONG = Sampling(max_tokens=400, temperature=0)
+
+
+@pytest.fixture(scope="session")
+def wide(tiny_model, tmp_path_factory):
+    """The same weights as two heads of 32, which a quantized cache can take."""
+    folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("wide") / "wide")
+    config = json.loads((folder / "config.json").read_text())
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    (folder / "config.json").write_text(json.dumps({**config, **heads}))
+    return folder
+
+
+def test_a_draft_model_changes_nothing_of_the_answer(start, engine, tiny_model):
+    drafted = start(draft=source(tiny_model))
+    load(drafted, tiny_model)
+    for question in (QUESTION, "And of Brinmoor?"):
+        assert ask(drafted, question)[0] == ask(engine, question)[0]
+
+
+def test_a_draft_model_of_another_vocabulary_is_refused(start, tiny_model):
+    drafted = start(draft=source(packaged("assets") / "lough-tiny"))
+    with pytest.raises(ModelNotLoaded, match="tokens, the model"):
+        load(drafted, tiny_model)
+
+
+def test_a_quantized_cache_answers_and_is_reused(start, wide):
+    plain, quantized = start(), start(kv_bits=8)
+    load(plain, wide)
+    load(quantized, wide)
+    first, finish = ask(quantized, QUESTION)
+    assert first == ask(plain, QUESTION)[0]
+    turns = (Message("user", QUESTION), Message("assistant", first), Message("user", "And honey?"))
+    _, reused = ask(quantized, messages=turns)
+    assert reused.cached_tokens >= finish.prompt_tokens - 1
+
+
+def test_heads_too_narrow_for_a_quantized_cache_are_refused(start, tiny_model):
+    narrow = start(kv_bits=4)
+    with pytest.raises(ModelNotLoaded, match="heads are 16 wide"):
+        load(narrow, tiny_model)
+
+
+def test_requests_wait_for_one_another_and_may_leave(start, tiny_model):
+    drafted = start(draft=source(tiny_model))
+    load(drafted, tiny_model)
+    request = GenerationRequest((Message("user", QUESTION),), sampling=LONG)
+    streams = [drafted.generate(request) for _ in range(4)]
+    next(iter(streams[0]))
+    for stream in streams:
+        stream.cancel()
+    poll(lambda: drafted.status().active_requests == 0)
+    assert ask(drafted, QUESTION, sampling=GREEDY)[1].completion_tokens == 12
+
+
+def test_the_plain_base_is_asked_in_between(start, tiny_model, adapters):
+    drafted = start(draft=source(tiny_model))
+    load(drafted, tiny_model)
+    base = ask(drafted, QUESTION)[0]
+    load(drafted, tiny_model, adapters["lora"])
+    assert ask(drafted, QUESTION)[0] != base
+    assert ask(drafted, QUESTION, plain_base=True)[0] == base
+
+
+def test_a_model_without_a_system_role_is_told_in_the_first_question(start, tiny_model, tmp_path):
+    strict = shutil.copytree(tiny_model, tmp_path / "strict")
+    config = json.loads((strict / "tokenizer_config.json").read_text())
+    template = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        + config["chat_template"]
+    )
+    (strict / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": template}))
+    fresh = start()
+    load(fresh, strict)
+    told = (Message("system", "Be brief."), Message("user", QUESTION))
+    folded = (Message("user", f"Be brief.\n\n{QUESTION}"),)
+    assert ask(fresh, messages=told)[0] == ask(fresh, messages=folded)[0]

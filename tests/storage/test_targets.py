@@ -1,0 +1,64 @@
+import json
+import os
+
+import pytest
+
+from forgellm.domain.chat import Target
+from forgellm.domain.errors import InvalidAdapter, InvalidPath, ModelNotFound, UntrustedModelCode
+from forgellm.storage.files import write_json
+from forgellm.storage.targets import find_source
+
+TINY = "models/base/tiny"
+
+
+@pytest.fixture
+def adapter(workspace):
+    folder = workspace.models / "cpt" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "adapters.safetensors").write_bytes(b"weights")
+    (folder / "0000004_adapters.safetensors").write_bytes(b"other weights")
+    write_json(folder / "adapter_config.json", {"num_layers": -1})
+    return folder
+
+
+def test_a_model_is_found_with_what_identifies_it(workspace, hub_cache):
+    source = find_source(workspace, hub_cache, Target(TINY))
+    assert source.model_path == workspace.base_models / "tiny"
+    assert source.config["model_type"] == "llama"
+    assert (source.adapter, source.adapter_identity) == (None, None)
+    assert find_source(workspace, hub_cache, Target("base/tiny")).identity == source.identity
+
+
+def test_a_changed_tokenizer_makes_another_model(workspace, hub_cache):
+    before = find_source(workspace, hub_cache, Target(TINY)).identity
+    path = workspace.base_models / "tiny" / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "chat_template": "{{ 1 }}"}))
+    assert find_source(workspace, hub_cache, Target(TINY)).identity != before
+
+
+def test_an_adapter_is_a_folder_or_one_of_its_checkpoints(workspace, hub_cache, adapter):
+    best = find_source(workspace, hub_cache, Target(TINY, "models/cpt/mine"))
+    assert best.adapter == (adapter, adapter / "adapters.safetensors")
+    fourth = find_source(workspace, hub_cache, Target(TINY, "models/cpt/mine/0000004_adapters.safetensors"))
+    assert fourth.adapter == (adapter, adapter / "0000004_adapters.safetensors")
+    assert best.identity == fourth.identity
+    assert best.adapter_identity != fourth.adapter_identity
+
+
+def test_finding_a_source_writes_nothing(workspace, hub_cache, adapter):
+    before = {p: os.stat(p).st_mtime_ns for p in workspace.root.rglob("*")}
+    find_source(workspace, hub_cache, Target(TINY, "models/cpt/mine"))
+    assert {p: os.stat(p).st_mtime_ns for p in workspace.root.rglob("*")} == before
+
+
+def test_what_is_not_there_or_not_allowed_is_refused(workspace, hub_cache, adapter):
+    with pytest.raises(ModelNotFound):
+        find_source(workspace, hub_cache, Target("nothing"))
+    with pytest.raises(InvalidPath):
+        find_source(workspace, hub_cache, Target(TINY, "../outside"))
+    with pytest.raises(InvalidAdapter, match=r"no adapters\.safetensors and no adapter_config\.json"):
+        find_source(workspace, hub_cache, Target(TINY, "dataset/domain"))
+    config = workspace.base_models / "tiny" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "auto_map": {}}))
+    with pytest.raises(UntrustedModelCode):
+        find_source(workspace, hub_cache, Target(TINY))

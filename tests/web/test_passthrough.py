@@ -1,0 +1,63 @@
+"""The way from the web server to the model server: nobody there, someone leaving, a crash."""
+
+import signal
+import threading
+import time
+
+import pytest
+import requests
+
+from tests.inference.conftest import poll
+from tests.model_server.conftest import LONG, asked, give_room, open_requests
+from tests.servers import running_server
+
+
+@pytest.fixture
+def servers(workspace, worker_environment):
+    """(the web server, the model server), with a model that goes on for ever."""
+    give_room(workspace)
+    with (
+        running_server(workspace.root, worker_environment, command="server") as model_server,
+        running_server(workspace.root, worker_environment) as web_server,
+    ):
+        web_server.post("/api/model/load", {"model_name": "models/base/tiny"})
+        web_server.until("/api/model/status", lambda a: a["loaded"], seconds=20)
+        yield web_server, model_server
+
+
+def test_without_a_model_server_the_model_routes_say_so(url):
+    for method, path in (("GET", "/api/model/status"), ("POST", "/api/model/unload")):
+        refused = requests.request(method, url + path, timeout=10)
+        assert (refused.status_code, refused.json()["error_code"]) == (503, "MODEL_SERVER_NOT_RUNNING")
+        assert int(refused.headers["Retry-After"]) > 0
+    assert requests.get(f"{url}/api/health", timeout=10).json()["components"]["model_server"] == "not running"
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_who_leaves_the_web_server_has_left_the_model_server(servers, streaming):
+    web, model_server = servers
+    connection = asked(web, "/api/model/generate", {**LONG, "streaming": streaming})
+    poll(lambda: open_requests(model_server) == 1)
+    if streaming:
+        assert connection.recv(1)
+    connection.close()
+    began = time.monotonic()
+    poll(lambda: open_requests(model_server) == 0)
+    assert time.monotonic() - began < 1
+
+
+def test_a_crash_in_the_middle_of_an_answer_is_told(servers):
+    web, model_server = servers
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(web.post("/api/model/generate", LONG)))
+    thread.start()
+    poll(lambda: open_requests(model_server) == 1)
+    with web.post("/api/model/generate", {**LONG, "streaming": True}, stream=True) as stream:
+        lines = stream.iter_lines()
+        assert next(lines)
+        model_server.process.send_signal(signal.SIGKILL)
+        *_, last = [line for line in lines if line]
+    thread.join()
+    assert b"MODEL_SERVER_NOT_RUNNING" in last
+    assert (answers[0].status_code, answers[0].json()["error_code"]) == (503, "MODEL_SERVER_NOT_RUNNING")
+    assert web.get("/api/model/status").status_code == 503
