@@ -1,0 +1,254 @@
+"""Generation against mlx-lm's own, side by side in one run on one model; `scripts/bench generation` runs it.
+
+A random llama of 19 million parameters answers greedily, so that every side computes the same tokens. Rounds
+alternate, and only ratios mean anything on another machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import mlx.core as mx
+from mlx.utils import tree_flatten
+from mlx_lm import load, stream_generate
+from mlx_lm.models import llama
+
+from forgellm.domain.chat import Target
+from forgellm.inference.engine import Engine
+from forgellm.settings import packaged, worker_environment
+from forgellm.storage.adapters import AdapterConfig, write_config
+from forgellm.storage.targets import Source, find_source
+from forgellm.storage.workspace import Workspace
+from forgellm.training.adapters import attach, load_base, save_weights, trainable_weights
+
+MODEL, ADAPTER = "models/base/bench", "models/cpt/bench"
+SIZES = {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 6, "head_dim": 64}
+HEADS = {"num_attention_heads": 8, "num_key_value_heads": 4, "max_position_embeddings": 4096}
+ANSWER = 128
+WANTED = {
+    "web over plain": 0.95,
+    "server over plain": 0.97,
+    "8 clients": 1.0,
+    "turn 10": 8.0,
+    "adapter": 10.0,
+}
+
+
+def make_workspace(root: Path) -> None:
+    """The random model with the built-in tokenizer, and an adapter for it."""
+    folder = root / MODEL
+    folder.mkdir(parents=True)
+    shipped = packaged("assets") / "lough-tiny"
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(shipped / name, folder)
+    config = {**json.loads((shipped / "config.json").read_text()), **SIZES, **HEADS}
+    (folder / "config.json").write_text(json.dumps(config))
+    mx.random.seed(0)
+    model = llama.Model(llama.ModelArgs.from_dict(config))
+    save_weights(folder / "model.safetensors", dict(tree_flatten(model.parameters())))
+    base, _ = load_base(folder)
+    form = AdapterConfig("lora", -1, 16, 2.0, 0.0)
+    attach(base, form)
+    (root / ADAPTER).mkdir(parents=True)
+    save_weights(root / ADAPTER / "adapters.safetensors", trainable_weights(base))
+    write_config(root / ADAPTER, form)
+
+
+@contextmanager
+def process(*command: str, root: Path, ready: Callable[[], object]) -> Iterator[None]:
+    """A server, from its first answer on until the block ends."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", *command], cwd=root, env=worker_environment(), stdin=subprocess.DEVNULL
+    )
+    pause = threading.Event()
+    try:
+        for _ in range(600):
+            try:
+                ready()
+                break
+            except OSError:
+                pause.wait(0.1)
+        yield
+    finally:
+        started.terminate()
+        started.wait()
+
+
+def post(port: int, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The JSON answer."""
+    request = Request(
+        f"http://127.0.0.1:{port}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urlopen(request, timeout=300) as answer:
+        found: dict[str, Any] = json.load(answer)
+        return found
+
+
+def get(port: int, path: str) -> None:
+    """Any answer at all."""
+    urlopen(f"http://127.0.0.1:{port}{path}", timeout=300).close()
+
+
+def generate(port: int, prompt: str, **options: Any) -> dict[str, Any]:
+    """The documented route."""
+    return post(port, "/api/model/generate", {"prompt": prompt, "temperature": 0.0, **options})
+
+
+def speed(action: Callable[[], int]) -> float:
+    """Tokens a second of an action that answers how many it made."""
+    begun = time.perf_counter()
+    made = action()
+    return made / (time.perf_counter() - begun)
+
+
+def decoding(ports: dict[str, int], plain: Callable[[str], int], *, rounds: int) -> dict[str, float]:
+    """Median speed of each way to ask, whole requests in alternating rounds."""
+    speeds: dict[str, list[float]] = {name: [] for name in ("plain", *ports)}
+    for number in range(rounds + 1):
+        prompt = f"Round {number}: tell of the harbour."
+        found = {"plain": speed(lambda p=prompt: plain(p))}  # type: ignore[misc]
+        for name, port in ports.items():
+            found[name] = speed(lambda p=prompt, q=port: _made(q, p))  # type: ignore[misc]
+        if number:
+            for name, value in found.items():
+                speeds[name].append(value)
+    return {name: statistics.median(values) for name, values in speeds.items()}
+
+
+def _made(port: int, prompt: str) -> int:
+    return int(generate(port, prompt, max_tokens=ANSWER)["tokens_generated"])
+
+
+def together(asks: dict[str, Callable[[str], int]], clients: int, *, rounds: int) -> dict[str, float]:
+    """Median speed of all answers together, `clients` at once, each way to ask in alternating rounds."""
+    speeds: dict[str, list[float]] = {name: [] for name in asks}
+    with ThreadPoolExecutor(clients) as pool:
+        for number in range(rounds + 1):
+            prompts = [f"{number} {client}: tell of the harbour." for client in range(clients)]
+            for name, ask in asks.items():
+                found = speed(lambda ask=ask, prompts=prompts: sum(pool.map(ask, prompts)))  # type: ignore[misc]
+                if number:
+                    speeds[name].append(found)
+    return {name: statistics.median(values) for name, values in speeds.items()}
+
+
+def turn_ten(port: int) -> tuple[float, float]:
+    """Seconds to the first token of the tenth turn, and of the same conversation seen for the first time."""
+    history: list[dict[str, str]] = []
+    question = "Tell of the harbour, the market, the mill and the people of the town. " * 4
+
+    def ask(beginning: str) -> float:
+        turns = [{**turn, "content": beginning + turn["content"]} for turn in history]
+        answer = generate(port, beginning + question, history=turns, max_tokens=16)
+        history[len(history) :] = [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": answer["response"]},
+        ]
+        return float(answer["time_to_first_token_seconds"])
+
+    reused = [ask("") for _ in range(10)][-1]
+    del history[-2:]
+    return reused, ask("New: ")
+
+
+def adapter_change(root: Path) -> tuple[float, float]:
+    """Seconds in the engine to change the adapter on the resident base, and to load both anew."""
+    workspace = Workspace.open(root)
+    plain, adapted = (find_source(workspace, root, Target(MODEL, path)) for path in (None, ADAPTER))
+    engine = Engine(worker_environment())
+
+    def load(source: Source) -> float:
+        begun = time.perf_counter()
+        engine.load(source)
+        engine.wait_until_loaded()
+        return time.perf_counter() - begun
+
+    load(plain)
+    swaps = [load(source) for _ in range(10) for source in (adapted, plain)]
+    reloads = []
+    for _ in range(5):
+        engine.unload()
+        reloads.append(load(adapted))
+    engine.close()
+    return statistics.median(swaps), statistics.median(reloads)
+
+
+def measure(root: Path, *, rounds: int) -> dict[str, Any]:
+    """Every figure, on servers of this run."""
+    forge, web, theirs = 5311, 5312, 5313
+    with ExitStack() as servers:
+        begin = servers.enter_context
+        server = ("forgellm", "server", "--port", str(forge), "--model", MODEL)
+        begin(process(*server, root=root, ready=lambda: get(forge, "/api/health")))
+        page = ("forgellm", "web", "--port", str(web))
+        begin(process(*page, root=root, ready=lambda: get(web, "/api/health")))
+        rival = ("mlx_lm", "server", "--port", str(theirs), "--model", str(root / MODEL), "--temp", "0")
+        quiet = ("--log-level", "WARNING")
+        begin(process(*rival, *quiet, root=root, ready=lambda: get(theirs, "/v1/models")))
+        model, tokenizer = load(str(root / MODEL))
+
+        def plain(prompt: str) -> int:
+            text = tokenizer.apply_chat_template(
+                [{"role": "user", "content": prompt}], add_generation_prompt=True
+            )
+            *_, last = stream_generate(model, tokenizer, text, max_tokens=ANSWER)
+            return int(last.generation_tokens)
+
+        speeds = decoding({"server": forge, "web": web}, plain, rounds=rounds)
+        asks = {"ours": lambda p: _made(forge, p), "theirs": lambda p: _their_answer(theirs, p)}
+        crowd = together(asks, 8, rounds=rounds)
+        reused, fresh = turn_ten(forge)
+    swap, reload = adapter_change(root)
+    return {
+        "tokens_per_second": {**speeds, "8 clients": crowd["ours"], "8 of mlx_lm": crowd["theirs"]},
+        "first_token_seconds": {"turn 10": reused, "turn 10 without reuse": fresh},
+        "adapter_seconds": {"change": swap, "reload": reload},
+        "ratios": {
+            "server over plain": speeds["server"] / speeds["plain"],
+            "web over plain": speeds["web"] / speeds["plain"],
+            "8 clients": crowd["ours"] / crowd["theirs"],
+            "turn 10": fresh / reused,
+            "adapter": reload / swap,
+        },
+    }
+
+
+def _their_answer(port: int, prompt: str) -> int:
+    body = {"messages": [{"role": "user", "content": prompt}], "max_tokens": ANSWER}
+    return int(post(port, "/v1/chat/completions", body)["usage"]["completion_tokens"])
+
+
+def main() -> int:
+    """Print the figures; 1 where a promised ratio is not reached."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        make_workspace(Path(folder))
+        found = measure(Path(folder), rounds=options.rounds)
+    if options.json:
+        print(json.dumps(found, indent=2))
+    else:
+        for name, ratio in found["ratios"].items():
+            print(f"{name:20} {ratio:6.2f}   wanted {WANTED[name]:.2f}")
+        print(json.dumps({k: v for k, v in found.items() if k != "ratios"}, indent=2))
+    return int(any(found["ratios"][name] < wanted for name, wanted in WANTED.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
