@@ -5,6 +5,7 @@ llguidance knows which tokens may follow. It is asked in the engine's thread, in
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +13,6 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 from llguidance import LLMatcher, LLTokenizer
-from llguidance.hf import from_tokenizer
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 
 from forgellm.domain.errors import InvalidField
@@ -21,9 +21,11 @@ from forgellm.domain.errors import InvalidField
 _SPACING: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
-def check_schema(schema: Mapping[str, object]) -> None:
-    """Raises InvalidField for a schema that cannot be followed."""
+def check_schema(schema: Mapping[str, object], tokenizer: Any) -> None:
+    """Raises InvalidField for a schema that cannot be followed, or not with this tokenizer (mlx-lm's)."""
     problem = LLMatcher.validate_grammar(_grammar(schema))
+    if _backend(tokenizer) is None:
+        problem = "the resident model's tokenizer is not of the fast kind"
     if problem:
         raise InvalidField(
             f"the JSON schema cannot be followed: {problem:.300}",
@@ -43,7 +45,11 @@ class Vocabulary:
     def of_size(self, size: int) -> LLTokenizer:
         """For logits of `size` tokens, of which the last may stand for nothing."""
         if size not in self._known:
-            self._known[size] = from_tokenizer(self._tokenizer._tokenizer, n_vocab=size, eos_token=self.ends)
+            # llguidance's own function for this imports more of transformers than there is.
+            backend = copy.copy(_backend(self._tokenizer))
+            backend.no_padding()
+            backend.no_truncation()
+            self._known[size] = LLTokenizer(backend.to_str(), n_vocab=size, eos_token=self.ends)
         return self._known[size]
 
 
@@ -96,6 +102,11 @@ class SchemaProcessor:
             matcher.rollback(len(self._consumed) - same)
         matcher.consume_tokens(list(answer[same:]))
         self._consumed = list(answer)
+
+
+def _backend(tokenizer: Any) -> Any:
+    """The tokenizers library's part of it; None in the slow kind, which has none."""
+    return getattr(tokenizer._tokenizer, "backend_tokenizer", None)
 
 
 def _grammar(schema: Mapping[str, object]) -> str:

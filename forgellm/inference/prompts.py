@@ -76,7 +76,7 @@ def build_prompt(form: ChatForm, request: GenerationRequest, *, context: int | N
             suggestion="Use a model that was trained to call tools, or leave them out.",
         )
     if request.schema is not None:
-        check_schema(request.schema)
+        check_schema(request.schema, tokenizer)
     if request.prompt is not None:
         tokens = tokenizer.encode(request.prompt)
     else:

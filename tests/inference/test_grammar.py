@@ -58,7 +58,7 @@ def test_a_thought_is_free_until_it_ends(left, tokenizer):
     assert ask([7, 8, 9]) == left()([])
 
 
-def test_a_schema_that_cannot_be_followed_is_refused():
-    check_schema(SCHEMA)
+def test_a_schema_that_cannot_be_followed_is_refused(tokenizer):
+    check_schema(SCHEMA, tokenizer)
     with pytest.raises(InvalidField, match="cannot be followed"):
-        check_schema({"type": "nonsense"})
+        check_schema({"type": "nonsense"}, tokenizer)
