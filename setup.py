@@ -44,6 +44,7 @@ setup(
         "flask>=3.1,<4",
         "flask-socketio>=5.5,<6",
         "huggingface_hub>=1,<3",
+        "llguidance>=1,<2",
         "matplotlib>=3.9,<4",
         "numpy>=2,<3",
         "psutil>=6,<8",

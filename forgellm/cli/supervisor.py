@@ -34,12 +34,27 @@ class ServerFailed(ForgeError):
 
 @dataclass(frozen=True)
 class Service:
-    """A server as a `forgellm` command with `arguments`; its `port` is added, 0 picks a free one."""
+    """A server as a `forgellm` command with `arguments`; its `port` is added, 0 picks a free one. The others
+    go on without one that is not `essential`.
+    """
 
     name: str
     arguments: tuple[str, ...]
     port: int
     environment: Mapping[str, str]
+    essential: bool = True
+
+
+@dataclass(frozen=True)
+class Crash:
+    """A service that has ended without being told to. `code` is its exit code, a signal is negative. `times`
+    within a minute; `given_up` when it is not started again.
+    """
+
+    service: Service
+    code: int
+    times: int
+    given_up: bool
 
 
 class Child:
@@ -114,10 +129,19 @@ class _Due:
 
 
 class Supervisor:
-    """Runs `services` while its block runs. `on_ready` is told each address, again after a restart."""
+    """Runs `services` while its block runs. `on_ready` is told each address, again after a restart, and
+    `on_crash` each crash, before anything is done about it.
+    """
 
-    def __init__(self, services: Sequence[Service], *, on_ready: Callable[[Service, str], None]) -> None:
+    def __init__(
+        self,
+        services: Sequence[Service],
+        *,
+        on_ready: Callable[[Service, str], None],
+        on_crash: Callable[[Crash], None],
+    ) -> None:
         self._on_ready = on_ready
+        self._on_crash = on_crash
         self._news: SimpleQueue[_Ready | _Ended | _Due] = SimpleQueue()
         self._kept: list[_Kept] = []
         for service in services:
@@ -138,9 +162,10 @@ class Supervisor:
             kept.child.end_by(deadline)
 
     def run(self) -> int:
-        """Restart what crashes; returns when a server ended by itself, with its exit code.
+        """Restart what crashes; returns the exit code when an essential server ended by itself, or one could
+        not begin.
 
-        Raises ServerFailed for one that keeps crashing.
+        Raises ServerFailed for an essential one that keeps crashing.
         """
         while True:
             news = self._news.get()
@@ -161,18 +186,32 @@ class Supervisor:
         self._on_ready(kept.service, url)
 
     def _after_end(self, kept: _Kept, code: int) -> int | None:
-        """The code to end with, or None where the service is about to be restarted."""
-        if code == 0 or (code > 0 and not kept.ready):
-            # It was told to end by someone else, or has said itself why it cannot begin.
+        """The code to end with, or None where everything goes on."""
+        if code == 0:
+            # Someone else has told it to end.
+            return code if kept.service.essential else None
+        if code > 0 and not kept.ready:
+            # It has said itself why it cannot begin.
             return code
+        crash = self._crashed(kept, code)
+        self._on_crash(crash)
+        if not crash.given_up:
+            self._start_again(kept, after=_SECONDS_BEFORE_RESTART[crash.times - 1])
+        elif kept.service.essential:
+            raise _failed(crash, ready=kept.ready)
+        return None
+
+    def _crashed(self, kept: _Kept, code: int) -> Crash:
         now = time.monotonic()
         kept.crashes = [then for then in kept.crashes if now - then < _QUICK_SUCCESSION] + [now]
-        if not kept.ready or len(kept.crashes) > len(_SECONDS_BEFORE_RESTART):
-            raise _failed(kept, code)
-        timer = threading.Timer(_SECONDS_BEFORE_RESTART[len(kept.crashes) - 1], self._news.put, (_Due(kept),))
+        times = len(kept.crashes)
+        given_up = not kept.ready or times > len(_SECONDS_BEFORE_RESTART)
+        return Crash(kept.service, code, times, given_up)
+
+    def _start_again(self, kept: _Kept, *, after: float) -> None:
+        timer = threading.Timer(after, self._news.put, (_Due(kept),))
         timer.daemon = True
         timer.start()
-        return None
 
     def _watch(self, kept: _Kept) -> None:
         child = kept.child
@@ -186,11 +225,11 @@ class Supervisor:
         threading.Thread(target=report, name=f"watch {kept.service.name}", daemon=True).start()
 
 
-def _failed(kept: _Kept, code: int) -> ServerFailed:
-    times = f"{len(kept.crashes)} times within a minute" if kept.ready else "before it was ready"
-    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+def _failed(crash: Crash, *, ready: bool) -> ServerFailed:
+    times = f"{crash.times} times within a minute" if ready else "before it was ready"
+    how = f"signal {-crash.code}" if crash.code < 0 else f"exit code {crash.code}"
     return ServerFailed(
-        f"{kept.service.name} ended {times}, at last with {how}",
-        details={"server": kept.service.name, "exit_code": code},
+        f"{crash.service.name} ended {times}, at last with {how}",
+        details={"server": crash.service.name, "exit_code": crash.code},
         suggestion="What it wrote above says why. Runs go on without it; `forgellm runs` lists them.",
     )

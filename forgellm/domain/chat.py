@@ -49,7 +49,7 @@ class GenerationRequest:
     """`messages` of a chat, or a `prompt` to go on with.
 
     `logprobs` is how many alternatives are wanted beside each token, None for no probabilities at all.
-    `plain_base` asks the resident base without its adapter.
+    `plain_base` asks the resident base without its adapter. The answer's text follows the JSON `schema`.
     """
 
     messages: tuple[Message, ...] = ()
@@ -60,6 +60,7 @@ class GenerationRequest:
     plain_base: bool = False
     tools: tuple[Mapping[str, object], ...] = ()
     template_options: Mapping[str, object] = field(default_factory=dict)
+    schema: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True)

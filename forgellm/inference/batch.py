@@ -18,7 +18,7 @@ from forgellm.inference.active import Active
 from forgellm.inference.known import KnownPrompts
 from forgellm.inference.prompts import Prompt
 from forgellm.inference.resident import Resident
-from forgellm.inference.sampling import processors, sampler
+from forgellm.inference.sampling import sampler
 from forgellm.inference.stream import AnswerStream
 
 PREFILL_STEP = 512
@@ -63,7 +63,7 @@ class Batch:
             caches=None if cached is None else [cached],
             all_tokens=[tokens[:known]],
             samplers=[sampler(request.sampling)],
-            logits_processors=[processors(request.sampling)],
+            logits_processors=[self._resident.processors(request, prompt)],
             stop_sequences=[self._ends],
         )
         tokenizer = self._resident.form.tokenizer

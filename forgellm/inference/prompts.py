@@ -14,6 +14,7 @@ from typing import Any
 from forgellm.data.chat import PLAIN_TEMPLATE, fold_system
 from forgellm.domain.chat import GenerationRequest, Message, ModelType
 from forgellm.domain.errors import InvalidField, InvalidModel
+from forgellm.inference.grammar import check_schema
 from forgellm.inference.rendering import Renderer
 
 _SYSTEM = "SYSTEMPROMPT"
@@ -74,6 +75,8 @@ def build_prompt(form: ChatForm, request: GenerationRequest, *, context: int | N
             details={"field": "tools"},
             suggestion="Use a model that was trained to call tools, or leave them out.",
         )
+    if request.schema is not None:
+        check_schema(request.schema, tokenizer)
     if request.prompt is not None:
         tokens = tokenizer.encode(request.prompt)
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import resource
+import signal
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -35,6 +36,8 @@ def render(job: Mapping[str, Any]) -> dict[str, str]:
 
 def main() -> None:
     """Answer every line of standard input with one of standard output."""
+    # Whoever reads the answers may be gone: that is no mistake to tell of.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     # macOS does not enforce it; the deadline remains.
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     for line in sys.stdin:

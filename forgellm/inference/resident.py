@@ -11,10 +11,13 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.utils import load_tokenizer
 
+from forgellm.domain.chat import GenerationRequest
 from forgellm.domain.errors import InvalidModel
+from forgellm.inference.grammar import SchemaProcessor, Vocabulary
 from forgellm.inference.overlay import Overlay, lay
 from forgellm.inference.prompts import ChatForm, Prompt, chat_form
 from forgellm.inference.rendering import Renderer
+from forgellm.inference.sampling import Processor, processors
 from forgellm.storage.adapters import read_config
 from forgellm.storage.models import context_length
 from forgellm.storage.targets import Source
@@ -28,7 +31,9 @@ class Resident:
         """Load `source`. Raises InvalidModel, InvalidAdapter, InvalidField, TemplateTimeout."""
         self._model, config = load_base(source.model_path)
         self._model.eval()
-        self.form: ChatForm = chat_form(_tokenizer(source.model_path, config), renderer)
+        tokenizer = _tokenizer(source.model_path, config)
+        self.form: ChatForm = chat_form(tokenizer, renderer)
+        self._vocabulary = Vocabulary(tokenizer)
         self.context = context_length(source.config)
         self._overlay: Overlay | None = None
         self._adapted = False
@@ -68,6 +73,17 @@ class Resident:
     def cache_key(self, *, plain_base: bool) -> tuple[str, str | None]:
         """What a KV cache belongs to: the same tokens mean something else to other weights."""
         return self.source.identity, None if plain_base else self.source.adapter_identity
+
+    def processors(self, request: GenerationRequest, prompt: Prompt) -> list[Processor]:
+        """What changes the logits of an answer before a token is drawn."""
+        made = processors(request.sampling)
+        if request.schema is not None:
+            thought_end = self.form.tokenizer.think_end_id if prompt.thinks else None
+            start = len(prompt.tokens)
+            made.append(
+                SchemaProcessor(request.schema, self._vocabulary, start=start, thought_end=thought_end)
+            )
+        return made
 
     def _lay(self, source: Source) -> None:
         if source.adapter is not None:

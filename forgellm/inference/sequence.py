@@ -23,7 +23,7 @@ from forgellm.inference.batch import PREFILL_STEP
 from forgellm.inference.known import Cache, KnownPrompts
 from forgellm.inference.prompts import Prompt
 from forgellm.inference.resident import Resident
-from forgellm.inference.sampling import processors, sampler
+from forgellm.inference.sampling import sampler
 from forgellm.inference.stream import AnswerStream
 
 KV_GROUP_SIZES = (64, 32)
@@ -113,7 +113,7 @@ class Sequence:
             max_tokens=self._resident.room(prompt, request.sampling.max_tokens),
             draft_model=self._draft,
             sampler=sampler(request.sampling),
-            logits_processors=processors(request.sampling),
+            logits_processors=self._resident.processors(request, prompt),
             prompt_cache=cache,
             prefill_step_size=PREFILL_STEP,
             **({} if self._draft is not None else self._plainly(stream)),

@@ -13,7 +13,7 @@ import psutil
 from forgellm.services.current import current
 from forgellm.services.parts import Parts
 from forgellm.storage.files import is_held
-from forgellm.storage.model_server import Crash, read_crash, running_at
+from forgellm.storage.model_server import Crash, read_crash, read_record, running_at
 
 ModelServerState = Literal["running", "not running", "crashed"]
 
@@ -22,12 +22,13 @@ ModelServerState = Literal["running", "not running", "crashed"]
 class Health:
     """Sizes in bytes; `disk_free` is None where the workspace has gone. `training_run` is the id of the run
     that trains, None while the pipeline is idle. `model_server` is its address, None where none runs; `crash`
-    the last one of it that is known.
+    the last one of it that is known, and `cut_off` says that it has not ended as it was told to.
     """
 
     training_run: str | None
     model_server: str | None
     crash: Crash | None
+    cut_off: bool
     memory_total: int
     memory_available: int
     disk_free: int | None
@@ -38,7 +39,7 @@ class Health:
     def model_server_state(self) -> ModelServerState:
         if self.model_server is not None:
             return "running"
-        return "not running" if self.crash is None else "crashed"
+        return "crashed" if self.cut_off else "not running"
 
 
 def health(parts: Parts) -> Health:
@@ -49,6 +50,7 @@ def health(parts: Parts) -> Health:
         training_run=None if run is None else run.id,
         model_server=running_at(parts.workspace),
         crash=read_crash(parts.workspace),
+        cut_off=read_record(parts.workspace) is not None,
         memory_total=memory.total,
         memory_available=memory.available,
         disk_free=_disk_free(parts),

@@ -199,5 +199,5 @@ def _models(workspace: Workspace, hub_cache: Path) -> Fact:
     names = [model.name for model in list_base_models(workspace, hub_cache)]
     if names:
         return Fact("base models", str(len(names)), ", ".join(names[:5]) + (", …" if len(names) > 5 else ""))
-    advice = "put one under models/base/, or download one with `hf download NAME`"
+    advice = "put one under models/base/, or download one with `forgellm models pull NAME`"
     return Fact("base models", "none", advice, "advice")

@@ -16,13 +16,18 @@ from forgellm.storage.weights import fingerprint, weights_problem
 from forgellm.storage.workspace import Workspace
 
 __all__ = [
+    "TOKENIZERS",
     "ModelFolder",
+    "cache_folder",
+    "check_code",
     "context_length",
     "find_model",
     "fingerprint",
     "has_chat_template",
+    "is_hub_id",
     "is_quantized",
     "list_base_models",
+    "read_model_config",
     "vocabulary_size",
 ]
 
@@ -30,7 +35,7 @@ _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 _HUB_ID = re.compile(f"(?:{_PART}/)?{_PART}")
 _REVISION = re.compile(r"[0-9a-f]{40}")
 _CODE = ("model_file", "auto_map")
-_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 _VOCABULARY = ("vocab_size", "padded_vocab_size")
 
@@ -53,7 +58,7 @@ def find_model(workspace: Workspace, hub_cache: Path, name: str) -> ModelFolder:
     folder = _in_workspace(workspace, name)
     if folder is not None:
         return _open(name, folder)
-    if not _is_hub_id(name):
+    if not is_hub_id(name):
         workspace.resolve(name)
         raise _not_found(workspace, hub_cache, name)
     snapshot = _snapshot(hub_cache, name)
@@ -126,13 +131,19 @@ def _in_workspace(workspace: Workspace, name: str) -> Path | None:
     return None
 
 
-def _is_hub_id(name: str) -> bool:
+def is_hub_id(name: str) -> bool:
+    """Whether `name` can be that of a model on the Hub."""
     return _HUB_ID.fullmatch(name) is not None and "--" not in name and ".." not in name
+
+
+def cache_folder(hub_cache: Path, name: str) -> Path:
+    """Where the cache keeps all revisions of a model."""
+    return hub_cache / f"models--{name.replace('/', '--')}"
 
 
 def _snapshot(hub_cache: Path, name: str) -> Path | None:
     """The folder of the revision that `main` pointed to when the model was downloaded."""
-    model = hub_cache / f"models--{name.replace('/', '--')}"
+    model = cache_folder(hub_cache, name)
     try:
         revision = (model / "refs" / "main").read_text(encoding="ascii").strip()
     except (OSError, ValueError):
@@ -142,7 +153,16 @@ def _snapshot(hub_cache: Path, name: str) -> Path | None:
 
 
 def _open(name: str, folder: Path) -> ModelFolder:
-    config = _config(name, folder)
+    config = read_model_config(name, folder)
+    check_code(name, config)
+    problem = _tokenizer_problem(folder) or weights_problem(folder)
+    if problem is not None:
+        raise _invalid(name, folder, problem)
+    return ModelFolder(name, folder, config)
+
+
+def check_code(name: str, config: Mapping[str, object]) -> None:
+    """Raises UntrustedModelCode where the model wants code of its own to be run."""
     code = next((key for key in _CODE if key in config), None)
     if code is not None:
         raise UntrustedModelCode(
@@ -150,13 +170,10 @@ def _open(name: str, folder: Path) -> ModelFolder:
             details={"model": name, "field": code},
             suggestion="Use a model of an architecture that mlx-lm knows; code from models is never run.",
         )
-    problem = _tokenizer_problem(folder) or weights_problem(folder)
-    if problem is not None:
-        raise _invalid(name, folder, problem)
-    return ModelFolder(name, folder, config)
 
 
-def _config(name: str, folder: Path) -> Mapping[str, object]:
+def read_model_config(name: str, folder: Path) -> Mapping[str, object]:
+    """config.json of the model in `folder`. Raises InvalidModel."""
     path = folder / "config.json"
     if not path.is_file():
         raise _invalid(name, folder, "it has no config.json")
@@ -169,7 +186,7 @@ def _config(name: str, folder: Path) -> Mapping[str, object]:
 
 
 def _tokenizer_problem(folder: Path) -> str | None:
-    present = [file for file in _TOKENIZERS if (folder / file).is_file()]
+    present = [file for file in TOKENIZERS if (folder / file).is_file()]
     if not present:
         return "it has no tokenizer.json"
     if present[0] != "tokenizer.json":
@@ -209,8 +226,8 @@ def _not_found(
     same = [other for other in others if other.rsplit("/", 1)[-1].casefold() == name.casefold()]
     near = same[0] if same else nearest(shown, others)
     way_out = "Give a path such as models/base/NAME."
-    if _is_hub_id(name):
-        way_out = f"Download it with `hf download {name}`, or give a path such as models/base/NAME."
+    if is_hub_id(name):
+        way_out = f"Download it with `forgellm models pull {name}`, or give a path such as models/base/NAME."
     message = f"{shown} is only partly downloaded: {partial}" if partial else f"there is no model {shown!r}"
     return ModelNotFound(
         message,
@@ -234,7 +251,7 @@ def _folders(workspace: Workspace, folder: Path) -> Iterator[str]:
 def _cached(hub_cache: Path) -> Iterator[str]:
     for path in hub_cache.glob("models--*"):
         name = path.name.removeprefix("models--").replace("--", "/")
-        if _is_hub_id(name) and _snapshot(hub_cache, name) is not None:
+        if is_hub_id(name) and _snapshot(hub_cache, name) is not None:
             yield name
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 INDEX = "model.safetensors.index.json"
 _LONGEST_HEADER = 100 * 2**20
+_PART = re.compile(r"(.+)-\d{5}-of-(\d{5})\.safetensors")
 _BLOCK = 65_536
 _SAMPLES = 16
 
@@ -47,7 +49,7 @@ def weights_problem(folder: Path) -> str | None:
         if shards is None:
             return f"{INDEX} is not an index of weights"
         wanted = shards
-    names = sorted({*wanted, *(p.name for p in weight_files(folder))})
+    names = sorted({*wanted, *_siblings(p.name for p in weight_files(folder))})
     if not names:
         return "it has no model.safetensors"
     problems = (_file_problem(folder / name, wanted.get(name, set())) for name in names)
@@ -76,6 +78,16 @@ def tensors(path: Path) -> dict[str, Tensor] | None:
         }
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def _siblings(names: Iterable[str]) -> Iterator[str]:
+    """The names, and those of all parts where one is said to be a part of several."""
+    for name in names:
+        part = _PART.fullmatch(name)
+        count = int(part[2]) if part else 0
+        yield from (
+            (f"{part[1]}-{n:05}-of-{count:05}.safetensors" for n in range(1, count + 1)) if part else [name]
+        )
 
 
 def _shards(index: Path) -> dict[str, set[str]] | None:

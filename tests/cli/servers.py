@@ -12,21 +12,33 @@ import pytest
 
 TOKEN = "correct-horse-battery"
 
-_ADDRESS = re.compile(r"ForgeLLM is at http://127\.0\.0\.1:(\d+)\n")
+_ADDRESS = re.compile(r"(ForgeLLM|The model server) is at http://127\.0\.0\.1:(\d+)\n")
 
 
-def read_address(process: subprocess.Popen[str]) -> int:
-    """The port that the process names; fails where it ends before."""
+def read_address(process: subprocess.Popen[str], name: str = "ForgeLLM") -> int:
+    """The port that the process names for that server; fails where it ends before."""
     for line in process.stdout:
         found = _ADDRESS.fullmatch(line)
-        if found:
-            return int(found[1])
+        if found and found[1] == name:
+            return int(found[2])
     pytest.fail(f"it ended with {process.wait()}: {process.stderr.read() if process.stderr else ''}")
 
 
-def child_of(process: subprocess.Popen[str]) -> psutil.Process:
-    """The one server process of a `forgellm start`."""
-    (child,) = children_of(process)
+def read_addresses(process: subprocess.Popen[str]) -> tuple[int, int]:
+    """The ports of the web server and of the model server, whichever is ready first."""
+    found: dict[str, int] = {}
+    for line in process.stdout:
+        match = _ADDRESS.fullmatch(line)
+        if match:
+            found[match[1]] = int(match[2])
+        if len(found) == 2:
+            return found["ForgeLLM"], found["The model server"]
+    pytest.fail(f"it ended with {process.wait()}: {process.stderr.read() if process.stderr else ''}")
+
+
+def child_of(process: subprocess.Popen[str], command: str = "web") -> psutil.Process:
+    """The process of a `forgellm start` that runs this server."""
+    (child,) = (child for child in children_of(process) if command in child.cmdline())
     return child
 
 

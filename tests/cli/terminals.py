@@ -64,6 +64,17 @@ class Terminal:
         before, self.seen = self.seen[:at], self.seen[at:]
         return before
 
+    def press_until(self, key: str, words: str) -> str:
+        """Press it, again where nothing comes of it: Python may overlook a Ctrl-C while it reads keys."""
+        for _ in range(30):
+            self.type(key)
+            end = time.monotonic() + 2
+            while words not in self.seen and self._read(end - time.monotonic()):
+                pass
+            if words in self.seen:
+                break
+        return self.until(words, seconds=0)
+
     def end(self, *, seconds: float = 20) -> int:
         """The exit code, once it has ended; what it still showed is in `seen`."""
         deadline = time.monotonic() + seconds

@@ -10,7 +10,7 @@ import pytest
 from forgellm.settings import worker_environment as environment_of_workers
 from tests.cli.conftest import COMMAND, heed_interrupts
 from tests.inference.conftest import FORMS, make_adapter
-from tests.inference.speaker import FINISH, Speaker, serving
+from tests.inference.speaker import FINISH, STATUS, Speaker, serving
 
 ASK = ("cli", "generate", "--model", "models/base/tiny", "--max-tokens", "12")
 QUESTION = "When is the rope market of Alder Quay held?"
@@ -122,6 +122,19 @@ def test_ctrl_c_stops_the_answer_and_keeps_what_came(start, workspace):
     assert b"stopped" in said
     assert b"Traceback" not in said
     assert len(rest) < 900000
+
+
+def test_ctrl_c_while_a_model_is_loading_ends_the_command(start, speaker):
+    speaker.answers["/api/model/status"] = {**STATUS, "loaded": False, "is_loading": True}
+    asked = start("cli", "generate", "--server", speaker.url, "--prompt", QUESTION)
+    tick = threading.Event()
+    for _ in range(1000):
+        if len(speaker.asked) > 2:
+            break
+        tick.wait(0.01)
+    asked.send_signal(signal.SIGINT)
+    out, said = asked.communicate(timeout=20)
+    assert (asked.returncode, out, said) == (130, b"", b"")
 
 
 def test_openblas_is_preloaded_where_there_is_one(start, worker_environment):

@@ -178,8 +178,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_conversation(terminal, speaker):
 def test_ctrl_c_at_the_prompt_forgets_the_line_and_says_how_to_leave(terminal, speaker):
     terminal.type("half a quest")
     terminal.until("half a quest")
-    terminal.type(CTRL_C)
-    terminal.until("Ctrl-D or /q leaves.")
+    terminal.press_until(CTRL_C, "Ctrl-D or /q leaves.")
     terminal.until(">>> ")
     assert ask(terminal, "When?") == "Every Monday.\n"
     assert asked(speaker)[0]["prompt"] == "When?"

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,17 +13,20 @@ import pytest
 
 from forgellm.jobs.launcher import launch
 from forgellm.storage.liveness import state
+from forgellm.storage.model_server import read_record
 from forgellm.storage.runs import run_folder
 from forgellm.storage.workspace import Workspace
 from forgellm.web.serving import listen
 from tests.cli.conftest import COMMAND, heed_interrupts, read_until
-from tests.cli.servers import TOKEN, child_of, children_of, is_gone, read_address
+from tests.cli.servers import TOKEN, child_of, children_of, is_gone, read_address, read_addresses
 from tests.jobs.sample_worker import COMMAND as SAMPLE_WORKER
 from tests.jobs.sample_worker import end_all, wait_for_event
+from tests.servers import Server
 from tests.storage.folders import RunKind, new_run
 from tests.web.raw import exchange, head
 
 ONE_SECOND = 1.0
+FREE_PORTS = ("--web-port", "0", "--server-port", "0")
 
 
 @pytest.fixture
@@ -34,12 +38,12 @@ def place(tmp_path):
 
 @pytest.fixture
 def start(place, worker_environment):
-    """Starts `forgellm start --web-port 0 ARGUMENTS` in a session of its own."""
+    """Starts `forgellm start` on free ports in a session of its own."""
     processes = []
 
     def start(*arguments, **environment):
         process = subprocess.Popen(
-            [*COMMAND, "start", "--web-port", "0", *arguments],
+            [*COMMAND, "start", *FREE_PORTS, *arguments],
             cwd=place.root,
             env={**worker_environment, **environment},
             stdin=subprocess.DEVNULL,
@@ -74,35 +78,35 @@ def health(port):
     return exchange(port, head(port=port)).status
 
 
-def test_it_serves_and_ends_with_its_server_within_a_second(start):
+def test_it_serves_and_ends_with_its_servers_within_a_second(start):
     process = start("--no-browser")
-    port = read_address(process)
-    server = child_of(process)
-    assert health(port) == 200
+    ports = read_addresses(process)
+    servers = children_of(process)
+    assert [health(port) for port in ports] == [200, 200]
     began = time.monotonic()
     process.terminate()
     assert process.wait(5) == 0
     assert time.monotonic() - began < ONE_SECOND
-    assert is_gone(server, within=0)
+    assert all(is_gone(server, within=0) for server in servers)
     assert process.stderr.read() == ""
 
 
 @pytest.mark.parametrize("kill", [os.kill, os.killpg])
 def test_no_server_outlives_it_when_it_is_killed(start, kill):
     process = start("--no-browser")
-    read_address(process)
-    server = child_of(process)
+    read_addresses(process)
+    servers = children_of(process)
     kill(process.pid, signal.SIGKILL)
-    assert is_gone(server, within=ONE_SECOND)
+    assert all(is_gone(server, within=ONE_SECOND) for server in servers)
 
 
 def test_no_server_outlives_it_when_it_is_killed_before_anything_is_ready(start):
     process = start("--no-browser")
     tick = threading.Event()
-    while not (children := children_of(process)):
+    while len(children := children_of(process)) < 2:
         tick.wait(0.01)
     process.kill()
-    assert is_gone(children[0], within=2 * ONE_SECOND)
+    assert all(is_gone(child, within=2 * ONE_SECOND) for child in children)
 
 
 def test_a_server_that_crashes_comes_back_at_the_same_address(start):
@@ -123,6 +127,58 @@ def test_a_server_that_keeps_crashing_is_given_up(start):
     assert "the web server ended 4 times within a minute, at last with signal 9" in said
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_model_server_that_crashes_comes_back_with_what_was_resident(start, place, tiny_model, number):
+    shutil.copytree(tiny_model, place.base_models / "tiny")
+    process = start("--no-browser")
+    ports = read_addresses(process)
+    web = Server(f"http://127.0.0.1:{ports[0]}", process)
+    assert web.post("/api/model/load", {"model_name": "models/base/tiny"}).status_code == 200
+    remembered = read_record(place)
+    while remembered.target is None:
+        threading.Event().wait(0.02)
+        remembered = read_record(place)
+    child_of(process, "server").send_signal(number)
+    assert read_address(process, "The model server") == ports[1]
+    status = web.until("/api/model/status", lambda answer: answer.get("loaded"), seconds=30)
+    assert status["model_name"] == "models/base/tiny"
+    seen = web.get("/api/health").json()
+    assert seen["components"]["model_server"] == "running"
+    assert (seen["model_server_crash"]["signal"], seen["model_server_crash"]["given_up"]) == (number, False)
+    assert seen["model_server_crash"]["signal_name"] == signal.Signals(number).name
+
+
+def test_a_model_server_that_keeps_crashing_is_given_up_and_the_page_stays(start):
+    process = start("--no-browser")
+    port, _ = read_addresses(process)
+    for again in range(4):
+        child_of(process, "server").kill()
+        if again < 3:
+            read_address(process, "The model server")
+    web = Server(f"http://127.0.0.1:{port}", process)
+    seen = web.until("/api/health", lambda a: (a["model_server_crash"] or {}).get("given_up"), seconds=10)
+    assert seen["components"] == {
+        "web_server": "running",
+        "model_server": "crashed",
+        "training_pipeline": "idle",
+    }
+    refused = web.get("/api/model/status")
+    assert (refused.status_code, refused.json()["details"]["signal"]) == (503, 9)
+    process.terminate()
+    assert process.communicate(timeout=10)[1].endswith("ended with signal 9: it is not started again.\n")
+
+
+def test_a_model_server_that_is_told_to_end_leaves_the_page(start):
+    process = start("--no-browser")
+    port, _ = read_addresses(process)
+    server = child_of(process, "server")
+    server.terminate()
+    assert is_gone(server, within=ONE_SECOND)
+    web = Server(f"http://127.0.0.1:{port}", process)
+    seen = web.get("/api/health").json()
+    assert (seen["components"]["model_server"], seen["model_server_crash"]) == ("not running", None)
+
+
 def test_a_server_that_is_told_to_end_is_not_started_again(start):
     process = start("--no-browser")
     read_address(process)
@@ -130,12 +186,13 @@ def test_a_server_that_is_told_to_end_is_not_started_again(start):
     assert process.wait(5) == 0
 
 
-def test_a_port_in_use_ends_it_at_once(start):
+@pytest.mark.parametrize("option", ["--web-port", "--server-port"])
+def test_a_port_in_use_ends_it_at_once(start, option):
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        process = start("--no-browser", "--web-port", str(port))
-        said, complaint = process.communicate(timeout=30)
-    assert (process.returncode, said) == (1, "")
+        process = start("--no-browser", option, str(port))
+        _, complaint = process.communicate(timeout=30)
+    assert process.returncode == 1
     assert complaint.count(f"port {port} of 127.0.0.1 is in use") == 1
     assert "Traceback" not in complaint
 
@@ -188,13 +245,6 @@ def test_no_browser_is_opened_when_none_is_wanted_or_none_can_show_itself(start,
         process.terminate()
         assert process.wait(5) == 0
     assert not (tmp_path / "opened").exists()
-
-
-def test_a_port_for_the_model_server_is_taken_and_said_to_be_unused(start):
-    process = start("--no-browser", "--server-port", "5001")
-    read_address(process)
-    process.terminate()
-    assert process.communicate()[1] == "Nothing listens on port 5001: this version has no model server yet.\n"
 
 
 def test_training_goes_on_when_everything_else_is_told_to_end(start, training):
@@ -290,7 +340,7 @@ def test_two_ctrl_c_in_quick_succession_end_at_once_without_an_error(start, trai
 def test_on_a_terminal_ctrl_c_asks(place, worker_environment, training, answer, after):
     parent, child = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", _WITH_TERMINAL, *COMMAND[1:], "start", "--web-port", "0", "--no-browser"],
+        [sys.executable, "-c", _WITH_TERMINAL, *COMMAND[1:], "start", *FREE_PORTS, "--no-browser"],
         cwd=place.root,
         env={**worker_environment, "TERM": "dumb"},
         stdin=child,

@@ -32,6 +32,7 @@ HEAVY = {
         ["cli", "--help"],
         ["cli", "generate", "--help"],
         ["cli", "info", "--help"],
+        ["models", "--help"],
         ["web", "--help"],
         ["start", "--help"],
     ],

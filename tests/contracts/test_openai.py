@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import openai
@@ -160,6 +161,40 @@ def test_what_changes_no_answer_is_accepted(chat):
         extra_body={"top_k": 5, "min_p": 0.1, "repetition_penalty": 1.0},
     )
     assert answer.choices == chat().choices
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "goods": {"enum": ["rope", "salt"]},
+        "days": {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 9}, "maxItems": 2},
+    },
+    "required": ["goods", "days"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("model", [MODEL, "models/base/tiny"])
+@pytest.mark.parametrize("temperature", [0, 2])
+def test_an_answer_follows_the_schema_whatever_the_model_would_say(chat, model, temperature):
+    wish = {"type": "json_schema", "json_schema": {"name": "sale", "schema": SCHEMA, "strict": True}}
+    answer = chat(model=model, response_format=wish, max_tokens=200, temperature=temperature)
+    sale = json.loads(answer.choices[0].message.content)
+    assert sale["goods"] in ("rope", "salt")
+    assert len(sale["days"]) <= 2
+    assert answer.choices[0].finish_reason == "stop"
+
+
+def test_an_answer_can_be_any_object(chat):
+    text = chat(response_format={"type": "json_object"}, max_tokens=60).choices[0].message.content
+    assert text.startswith("{")
+
+
+def test_a_schema_that_cannot_be_followed_is_refused(chat):
+    wish = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}}
+    with pytest.raises(openai.BadRequestError) as caught:
+        chat(response_format=wish)
+    assert caught.value.param == "response_format"
 
 
 def test_an_unknown_model_is_not_found_and_the_names_there_are_told(chat):

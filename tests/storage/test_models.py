@@ -111,7 +111,7 @@ def test_a_misspelt_model_is_not_found_and_the_nearest_is_named(workspace, cache
 def test_a_hub_id_that_is_not_in_the_cache_comes_with_the_way_to_get_it(workspace, cache):
     with pytest.raises(ModelNotFound) as caught:
         find_model(workspace, cache, "mlx-community/Qwen3-4B-bf16")
-    assert "hf download mlx-community/Qwen3-4B-bf16" in caught.value.suggestion
+    assert "forgellm models pull mlx-community/Qwen3-4B-bf16" in caught.value.suggestion
 
 
 @pytest.mark.parametrize(
@@ -164,8 +164,8 @@ def test_a_cache_entry_that_points_elsewhere_is_no_model(workspace, cache, tiny_
         find_model(workspace, cache, "org/tiny")
 
 
-def _remove(name):
-    return lambda folder: (folder / name).unlink()
+def _remove(*names):
+    return lambda folder: [(folder / name).unlink() for name in names]
 
 
 def _cut(name, at=-7):
@@ -209,6 +209,10 @@ FAULTS = {
     "a missing part": (
         _two_files(_remove("model-00002-of-00002.safetensors")),
         "00002-of-00002.safetensors is missing",
+    ),
+    "a part and the index that did not come yet": (
+        _two_files(_remove("model-00001-of-00002.safetensors", "model.safetensors.index.json")),
+        "00001-of-00002.safetensors is missing",
     ),
     "a part cut off": (_two_files(_cut("model-00001-of-00002.safetensors")), "bytes where its header says"),
     "half an index": (_two_files(_cut("model.safetensors.index.json")), "not an index"),

@@ -65,6 +65,18 @@ class Tool(Body):
     function: ToolFunction
 
 
+class Schema(Body):
+    name: str
+    schema_: dict[str, Any] = Field(alias="schema")
+    description: str | None = Field(None, description="not shown to the model")
+    strict: bool | None = Field(None, description="it is always followed")
+
+
+class ResponseFormat(Body):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: Schema | None = None
+
+
 class Chat(Common):
     messages: list[Turn] = Field(min_length=1)
     max_completion_tokens: int | None = Field(None, ge=1, le=2**53)
@@ -76,7 +88,7 @@ class Chat(Common):
     chat_template_kwargs: dict[str, str | int | float | bool | None] | None = Field(
         None, description="not OpenAI's: variables of the model's chat template, as enable_thinking"
     )
-    response_format: dict[str, Any] | None = Field(None, description="text")
+    response_format: ResponseFormat | None = None
     audio: dict[str, Any] | None = Field(None, description="not supported")
     function_call: str | dict[str, Any] | None = Field(None, description="not supported: use tools")
     functions: list[dict[str, Any]] | None = Field(None, description="not supported: use tools")
@@ -99,7 +111,6 @@ def chat_request(body: Chat) -> GenerationRequest:
     """Raises InvalidField for what cannot be followed."""
     check_supported(body)
     check_stream_options(body)
-    _check_format(body.response_format)
     if body.top_logprobs is not None and not body.logprobs:
         raise InvalidField(
             "top_logprobs needs logprobs = true",
@@ -114,16 +125,23 @@ def chat_request(body: Chat) -> GenerationRequest:
         logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         tools=tuple(tool.model_dump(exclude_none=True) for tool in tools),
         template_options=_template_options(body.chat_template_kwargs or {}),
+        schema=_schema(body.response_format),
     )
 
 
-def _check_format(wanted: Mapping[str, Any] | None) -> None:
-    if wanted is not None and wanted != {"type": "text"}:
+def _schema(wanted: ResponseFormat | None) -> Mapping[str, object] | None:
+    """What `response_format` asks the text to follow."""
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return {"type": "object"}
+    if wanted.json_schema is None:
         raise InvalidField(
-            f"response_format {wanted.get('type')!r:.60} is not supported",
-            details={"field": "response_format"},
-            suggestion="Leave response_format out.",
+            "response_format json_schema has no json_schema",
+            details={"field": "response_format.json_schema"},
+            suggestion="Give json_schema: a name and a schema.",
         )
+    return wanted.json_schema.schema_
 
 
 def _most_tokens(body: Chat) -> int:
