@@ -112,7 +112,7 @@ def _note_crash(workspace: Workspace, crash: Crash) -> None:
     how = f"signal {-crash.code}" if crash.code < 0 else f"exit code {crash.code}"
     then = "it is not started again" if crash.given_up else "starting it again"
     name = crash.service.name
-    say(f"{name[0].upper()}{name[1:]} ended with {how}: {then}.")
+    say(f"{name[0].upper()}{name[1:]} ended with {how}: {then}.", err=True)
     if name != _MODEL_SERVER:
         return
     signal_number = -crash.code if crash.code < 0 else None
@@ -122,7 +122,7 @@ def _note_crash(workspace: Workspace, crash: Crash) -> None:
             workspace, ModelServerCrash(local_time(), signal_number, exit_code, given_up=crash.given_up)
         )
     except ForgeError as error:
-        say(f"That could not be written down: {error.message}")
+        say(f"That could not be written down: {error.message}", err=True)
 
 
 def _open_page(url: str, token: str | None) -> None:

@@ -13,12 +13,12 @@ def has_terminal() -> bool:
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
-def say(text: str = "") -> None:
+def say(text: str = "", *, err: bool = False) -> None:
     """Write a line. What is to be done does not depend on it: `| tee` may have ended, or the disk be full."""
     try:
-        click.echo(text)
+        click.echo(text, err=err)
     except OSError:
         # What is left of the line would be tried once more at exit.
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, (sys.stderr if err else sys.stdout).fileno())
         os.close(nowhere)
