@@ -205,7 +205,7 @@ def _save(session: Session, name: str) -> None:
 def _load(session: Session, name: str) -> None:
     if name:
         session.conversation.restore(session.chats.load(name))
-        click.echo(f"{len(session.conversation.turns)} turns; /show shows them.")
+        click.echo(f"Turns: {len(session.conversation.turns)}; /show shows them.")
     else:
         click.echo("Saved: " + (", ".join(session.chats.names()) or "none"))
 

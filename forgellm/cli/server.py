@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
-import sys
 import threading
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -14,12 +12,13 @@ from typing import TYPE_CHECKING
 import click
 
 from forgellm.cli.announcing import announce
+from forgellm.cli.blas import preload_openblas
 from forgellm.cli.context import Invocation
 from forgellm.cli.lifetime import end_when_told
 from forgellm.cli.server_options import PORT, server_options
 from forgellm.domain.chat import Target
 from forgellm.domain.errors import ForgeError
-from forgellm.settings import Settings, model_server_environment, preloads_as
+from forgellm.settings import Settings
 
 if TYPE_CHECKING:
     from forgellm.services.model_host import ModelHost
@@ -77,7 +76,7 @@ def server(
         raise click.UsageError("--adapter needs a --model.")
     settings = invocation.within(workspace).settings()
     settings = replace(settings, token=settings.token if token is None else token)
-    _preload(settings)
+    preload_openblas(token=settings.token)
     # Brings Flask in, which `--help` must not wait for.
     from forgellm.api.access import check_reach
     from forgellm.web.logs import log_to_stderr
@@ -111,13 +110,6 @@ class Wish:
     kv_bits: int | None
     draft_model: str | None
     ready: int | None
-
-
-def _preload(settings: Settings) -> None:
-    """Begin again with the libraries that make MLX fast, unless they are there; on macOS they always are."""
-    environment = model_server_environment(settings.token)
-    if not preloads_as(environment):
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def _serve(settings: Settings, listener: socket.socket, host: str, *, wish: Wish) -> None:

@@ -158,8 +158,8 @@ class RemoteAnswer:
 
 def _wish(request: GenerationRequest) -> dict[str, object]:
     """The body of POST /api/model/generate."""
-    if request.tools or request.template_options:
-        field = "tools" if request.tools else "template_options"
+    field = next((name for name in ("tools", "template_options", "schema") if getattr(request, name)), None)
+    if field is not None:
         raise InvalidField(
             f"{field} cannot be sent to /api/model/generate",
             details={"field": field},

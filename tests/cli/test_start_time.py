@@ -34,6 +34,7 @@ HEAVY = {
         ["cli", "info", "--help"],
         ["models", "--help"],
         ["web", "--help"],
+        ["server", "--help"],
         ["start", "--help"],
     ],
 )
@@ -49,5 +50,5 @@ def test_help_names_every_command(worker_environment):
     done = subprocess.run(
         [*COMMAND, "--help"], env=worker_environment, capture_output=True, text=True, check=True
     )
-    for command in ("start", "web", "train", "runs", "checkpoints", "publish", "demo", "doctor"):
+    for command in ("start", "web", "server", "train", "runs", "checkpoints", "publish", "demo", "doctor"):
         assert f"\n  {command} " in done.stdout
