@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 
 from forgellm.domain.chat import GenerationRequest, ModelStatus
-from forgellm.domain.errors import ForgeError
 from forgellm.inference.board import Board
 from forgellm.inference.options import EngineOptions
 from forgellm.inference.owner import Ask, Command, Load, Owner, Unload
@@ -67,7 +66,8 @@ class Engine:
         self._board.enter()
         try:
             prompt = build_prompt(loaded.form, request, context=loaded.context)
-        except ForgeError:
+        except BaseException:
+            # Whatever it is: who is never answered must not be counted for ever.
             self._board.leave()
             raise
         self._commands.put(Ask(loaded, stream, request, prompt))

@@ -23,7 +23,10 @@ _SPACING: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_sepa
 
 def check_schema(schema: Mapping[str, object], tokenizer: Any) -> None:
     """Raises InvalidField for a schema that cannot be followed, or not with this tokenizer (mlx-lm's)."""
-    problem = LLMatcher.validate_grammar(_grammar(schema))
+    try:
+        problem = LLMatcher.validate_grammar(_grammar(schema))
+    except ValueError as error:
+        problem = str(error)
     if _backend(tokenizer) is None:
         problem = "the resident model's tokenizer is not of the fast kind"
     if problem:

@@ -62,3 +62,11 @@ def test_a_schema_that_cannot_be_followed_is_refused(tokenizer):
     check_schema(SCHEMA, tokenizer)
     with pytest.raises(InvalidField, match="cannot be followed"):
         check_schema({"type": "nonsense"}, tokenizer)
+
+
+def test_a_schema_nested_too_deeply_is_refused(tokenizer):
+    value: object = 1
+    for _ in range(200):
+        value = [value]
+    with pytest.raises(InvalidField, match="cannot be followed: recursion limit"):
+        check_schema({"enum": [value]}, tokenizer)
