@@ -80,7 +80,12 @@ class Sequence:
             if stream.cancelled:
                 self._on_end()
                 return
-            self._current = self._begin(stream, request, prompt)
+            try:
+                self._current = self._begin(stream, request, prompt)
+            except Exception:
+                # Whoever handles it ends every answer that is here.
+                self._waiting.appendleft((stream, request, prompt))
+                raise
         if self._current.active.stream.cancelled or self._take(self._current):
             self._end(self._current)
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from forgellm.domain.chat import GenerationRequest, Message, Sampling
-from forgellm.domain.errors import ModelNotLoaded
+from forgellm.domain.errors import ForgeError, ModelNotLoaded
 from forgellm.settings import packaged
 from tests.inference.conftest import GREEDY, ask, load, poll, source
 
@@ -64,6 +64,17 @@ def test_requests_wait_for_one_another_and_may_leave(start, tiny_model):
         stream.cancel()
     poll(lambda: drafted.status().active_requests == 0)
     assert ask(drafted, QUESTION, sampling=GREEDY)[1].completion_tokens == 12
+
+
+def test_a_request_that_cannot_be_begun_is_told_so(start, tiny_model):
+    drafted = start(draft=source(tiny_model))
+    load(drafted, tiny_model)
+    no_key = Sampling(max_tokens=3, temperature=1.0, seed=-1)
+    stream = drafted.generate(GenerationRequest((Message("user", QUESTION),), sampling=no_key))
+    poll(lambda: drafted.status().active_requests == 0)
+    with pytest.raises(ForgeError, match="could not answer"):
+        list(stream)
+    assert ask(drafted, QUESTION)[1].completion_tokens == 12
 
 
 def test_the_plain_base_is_asked_in_between(start, tiny_model, adapters):
