@@ -10,6 +10,9 @@ from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p, make_logi
 
 from forgellm.domain.chat import Sampling
 
+_COLD = 1e-5
+"""Below it the likeliest token is taken: divided by less, every log-probability is minus infinity."""
+
 Sampler = Callable[[mx.array], mx.array]
 Processor = Callable[[mx.array, mx.array], mx.array]
 
@@ -19,7 +22,7 @@ def sampler(sampling: Sampling) -> Sampler:
 
     A seed gives the request a random state of its own, so that it repeats whoever else is answered.
     """
-    if sampling.temperature == 0:
+    if sampling.temperature < _COLD:
         return lambda logprobs: mx.argmax(logprobs, axis=-1)
     filters = _filters(sampling)
     draws = _Draws(sampling.seed)
@@ -27,7 +30,9 @@ def sampler(sampling: Sampling) -> Sampler:
     def draw(logprobs: mx.array) -> mx.array:
         for apply in filters:
             logprobs = apply(logprobs)
-        return mx.random.categorical(logprobs / sampling.temperature, key=draws.next_key())
+        # From the likeliest on: half precision holds no more than 65504, and beyond nothing is left to draw.
+        below = (logprobs - logprobs.max(axis=-1, keepdims=True)).astype(mx.float32)
+        return mx.random.categorical(below / sampling.temperature, key=draws.next_key())
 
     return draw
 
