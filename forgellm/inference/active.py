@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import mlx.core as mx
@@ -80,12 +81,13 @@ class Active:
         return (TokenProbability(self._word(token), chosen, self._likeliest(logprobs, wanted)),)
 
     def _likeliest(self, logprobs: mx.array, count: int) -> tuple[tuple[str, float], ...]:
+        """What could not have been drawn is none of them."""
         if count == 0:
             return ()
         order = mx.argsort(-logprobs)[:count]
         ids: list[int] = order.tolist()  # type: ignore[assignment]
         values: list[float] = logprobs[order].tolist()  # type: ignore[assignment]
-        return tuple(zip(map(self._word, ids), values, strict=True))
+        return tuple((self._word(n), value) for n, value in zip(ids, values, strict=True) if value != -inf)
 
     def _word(self, token: int) -> str:
         return str(self.tokenizer.decode([token]))

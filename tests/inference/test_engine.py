@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -81,6 +82,16 @@ def test_probabilities_come_with_every_token(engine):
         assert len(token.likeliest) == 3
 
 
+def test_what_a_schema_rules_out_is_no_alternative(engine):
+    request = GenerationRequest(
+        (Message("user", QUESTION),), sampling=GREEDY, logprobs=5, schema={"type": "object"}
+    )
+    tokens = [token for chunk in engine.generate(request) for token in chunk.tokens]
+    assert tokens[0].text.startswith("{")
+    assert all(text.startswith("{") for text, _ in tokens[0].likeliest)
+    assert all(math.isfinite(value) for token in tokens for _, value in token.likeliest)
+
+
 def test_a_completion_goes_on_where_the_text_ends(engine):
     answer, finish = ask(engine, prompt="In Alder Quay the makers of", sampling=GREEDY)
     assert answer
@@ -96,6 +107,12 @@ def test_whoever_leaves_is_computed_for_no_longer(engine):
     waiting.cancel()
     poll(lambda: engine.status().active_requests == 0)
     assert ask(engine, QUESTION)[1].completion_tokens == 12
+
+
+def test_what_cannot_be_asked_at_all_is_not_counted(engine):
+    with pytest.raises((TypeError, UnicodeEncodeError)):
+        engine.generate(GenerationRequest(prompt="\ud800"))
+    assert engine.status().active_requests == 0
 
 
 def test_more_than_may_wait_are_turned_away(start, tiny_model):
