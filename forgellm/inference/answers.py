@@ -79,16 +79,16 @@ class AnswerText:
         """One more token of the answer."""
         self._detokenizer.add_token(token)
         certain, stopped = self._stops.feed(self._space_before(token) + self._detokenizer.last_segment)
-        return self._sorted(certain, stopped=stopped)
+        piece = self._sorted(certain, stopped=stopped)
+        return self._with_rest(piece) if stopped else piece
 
     def end(self) -> Piece:
         """What was held back, when the model has ended the answer or its room was used up."""
         self._detokenizer.finalize()
         certain, stopped = self._stops.feed(self._detokenizer.last_segment)
-        piece = self._sorted(certain if stopped else certain + self._stops.flush(), stopped=stopped)
-        self._state, rest, state = TextStateMachine.flush(self._state)
-        last = self._apart([(state, rest)])
-        return Piece(piece.text + last.text, piece.thinking + last.thinking, piece.stopped)
+        return self._with_rest(
+            self._sorted(certain if stopped else certain + self._stops.flush(), stopped=stopped)
+        )
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
@@ -110,6 +110,12 @@ class AnswerText:
         self._state, segments = TextStateMachine.split(self._state, text)
         piece = self._apart(segments)
         return Piece(piece.text, piece.thinking, stopped)
+
+    def _with_rest(self, piece: Piece) -> Piece:
+        """The last piece, with what could still have become a marker."""
+        self._state, rest, state = TextStateMachine.flush(self._state)
+        last = self._apart([(state, rest)])
+        return Piece(piece.text + last.text, piece.thinking + last.thinking, piece.stopped)
 
     def _apart(self, segments: Sequence[tuple[str, str]]) -> Piece:
         text = thinking = ""

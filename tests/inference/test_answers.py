@@ -76,6 +76,11 @@ def test_a_text_ends_at_the_first_stop_string():
     assert taken_apart("<think>a stop b</think>c", stop=("stop",)) == ("", "a ", [])
 
 
+def test_what_began_like_a_marker_stays_when_a_stop_string_follows():
+    assert taken_apart("1 <\n2", stop=("\n",)) == ("1 <", "", [])
+    assert taken_apart("<think>1 <\n2", stop=("\n",)) == ("", "1 <", [])
+
+
 @given(st.text("ab", max_size=30), st.lists(st.text("ab", min_size=1, max_size=4), max_size=3))
 def test_stop_strings_cut_a_text_where_they_first_stand(text, stops):
     found = [at for stop in stops if (at := text.find(stop)) >= 0]
