@@ -335,7 +335,7 @@ def test_errors(session):
     assert response.status_code == 404
     assert differences(ERROR, response.json()) == []
     assert response.json()["error_code"] == "MODEL_NOT_FOUND"
-    assert "download invalid-model" in response.json()["suggestion"]
+    assert "models pull invalid-model" in response.json()["suggestion"]
 
 
 def test_a_wrong_parameter_is_a_bad_request(session):
