@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.generate import stream_generate
 from mlx_lm.models.cache import make_prompt_cache
@@ -23,7 +24,7 @@ from forgellm.inference.batch import PREFILL_STEP
 from forgellm.inference.known import Cache, KnownPrompts
 from forgellm.inference.prompts import Prompt
 from forgellm.inference.resident import Resident
-from forgellm.inference.sampling import sampler
+from forgellm.inference.sampling import Processor, sampler
 from forgellm.inference.stream import AnswerStream
 
 KV_GROUP_SIZES = (64, 32)
@@ -111,6 +112,8 @@ class Sequence:
             cache = make_prompt_cache(model)
             cache += make_prompt_cache(self._draft) if self._draft is not None else []
         known = len(tokens) - len(rest)
+        # mlx-lm shows its processors what it computes: all of `rest`, or with a draft model its last token.
+        unseen = known if self._draft is None else len(tokens) - 1
         responses = stream_generate(
             model,
             tokenizer,
@@ -118,7 +121,10 @@ class Sequence:
             max_tokens=self._resident.room(prompt, request.sampling.max_tokens),
             draft_model=self._draft,
             sampler=sampler(request.sampling),
-            logits_processors=self._resident.processors(request, prompt),
+            logits_processors=[
+                _seeing(tokens[:unseen], processor)
+                for processor in self._resident.processors(request, prompt)
+            ],
             prompt_cache=cache,
             prefill_step_size=PREFILL_STEP,
             **({} if self._draft is not None else self._plainly(stream)),
@@ -158,6 +164,14 @@ class Sequence:
         if 0 < size <= len(current.tokens):
             plain = current.active.request.plain_base
             self._known.keep(current.tokens[:size], current.cache, plain_base=plain)
+
+
+def _seeing(before: list[int], processor: Processor) -> Processor:
+    """`processor`, which is to see the tokens `before` those that it is shown."""
+    if not before:
+        return processor
+    beginning = mx.array(before, mx.uint32)
+    return lambda tokens, logits: processor(mx.concatenate([beginning, tokens]), logits)
 
 
 def check_kv_bits(kv_bits: int | None, resident: Resident) -> None:

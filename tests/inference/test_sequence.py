@@ -11,6 +11,7 @@ from forgellm.settings import packaged
 from tests.inference.conftest import GREEDY, ask, load, poll, source
 
 QUESTION = "When is the rope market of Alder Quay held?"
+SCHEMA = {"enum": ["rope", "salt"]}
 LONG = Sampling(max_tokens=400, temperature=0)
 
 
@@ -29,6 +30,21 @@ def test_a_draft_model_changes_nothing_of_the_answer(start, engine, tiny_model):
     load(drafted, tiny_model)
     for question in (QUESTION, "And of Brinmoor?"):
         assert ask(drafted, question)[0] == ask(engine, question)[0]
+
+
+def test_a_schema_is_followed_beside_a_draft_model(start, tiny_model):
+    drafted = start(draft=source(tiny_model))
+    load(drafted, tiny_model)
+    assert json.loads(ask(drafted, QUESTION, schema=SCHEMA)[0]) in SCHEMA["enum"]
+
+
+def test_a_schema_is_followed_where_the_prompt_is_known(start, wide):
+    quantized = start(kv_bits=8)
+    load(quantized, wide)
+    ask(quantized, QUESTION)
+    answer, finish = ask(quantized, QUESTION, schema=SCHEMA)
+    assert finish.cached_tokens
+    assert json.loads(answer) in SCHEMA["enum"]
 
 
 def test_a_draft_model_of_another_vocabulary_is_refused(start, tiny_model):
