@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 
 from forgellm.domain.chat import GenerationRequest, ModelStatus
 from forgellm.inference.board import Board
@@ -64,12 +65,11 @@ class Engine:
         stream = AnswerStream(self._monotonic())
         loaded = self._board.current()
         self._board.enter()
-        try:
+        with ExitStack() as undo:
+            # Whoever is never answered must not be counted for ever, whatever the reason.
+            undo.callback(self._board.leave)
             prompt = build_prompt(loaded.form, request, context=loaded.context)
-        except BaseException:
-            # Whatever it is: who is never answered must not be counted for ever.
-            self._board.leave()
-            raise
+            undo.pop_all()
         self._commands.put(Ask(loaded, stream, request, prompt))
         return stream
 

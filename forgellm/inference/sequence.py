@@ -77,16 +77,14 @@ class Sequence:
     def step(self) -> None:
         """One more token for the request whose turn it is."""
         if self._current is None:
-            stream, request, prompt = self._waiting.popleft()
+            # Left in its place until it has begun: a failure ends every answer that is here.
+            stream, request, prompt = self._waiting[0]
             if stream.cancelled:
+                self._waiting.popleft()
                 self._on_end()
                 return
-            try:
-                self._current = self._begin(stream, request, prompt)
-            except Exception:
-                # Whoever handles it ends every answer that is here.
-                self._waiting.appendleft((stream, request, prompt))
-                raise
+            self._current = self._begin(stream, request, prompt)
+            self._waiting.popleft()
         if self._current.active.stream.cancelled or self._take(self._current):
             self._end(self._current)
 
