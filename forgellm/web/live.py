@@ -188,7 +188,11 @@ class Live:
         _log.warning("run %s cannot be followed: %s", watch.run.id, error, exc_info=_unforeseen(error))
         self.forget(watch.client, watch.run.id)
         message = messages.unwatchable(watch.run.id, seq=watch.cursor)
-        self._post.send(watch.client, "training_error", message)
+        try:
+            self._post.send(watch.client, "training_error", message)
+        except Exception:
+            # Sending may be the very thing that fails.
+            _log.warning("client %s cannot be told of it", watch.client, exc_info=True)
 
     def _start_next(self) -> None:
         """A worker that was killed could not start the next run of the queue."""

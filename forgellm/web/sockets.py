@@ -63,10 +63,11 @@ class SocketPost:
         self._known = known
 
     def send(self, client: str, name: str, message: Mapping[str, object]) -> None:
+        named = self._known.are_in(write_json(message))
+        shown = self._known.hidden(message) if named else message
         # What python-socketio raises where the client leaves at this moment.
         with suppress(KeyError, EngineIOError):
-            named = self._known.are_in(write_json(message))
-        self._sockets.emit(name, self._known.hidden(message) if named else message, to=client)
+            self._sockets.emit(name, shown, to=client)
 
     def waiting(self, client: str) -> int | None:
         # python-socketio tells nobody how long its queue is, and does not bound it.

@@ -8,6 +8,8 @@ import time
 import pytest
 import requests
 import socketio
+from bidict import bidict
+from engineio.exceptions import SocketIsClosedError
 from flask import Flask
 
 from forgellm.api.places import Places
@@ -270,6 +272,32 @@ def test_whatever_comes_of_one_client_the_others_are_told(script, forge):
     live.stop()
 
 
+def test_a_client_to_whom_nothing_can_be_sent_does_not_end_the_telling_of_others(script, forge):
+    post = _UnsendablePost()
+    live = Live(forge, post)
+    live.watch("broken", script.run, after=0)
+    live.start()
+    assert post.tried.wait(10)
+    live.watch("whole", script.run, after=0)
+    assert post.told.wait(10)
+    live.stop()
+
+
+class _UnsendablePost:
+    """Whatever is sent to one client of it fails, that it was given up as well."""
+
+    def __init__(self):
+        self.tried, self.told = threading.Event(), threading.Event()
+
+    def send(self, client, name, message):
+        (self.told if client == "whole" else self.tried).set()
+        if client == "broken":
+            raise TypeError("what nobody reckons with")
+
+    def waiting(self, client):
+        return 0
+
+
 class _BrokenPost:
     """One client of it makes a library fail with what nobody reckons with."""
 
@@ -288,6 +316,21 @@ def test_a_client_that_is_just_leaving_is_gone():
     # As python-socketio leaves it for an instant while the last client goes.
     server.server.manager.rooms = {"/": {}}
     assert SocketPost(server, Places({})).waiting("leaving") is None
+
+
+def test_a_message_to_a_client_that_is_just_leaving_is_dropped():
+    server = sockets(Flask("leaving"), [])
+    # As python-socketio and engine.io leave it for an instant while the last client goes.
+    server.server.manager.rooms = {"/": {"leaving": bidict({"leaving": "gone"})}}
+    server.server.eio.sockets = _ClosedSockets()
+    SocketPost(server, Places({})).send("leaving", "training_update", {})
+
+
+class _ClosedSockets(dict):
+    """Every socket of it was closed a moment ago."""
+
+    def __getitem__(self, sid):
+        raise SocketIsClosedError
 
 
 def test_what_passes_by_is_waited_for(script, watch):
