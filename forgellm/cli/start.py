@@ -13,6 +13,7 @@ import click
 
 from forgellm.api.access import access
 from forgellm.cli.context import Invocation
+from forgellm.cli.interrupts import interrupts_deferred
 from forgellm.cli.server_options import PORT, server_options
 from forgellm.cli.supervisor import Crash, Service, Supervisor
 from forgellm.cli.terminal import say
@@ -134,11 +135,13 @@ def _open_page(url: str, token: str | None) -> None:
 
 def _pause(invocation: Invocation) -> None:
     try:
-        say()
-        # Brings numpy in, which nobody needs before.
-        from forgellm.cli.pausing import pause_training
+        with interrupts_deferred():
+            say()
+            # Brings numpy in, which nobody needs before.
+            from forgellm.cli.pausing import pause_training
 
-        pause_training(invocation.forge())
+            forge = invocation.forge()
+        pause_training(forge)
     except (KeyboardInterrupt, click.Abort):
         say("\nEnding at once; runs go on.")
 
