@@ -4,14 +4,14 @@
 import { get, Refused, Unreachable } from "./api.js";
 import { connectCommands } from "./commands.js";
 import { byId, setProse, setState, setText } from "./dom.js";
-import { count, duration, gigabytes, loss, moment, state, statement, title } from "./format.js";
+import { duration, loss, moment, state, statement, title } from "./format.js";
+import { showHealth } from "./health.js";
 import { RunPanel } from "./panel.js";
 import { isActive, ShownRun, trains } from "./shown.js";
 import { RunTable } from "./table.js";
 
 const INTERVAL = 2000;
 const PAGE = 100;
-const HEALTH_EVERY = 5;
 const GONE = "Start it with `forgellm web`; this page goes on by itself once it is back. "
   + "A run that trains is not disturbed: it has a process of its own.";
 
@@ -21,7 +21,6 @@ const workspace = byId("workspace").textContent;
 
 let shown = null;
 let limit = PAGE;
-let rounds = 0;
 let seen = null;
 let timer = null;
 let request = new AbortController();
@@ -29,7 +28,7 @@ const states = new Map();
 
 async function refresh(signal) {
   const { runs, total } = await get(`/api/runs?limit=${limit}`, signal);
-  if (rounds % HEALTH_EVERY === 0) showHealth(await get("/api/health", signal));
+  showHealth(await get("/api/health", signal));
   const active = activeRun(runs);
   const wanted = namedRun(runs) ?? (active ?? runs.find(trains) ?? runs[0])?.id;
   showOnly(wanted ? null : "empty");
@@ -90,13 +89,6 @@ function showElsewhere(active, wanted) {
   setText(link, `${state(active)}: ${title(active)} (No. ${active.number}) – ${progress}`);
 }
 
-function showHealth({ system_info: system }) {
-  setState(byId("server"), "Server running", "good");
-  setText(byId("memory"),
-    `${gigabytes(system.memory_available_gb)} of ${gigabytes(system.memory_total_gb)} memory free`);
-  setText(byId("disk"), `${gigabytes(system.disk_free_gb)} disk free`);
-}
-
 /** Say which runs changed their state since the last time. */
 function announce(runs) {
   const news = runs.filter((run) => states.size && states.get(run.id) !== run.state);
@@ -134,12 +126,10 @@ async function tick() {
   try {
     await refresh(signal);
     showSeen();
-    rounds += 1;
   } catch (error) {
     if (signal.aborted) return;
     if (!(error instanceof Refused || error instanceof Unreachable)) console.error(error);
     showTrouble(error);
-    rounds = 0;
   }
   if (!signal.aborted && !document.hidden) timer = setTimeout(tick, INTERVAL);
 }
