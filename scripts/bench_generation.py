@@ -115,45 +115,54 @@ def speed(action: Callable[[], int]) -> float:
     return made / (time.perf_counter() - begun)
 
 
-def decoding(ports: dict[str, int], plain: Callable[[str], int], *, rounds: int) -> dict[str, float]:
-    """Median speed of each way to ask, whole requests in alternating rounds."""
-    speeds: dict[str, list[float]] = {name: [] for name in ("plain", *ports)}
+def decoding(ports: dict[str, int], plain: Callable[[str], int], *, rounds: int) -> list[dict[str, float]]:
+    """Speed of each way to ask, whole requests, round by round."""
+    found = []
     for number in range(rounds + 1):
         prompt = f"Round {number}: tell of the harbour."
-        found = {"plain": speed(lambda p=prompt: plain(p))}  # type: ignore[misc]
+        speeds = {"plain": speed(lambda p=prompt: plain(p))}  # type: ignore[misc]
         for name, port in ports.items():
-            found[name] = speed(lambda p=prompt, q=port: _made(q, p))  # type: ignore[misc]
-        if number:
-            for name, value in found.items():
-                speeds[name].append(value)
-    return {name: statistics.median(values) for name, values in speeds.items()}
+            speeds[name] = speed(lambda p=prompt, q=port: _made(q, p))  # type: ignore[misc]
+        found.append(speeds)
+    # The first round warms up.
+    return found[1:]
+
+
+def median_of(rounds: list[dict[str, float]], name: str, *, over: str | None = None) -> float:
+    """Of a speed, or of its ratio to another one of the same round, which shares the machine's mood."""
+    return statistics.median(one[name] / (one[over] if over else 1.0) for one in rounds)
 
 
 def _made(port: int, prompt: str) -> int:
     return int(generate(port, prompt, max_tokens=ANSWER)["tokens_generated"])
 
 
-def together(asks: dict[str, Callable[[str], int]], clients: int, *, rounds: int) -> dict[str, float]:
-    """Median speed of all answers together, `clients` at once, each way to ask in alternating rounds."""
-    speeds: dict[str, list[float]] = {name: [] for name in asks}
+def together(asks: dict[str, Callable[[str], int]], clients: int, *, rounds: int) -> list[dict[str, float]]:
+    """Speed of all answers together, `clients` at once, of each way to ask, round by round."""
+    found = []
     with ThreadPoolExecutor(clients) as pool:
         for number in range(rounds + 1):
             prompts = [f"{number} {client}: tell of the harbour." for client in range(clients)]
-            for name, ask in asks.items():
-                found = speed(lambda ask=ask, prompts=prompts: sum(pool.map(ask, prompts)))  # type: ignore[misc]
-                if number:
-                    speeds[name].append(found)
-    return {name: statistics.median(values) for name, values in speeds.items()}
+            found.append(
+                {
+                    name: speed(lambda ask=ask, prompts=prompts: sum(pool.map(ask, prompts)))  # type: ignore[misc]
+                    for name, ask in asks.items()
+                }
+            )
+    return found[1:]
 
 
-def turn_ten(port: int) -> tuple[float, float]:
-    """Seconds to the first token of the tenth turn, and of the same conversation seen for the first time."""
+def turn_ten(port: int, number: int) -> tuple[float, float]:
+    """Seconds to the first token of the tenth turn, and of the same conversation seen for the first time.
+
+    Questions are shorter than answers, as in chats: about 30 tokens, and 80.
+    """
     history: list[dict[str, str]] = []
-    question = "Tell of the harbour, the market, the mill and the people of the town. " * 4
+    question = f"Conversation {number}: tell of the harbour, the market and the people of the mill."
 
     def ask(beginning: str) -> float:
         turns = [{**turn, "content": beginning + turn["content"]} for turn in history]
-        answer = generate(port, beginning + question, history=turns, max_tokens=16)
+        answer = generate(port, beginning + question, history=turns, max_tokens=80)
         history[len(history) :] = [
             {"role": "user", "content": question},
             {"role": "assistant", "content": answer["response"]},
@@ -163,6 +172,12 @@ def turn_ten(port: int) -> tuple[float, float]:
     reused = [ask("") for _ in range(10)][-1]
     del history[-2:]
     return reused, ask("New: ")
+
+
+def turns_ten(port: int) -> tuple[float, float]:
+    """The medians over five conversations."""
+    found = [turn_ten(port, number) for number in range(5)]
+    return statistics.median(one[0] for one in found), statistics.median(one[1] for one in found)
 
 
 def adapter_change(root: Path) -> tuple[float, float]:
@@ -210,17 +225,21 @@ def measure(root: Path, *, rounds: int) -> dict[str, Any]:
 
         speeds = decoding({"server": forge, "web": web}, plain, rounds=rounds)
         asks = {"ours": lambda p: _made(forge, p), "theirs": lambda p: _their_answer(theirs, p)}
-        crowd = together(asks, 8, rounds=rounds)
-        reused, fresh = turn_ten(forge)
+        crowd = together(asks, 8, rounds=max(1, rounds // 3))
+        reused, fresh = turns_ten(forge)
     swap, reload = adapter_change(root)
     return {
-        "tokens_per_second": {**speeds, "8 clients": crowd["ours"], "8 of mlx_lm": crowd["theirs"]},
+        "tokens_per_second": {
+            **{name: median_of(speeds, name) for name in ("plain", "server", "web")},
+            "8 clients": median_of(crowd, "ours"),
+            "8 of mlx_lm": median_of(crowd, "theirs"),
+        },
         "first_token_seconds": {"turn 10": reused, "turn 10 without reuse": fresh},
         "adapter_seconds": {"change": swap, "reload": reload},
         "ratios": {
-            "server over plain": speeds["server"] / speeds["plain"],
-            "web over plain": speeds["web"] / speeds["plain"],
-            "8 clients": crowd["ours"] / crowd["theirs"],
+            "server over plain": median_of(speeds, "server", over="plain"),
+            "web over plain": median_of(speeds, "web", over="plain"),
+            "8 clients": median_of(crowd, "ours", over="theirs"),
             "turn 10": fresh / reused,
             "adapter": reload / swap,
         },
@@ -236,7 +255,7 @@ def main() -> int:
     """Print the figures; 1 where a promised ratio is not reached."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         make_workspace(Path(folder))
