@@ -50,7 +50,8 @@ class ModelFolder:
 
 
 def find_model(workspace: Workspace, hub_cache: Path, name: str) -> ModelFolder:
-    """The model that `name` means: a path below `models/` (with or without that word) or a Hub id.
+    """The model that `name` means: a path below `models/` (with or without that word), the bare name of a
+    published or a base model there, or a Hub id.
 
     Raises ModelNotFound, InvalidPath, InvalidModel for an incomplete or broken folder, and
     UntrustedModelCode.
@@ -120,8 +121,10 @@ def _integer(config: Mapping[str, object], names: tuple[str, ...]) -> int | None
 
 
 def _in_workspace(workspace: Workspace, name: str) -> Path | None:
-    """The folder strictly below `models/` that a path means, read from the root or from `models/`."""
-    for start in (None, workspace.models):
+    """The folder strictly below `models/` that a path means, read from the root, from `models/`, or from where
+    published and base models lie.
+    """
+    for start in (None, workspace.models, workspace.published, workspace.base_models):
         try:
             path = workspace.resolve(name, within=start)
         except InvalidPath:

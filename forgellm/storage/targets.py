@@ -9,10 +9,11 @@ from pathlib import Path
 
 from forgellm.domain.chat import Target
 from forgellm.domain.errors import InvalidAdapter
-from forgellm.storage.adapters import adapter_files
+from forgellm.storage.adapters import adapter_files, read_config
 from forgellm.storage.checkpoints import check_intact, sha256_of
 from forgellm.storage.models import find_model, fingerprint
 from forgellm.storage.runs import read_run
+from forgellm.storage.weights import file_problem
 from forgellm.storage.workspace import Workspace
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "config.json")
@@ -46,6 +47,7 @@ def find_source(workspace: Workspace, hub_cache: Path, target: Target) -> Source
     folder, weights = adapter_files(workspace.resolve(target.adapter_path))
     _check_there(target.adapter_path, folder, weights)
     check_intact(weights)
+    _check_readable(folder, weights)
     _check_base(folder, model.path, target)
     adapter_identity = f"{sha256_of(weights)}:{sha256_of(folder / 'adapter_config.json')}"
     return Source(target, model.path, model.config, identity, (folder, weights), adapter_identity)
@@ -66,6 +68,18 @@ def _check_there(text: str, folder: Path, weights: Path) -> None:
             details={"field": "adapter_path", "missing": missing},
             suggestion="Give the folder of a training run, or one of its checkpoint files.",
         )
+
+
+def _check_readable(folder: Path, weights: Path) -> None:
+    """Who asks for a file that was cut off hears so at once, not when it is loaded."""
+    problem = file_problem(weights)
+    if problem is not None:
+        raise InvalidAdapter(
+            f"the adapter in {folder.name} is damaged: {problem}",
+            details={"field": "adapter_path", "problem": problem},
+            suggestion="Copy it again, or choose another checkpoint.",
+        )
+    read_config(folder)
 
 
 def _check_base(folder: Path, model_path: Path, target: Target) -> None:

@@ -11,7 +11,7 @@ import json
 import math
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def weights_problem(folder: Path) -> str | None:
     names = sorted({*wanted, *_siblings(p.name for p in weight_files(folder))})
     if not names:
         return "it has no model.safetensors"
-    problems = (_file_problem(folder / name, wanted.get(name, set())) for name in names)
+    problems = (file_problem(folder / name, wanted.get(name, set())) for name in names)
     return next((problem for problem in problems if problem), None)
 
 
@@ -108,7 +108,8 @@ def _shards(index: Path) -> dict[str, set[str]] | None:
     return shards
 
 
-def _file_problem(path: Path, wanted: set[str]) -> str | None:
+def file_problem(path: Path, wanted: Collection[str] = ()) -> str | None:
+    """What is wrong with one weight file, which must hold the tensors `wanted`, or None."""
     if not path.is_file():
         return f"{path.name} is missing"
     header = _header(path)
@@ -118,7 +119,7 @@ def _file_problem(path: Path, wanted: set[str]) -> str | None:
     size = path.stat().st_size
     if size != end:
         return f"{path.name} has {size} bytes where its header says {end}"
-    missing = sorted(wanted - set(header))
+    missing = sorted(set(wanted) - set(header))
     return f"{path.name} lacks the tensor {missing[0]}" if missing else None
 
 

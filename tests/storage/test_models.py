@@ -68,7 +68,7 @@ def shard(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
 
 
-@pytest.mark.parametrize("name", ["models/base/tiny", "base/tiny", "./models/base/../base/tiny/"])
+@pytest.mark.parametrize("name", ["models/base/tiny", "base/tiny", "tiny", "./models/base/../base/tiny/"])
 def test_a_model_is_found_by_its_path(workspace, cache, base, name):
     found = find_model(workspace, cache, name)
     assert (found.name, found.path) == (name, base)
@@ -81,7 +81,8 @@ def test_a_model_is_found_by_its_absolute_path_inside_the_workspace(workspace, c
 
 def test_a_published_model_is_found(workspace, cache, base):
     shutil.copytree(base, workspace.published / "mine")
-    assert find_model(workspace, cache, "published/mine").path == workspace.published / "mine"
+    for name in ("published/mine", "mine"):
+        assert find_model(workspace, cache, name).path == workspace.published / "mine"
 
 
 def test_a_model_in_the_cache_is_found_by_its_hub_id(workspace, cache, tiny_model):

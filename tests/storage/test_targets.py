@@ -1,7 +1,9 @@
 import json
 import os
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from forgellm.domain.chat import Target
 from forgellm.domain.errors import InvalidAdapter, InvalidPath, ModelNotFound, UntrustedModelCode
@@ -15,8 +17,8 @@ TINY = "models/base/tiny"
 def adapter(workspace):
     folder = workspace.models / "cpt" / "mine"
     folder.mkdir(parents=True)
-    (folder / "adapters.safetensors").write_bytes(b"weights")
-    (folder / "0000004_adapters.safetensors").write_bytes(b"other weights")
+    save_file({"a": np.zeros(4, np.float32)}, folder / "adapters.safetensors")
+    save_file({"a": np.ones(4, np.float32)}, folder / "0000004_adapters.safetensors")
     write_json(folder / "adapter_config.json", {"num_layers": -1})
     return folder
 
@@ -49,6 +51,17 @@ def test_finding_a_source_writes_nothing(workspace, hub_cache, adapter):
     before = {p: os.stat(p).st_mtime_ns for p in workspace.root.rglob("*")}
     find_source(workspace, hub_cache, Target(TINY, "models/cpt/mine"))
     assert {p: os.stat(p).st_mtime_ns for p in workspace.root.rglob("*")} == before
+
+
+def test_an_adapter_that_was_cut_off_is_refused_before_it_is_loaded(workspace, hub_cache, adapter):
+    whole = (adapter / "adapters.safetensors").read_bytes()
+    (adapter / "adapters.safetensors").write_bytes(whole[:-4])
+    with pytest.raises(InvalidAdapter, match="the adapter in mine is damaged"):
+        find_source(workspace, hub_cache, Target(TINY, "models/cpt/mine"))
+    (adapter / "adapters.safetensors").write_bytes(whole)
+    (adapter / "adapter_config.json").write_text('{"num_layers"')
+    with pytest.raises(InvalidAdapter, match=r"adapter_config\.json in mine cannot be read"):
+        find_source(workspace, hub_cache, Target(TINY, "models/cpt/mine"))
 
 
 def test_what_is_not_there_or_not_allowed_is_refused(workspace, hub_cache, adapter):
