@@ -60,6 +60,11 @@ class Board:
                 raise not_loaded(self._failure)
             return self._loaded
 
+    def is_current(self, loaded: Loaded) -> bool:
+        """Whether `loaded` is resident and will be until another load is asked for."""
+        with self._changed:
+            return self._loaded is loaded and not self._loading
+
     def enter(self) -> None:
         """One more request. Raises ModelBusy."""
         with self._changed:
@@ -95,14 +100,16 @@ class Board:
 
 
 def not_loaded(failure: ForgeError | None) -> ModelNotLoaded:
-    """Why a request cannot be answered."""
+    """Why a request cannot be answered. The status is that of the failed load, where one is to blame."""
     if failure is None:
         return ModelNotLoaded("no model is loaded", suggestion="Load one first: POST /api/model/load.")
-    return ModelNotLoaded(
+    error = ModelNotLoaded(
         f"no model is loaded: {failure.message}",
         details={"cause": described(failure)},
         suggestion=failure.suggestion,
     )
+    error.status = failure.status
+    return error
 
 
 def described(error: ForgeError) -> dict[str, object]:

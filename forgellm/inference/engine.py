@@ -34,14 +34,17 @@ class Engine:
         self._renderer = Renderer(environment)
         self._board = Board(at_once=options.at_once, waiting=options.waiting)
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        # A request is queued behind the model that its prompt was made for, and before the next load.
+        self._order = threading.Lock()
         owner = Owner(self._commands, self._board, self._renderer, options=options)
         self._thread = threading.Thread(target=owner.run, name="inference engine")
         self._thread.start()
 
     def load(self, source: Source) -> None:
         """Begin to make `source` resident, and return at once. Answers that are on their way end first."""
-        self._board.begin_loading(source)
-        self._commands.put(Load(source))
+        with self._order:
+            self._board.begin_loading(source)
+            self._commands.put(Load(source))
 
     def wait_until_loaded(self) -> None:
         """Return when a model is resident. Raises ModelNotLoaded, with the reason, where none will be."""
@@ -63,15 +66,18 @@ class Engine:
         Raises ModelNotLoaded, ModelBusy, TemplateTimeout, and InvalidField for what cannot be asked.
         """
         stream = AnswerStream(self._monotonic())
-        loaded = self._board.current()
-        self._board.enter()
-        with ExitStack() as undo:
-            # Whoever is never answered must not be counted for ever, whatever the reason.
-            undo.callback(self._board.leave)
-            prompt = build_prompt(loaded.form, request, context=loaded.context)
-            undo.pop_all()
-        self._commands.put(Ask(loaded, stream, request, prompt))
-        return stream
+        while True:
+            loaded = self._board.current()
+            self._board.enter()
+            with ExitStack() as undo:
+                # Whoever is never answered must not be counted for ever, whatever the reason.
+                undo.callback(self._board.leave)
+                prompt = build_prompt(loaded.form, request, context=loaded.context)
+                with self._order:
+                    if self._board.is_current(loaded):
+                        undo.pop_all()
+                        self._commands.put(Ask(loaded, stream, request, prompt))
+                        return stream
 
     def close(self) -> None:
         """End the thread; what is being answered ends with an error."""

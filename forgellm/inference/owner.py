@@ -1,7 +1,8 @@
 """What the engine's thread does, and all that it alone may touch.
 
 Any other thread that touches MLX leaks two OS threads for ever, and half of the processes that did so abort
-at exit (measured with mlx 0.32.4), so every array is made, used and freed here.
+at exit (measured with mlx 0.32.4), so every array is made, used and freed here. It must not end
+by anything that a request or a model brings: a panic in Rust (tokenizers, llguidance) is no Exception.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ class Owner:
             return
         try:
             self._batch.add(ask.stream, ask.request, ask.prompt)
-        except Exception as error:
+        except BaseException as error:
             _log.exception("a request could not be begun")
             ask.stream.fail(ForgeError(f"the model could not answer: {error}"))
             self._board.leave()
@@ -143,7 +144,7 @@ class Owner:
         except ForgeError as error:
             # Not the object itself: its frames hold the arrays of the load that failed.
             failure = type(error)(error.message, details=error.details, suggestion=error.suggestion)
-        except Exception as error:
+        except BaseException as error:
             _log.exception("loading %s failed", source.target.model_name)
             failure = ForgeError(f"{source.target.model_name} could not be loaded: {error}")
         if failure is not None:
@@ -188,7 +189,7 @@ class Owner:
         assert self._batch is not None
         try:
             self._batch.step()
-        except Exception as error:
+        except BaseException as error:
             _log.exception("an answer could not be computed")
             assert self._resident is not None
             self._batch.fail(ForgeError(f"the model could not answer: {error}"))

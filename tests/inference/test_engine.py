@@ -9,7 +9,14 @@ from mlx_lm import load as mlx_lm_load
 from mlx_lm import stream_generate
 
 from forgellm.domain.chat import GenerationRequest, Message, Sampling
-from forgellm.domain.errors import InvalidField, ModelBusy, ModelNotLoaded, TemplateTimeout
+from forgellm.domain.errors import (
+    ForgeError,
+    InvalidField,
+    InvalidModel,
+    ModelBusy,
+    ModelNotLoaded,
+    TemplateTimeout,
+)
 from tests.inference.conftest import GREEDY, ask, load, poll, source
 
 QUESTION = "When is the rope market of Alder Quay held?"
@@ -161,6 +168,33 @@ def test_a_failed_load_leaves_nothing_behind_and_says_why(engine, tiny_model, tm
     assert engine.status().error is None
 
 
+def test_whoever_asks_while_models_change_is_answered_by_one_of_them(engine, tiny_model, adapters):
+    sources = [source(tiny_model), source(tiny_model, adapters["lora"])]
+    short = Sampling(max_tokens=2, temperature=0)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(ask, engine, f"{QUESTION} {n}", sampling=short) for n in range(60)]
+        for n in range(30):
+            engine.load(sources[n % 2])
+            engine.wait_until_loaded()
+        assert all(one.result()[1].completion_tokens == 2 for one in asked)
+
+
+class Panic(BaseException):
+    """As Rust's panics come to Python: no Exception."""
+
+
+class Panicking(float):
+    def __lt__(self, other):
+        raise Panic("like a panic in a library")
+
+
+def test_a_panic_ends_a_request_and_not_the_engine(engine):
+    with pytest.raises(ForgeError, match="like a panic"):
+        ask(engine, QUESTION, sampling=Sampling(temperature=Panicking(0.5)))
+    assert ask(engine, QUESTION)[0]
+    assert engine.status().active_requests == 0
+
+
 def test_an_unloaded_model_is_gone(engine):
     engine.unload()
     assert engine.status().target is None
@@ -191,8 +225,8 @@ def test_an_answer_ends_where_the_context_does(engine):
     ("template", "error"),
     [
         ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", TemplateTimeout),
-        ("{{ raise_exception('only with a system prompt') }}", None),
-        ("{{ ''.__class__.__mro__[1].__subclasses__() }}", None),
+        ("{{ raise_exception('only with a system prompt') }}", InvalidModel),
+        ("{{ ''.__class__.__mro__[1].__subclasses__() }}", InvalidModel),
     ],
 )
 def test_a_hostile_template_is_refused_and_the_engine_lives(engine, tiny_model, tmp_path, template, error):
@@ -202,8 +236,8 @@ def test_a_hostile_template_is_refused_and_the_engine_lives(engine, tiny_model, 
     engine.load(source(hostile))
     with pytest.raises(ModelNotLoaded) as caught:
         engine.wait_until_loaded()
-    code = "TEMPLATE_TIMEOUT" if error else "INVALID_MODEL"
-    assert caught.value.details["cause"]["code"] == code
+    assert caught.value.details["cause"]["code"] == error.code
+    assert caught.value.status == error.status
     load(engine, tiny_model)
     assert ask(engine, QUESTION)[0]
 

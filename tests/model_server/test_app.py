@@ -132,6 +132,6 @@ def test_a_damaged_model_leaves_the_server_empty_and_says_why(server, workspace)
     assert (status["loaded"], status["model_name"]) == (False, None)
     assert status["error"]["error_code"]
     refused = server.post("/api/model/generate", {"prompt": "Hello"})
-    assert (refused.status_code, refused.json()["error_code"]) == (409, "MODEL_NOT_LOADED")
+    assert (refused.status_code, refused.json()["error_code"]) == (422, "MODEL_NOT_LOADED")
     server.post("/api/model/load", {"model_name": TINY})
     assert server.post("/api/model/generate", {"prompt": "Hello", "max_tokens": 3}).status_code == 200
