@@ -121,8 +121,8 @@ def _integer(config: Mapping[str, object], names: tuple[str, ...]) -> int | None
 
 
 def _in_workspace(workspace: Workspace, name: str) -> Path | None:
-    """The folder strictly below `models/` that a path means, read from the root, from `models/`, or from where
-    published and base models lie.
+    """The folder strictly below `models/` that a path means, read from the root, from `models/`, or from
+    where published and base models lie.
     """
     for start in (None, workspace.models, workspace.published, workspace.base_models):
         try:
