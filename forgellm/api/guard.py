@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -44,20 +44,20 @@ logger = logging.getLogger(__name__)
 
 
 class Guard:
-    """Wraps `app`. `pages` are the paths that a link on another site may open; `limit` is in bytes."""
+    """Wraps `app`. `is_page` says which paths a link on another site may open; `limit` is in bytes."""
 
     def __init__(
         self,
         app: WSGIApplication,
         access: Access,
         *,
-        pages: Collection[str] = ("/",),
+        is_page: Callable[[str], bool] = lambda path: path == "/",
         limit: int = JSON_LIMIT,
     ) -> None:
         self._app = app
         self._access = access
         self._login = None if access.token is None else Login(access.token)
-        self._pages = frozenset(pages)
+        self._is_page = is_page
         self._limit = limit
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -101,7 +101,7 @@ class Guard:
             and environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
             and environ.get("HTTP_SEC_FETCH_DEST") == "document"
         )
-        if not followed_link or environ["PATH_INFO"] not in self._pages:
+        if not followed_link or not self._is_page(environ["PATH_INFO"]):
             raise Forbidden(
                 "requests from other web sites are refused",
                 details={"site": str(environ["HTTP_SEC_FETCH_SITE"])[:_SHOWN]},

@@ -198,7 +198,10 @@ def _response(answer: Reply | File | Raw | Stream, known: Places) -> Response:
         return response
     if isinstance(answer, Raw):
         return Response(answer.content, content_type=answer.media_type)
-    return Response(answer.path.read_bytes(), content_type=answer.media_type)
+    response = Response(answer.path.read_bytes(), content_type=answer.media_type)
+    if answer.cached is not None:
+        response.headers["Cache-Control"] = answer.cached
+    return response
 
 
 def _http_error(error: HTTPException) -> ForgeError:

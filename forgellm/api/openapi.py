@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
@@ -70,7 +71,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
     references, schemas = models_json_schema(list(dict.fromkeys(modes)), ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        operation = _operation(route, references)
+        operation = {"operationId": _operation_id(route, routes), **_operation(route, references)}
         paths.setdefault(route.open_path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
@@ -96,7 +97,6 @@ def _operation(route: Route, references: Any) -> dict[str, Any]:
         content[route.media_type] = {"schema": {}}
     failure = OpenAIError if is_openai(route.path) else Error
     operation: dict[str, Any] = {
-        "operationId": route.endpoint.split(".")[0] + "_" + route.view.__name__,
         "summary": text.split("\n\n")[0].replace("\n", " "),
         "tags": [route.endpoint.split(".")[0]],
         "parameters": [*_path_parameters(route), *_query_parameters(route)],
@@ -113,6 +113,13 @@ def _operation(route: Route, references: Any) -> dict[str, Any]:
         required = any(field.is_required() for field in body.model_fields.values())
         operation["requestBody"] = {"required": required, "content": sent}
     return operation
+
+
+def _operation_id(route: Route, routes: Iterable[Route]) -> str:
+    """Of a view at several paths, each has the path in its name."""
+    name = f"{route.endpoint.split('.')[0]}_{route.view.__name__}"
+    alone = sum(other.view is route.view for other in routes) == 1
+    return name if alone else "_".join([name, *re.findall(r"\w+", route.open_path)])
 
 
 def _path_parameters(route: Route) -> Iterator[dict[str, Any]]:

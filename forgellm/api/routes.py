@@ -42,10 +42,12 @@ class Answer(Reply):
 
 @dataclass(frozen=True)
 class File:
-    """An answer that is a file, already resolved to lie where files may be read."""
+    """An answer that is a file, already resolved to lie where files may be read. `cached` is its Cache-Control
+    where it may be kept; nothing is otherwise."""
 
     path: Path
     media_type: str
+    cached: str | None = None
 
 
 @dataclass(frozen=True)

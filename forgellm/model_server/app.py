@@ -59,4 +59,4 @@ def create_app(
     app.url_map.merge_slashes = False
     register(app, host, [*ROUTES, openapi_route(ROUTES)], known=places(forge))
     handle_errors(app, forge)
-    return ModelApp(Guard(app.wsgi_app, access, pages=()), host, engine)
+    return ModelApp(Guard(app.wsgi_app, access, is_page=lambda _: False), host, engine)

@@ -11,7 +11,18 @@ from werkzeug.routing import PathConverter
 from forgellm.api import model_routes
 from forgellm.api.guard import JSON_LIMIT, Access, Guard
 from forgellm.api.http import handle_errors, register
-from forgellm.api.native import checkpoints, dashboard, health, library, runs, training
+from forgellm.api.native import (
+    checkpoints,
+    comparing,
+    dashboard,
+    demo,
+    health,
+    library,
+    planning,
+    preflight,
+    runs,
+    training,
+)
 from forgellm.api.openapi import openapi_route
 from forgellm.api.places import places
 from forgellm.forge import Forge
@@ -25,11 +36,15 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 NATIVE = (
+    *planning.ROUTES,
+    *preflight.ROUTES,
     *training.ROUTES,
     *checkpoints.ROUTES,
     *runs.ROUTES,
+    *comparing.ROUTES,
     *library.ROUTES,
     *dashboard.ROUTES,
+    *demo.ROUTES,
     *health.ROUTES,
 )
 
@@ -75,4 +90,4 @@ def create_app(forge: Forge, access: Access) -> WebApp:
     server = sockets(app, [f"http://{host}" for host in sorted(access.hosts)])
     live = Live(forge, SocketPost(server, known))
     listen(server, forge, live)
-    return WebApp(app, Guard(app.wsgi_app, access), live)
+    return WebApp(app, Guard(app.wsgi_app, access, is_page=pages.is_page), live)

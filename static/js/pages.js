@@ -1,0 +1,8 @@
+// The pages: their addresses, how they are called, and the module that each is made by. The server answers the same
+// addresses (forgellm/web/pages.py). A page with an `icon` is in the navigation, in this order.
+
+export const PAGES = [
+  { path: "/", name: "Home", icon: "home", key: "h", load: () => import("./pages/home.js") },
+  { path: "/runs", name: "Runs", icon: "runs", key: "r", load: () => import("./pages/runs.js") },
+  { path: "/runs/:id", name: "Run", within: "/runs", load: () => import("./pages/run.js") },
+];

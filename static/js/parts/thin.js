@@ -1,0 +1,87 @@
+// Long series for a screen that is narrower: what is drawn looks the same, and nothing that stands out is lost.
+
+/**
+ * The places of the rows that a plot of `width` pixels needs between `from` and `to` (of `x`, ascending): the lowest
+ * and the highest of each dense column in each pixel, and every row in which a sparse column has a value.
+ */
+export function thinned({ x, columns, sparse }, { from, to, width }) {
+  // One row beyond each side, so that curves leave the plot where they should.
+  const first = Math.max(0, lowerBound(x, from) - 1), last = Math.min(x.length - 1, lowerBound(x, to) + 1);
+  const rows = last - first + 1;
+  if (rows <= 4 * width) return Array.from({ length: Math.max(0, rows) }, (_, n) => first + n);
+  const kept = new Set([first, last]);
+  columns.forEach((column, n) => (sparse[n] ? keepAll(column, first, last, kept) : keepExtremes(column, x, { first, last, from, to, width }, kept)));
+  return [...kept].sort((a, b) => a - b);
+}
+
+function keepAll(column, first, last, kept) {
+  for (let row = first; row <= last; row += 1) if (column[row] !== null) kept.add(row);
+}
+
+function keepExtremes(column, x, { first, last, from, to, width }, kept) {
+  const perPixel = width / (to - from || 1);
+  let pixel = null, low = -1, high = -1;
+  const finish = () => {
+    if (low < 0) return;
+    kept.add(low);
+    kept.add(high);
+  };
+  for (let row = first; row <= last; row += 1) {
+    const value = column[row];
+    if (value === null) continue;
+    const here = Math.floor((x[row] - from) * perPixel);
+    if (here !== pixel) {
+      finish();
+      [pixel, low, high] = [here, row, row];
+    } else if (value < column[low]) low = row;
+    else if (value > column[high]) high = row;
+  }
+  finish();
+}
+
+/** The first place in an ascending array whose value is not below `value`. */
+export function lowerBound(values, value) {
+  let low = 0, high = values.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (values[middle] < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The place whose value is the closest. */
+export function nearest(values, value) {
+  const after = Math.min(lowerBound(values, value), values.length - 1), before = Math.max(0, after - 1);
+  return value - values[before] < values[after] - value ? before : after;
+}
+
+/** An exponential mean without the pull of its start; `weight` 0 changes nothing, 0.99 is very smooth. */
+export function smoothed(values, weight) {
+  if (!weight) return values;
+  let sum = 0, share = 0;
+  return values.map((value) => {
+    if (value === null) return null;
+    sum = sum * weight + value * (1 - weight);
+    share = share * weight + (1 - weight);
+    return sum / share;
+  });
+}
+
+/** [lowest, highest] of the columns between two places; `clip` leaves out the few that stand far apart. */
+export function extent(columns, { first, last, clip = false, positive = false }) {
+  const values = [];
+  for (const column of columns) {
+    for (let row = first; row <= last; row += 1) {
+      const value = column[row];
+      if (value !== null && value !== undefined && (!positive || value > 0)) values.push(value);
+    }
+  }
+  if (!values.length) return null;
+  if (clip) {
+    values.sort((a, b) => a - b);
+    const share = (part) => values[Math.round(part * (values.length - 1))];
+    return [share(0.005), share(0.98)];
+  }
+  return values.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [Infinity, -Infinity]);
+}
