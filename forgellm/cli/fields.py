@@ -1,19 +1,16 @@
-"""The fields of a TrainingSpec as command-line options and as a YAML file.
+"""The fields of a TrainingSpec as command-line options.
 
 Values are only brought into shape here; whether they are acceptable is said by `domain.spec.parse_spec`.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import click
-import yaml
 
 from forgellm.domain import spec
-from forgellm.domain.errors import InvalidField
+from forgellm.domain.fields import Field
 
 Command = Callable[..., object]
 
@@ -30,13 +27,15 @@ def given(options: Mapping[str, object]) -> dict[str, object]:
 
     Text that should have been a number stays text, which `parse_spec` then explains.
     """
-    return {name: _in_shape(name, value) for name, value in options.items() if value is not None}
+    return {name: _in_shape(name, value) for name, value in options.items() if value not in (None, ())}
 
 
 def _in_shape(name: str, value: object) -> object:
     kind, optional, many = spec.field_type(name)
-    if value == "none" and (optional or many):
+    if value in ("none", ("none",)) and (optional or many):
         return None if optional else []
+    if isinstance(value, tuple):
+        return list(value)
     if kind not in (int, float) or not isinstance(value, str):
         return value
     try:
@@ -45,7 +44,7 @@ def _in_shape(name: str, value: object) -> object:
         return value
 
 
-def _option(name: str, field: spec.Field) -> Callable[[Command], Command]:
+def _option(name: str, field: Field) -> Callable[[Command], Command]:
     kind, _, many = spec.field_type(name)
     flag = "--" + name.replace("_", "-")
     if kind is bool:
@@ -55,69 +54,28 @@ def _option(name: str, field: spec.Field) -> Callable[[Command], Command]:
         name,
         metavar=_metavar(field, kind=kind, many=many),
         help=_help(name, field),
+        # Free text may hold commas: each item is an option of its own.
+        multiple=field.longest is not None,
     )
 
 
-def _metavar(field: spec.Field, *, kind: type, many: bool) -> str:
+def _metavar(field: Field, *, kind: type, many: bool) -> str:
     if field.choices:
         return "[" + "|".join(field.choices) + "]" + (",..." if many else "")
+    if field.longest is not None:
+        return "TEXT"
     return "NAME,..." if many else {int: "INTEGER", float: "NUMBER"}.get(kind, "TEXT")
 
 
-def _help(name: str, field: spec.Field) -> str:
+def _help(name: str, field: Field) -> str:
     parts = [field.help[0].upper() + field.help[1:] + "."]
     if field.typical:
         parts.append(f"Typical: {field.typical}.")
-    default = defaults().get(name)
-    if name not in defaults():
+    default = spec.defaults().get(name)
+    if name in spec.required_fields():
         parts.append("Required.")
     elif default is not None and default != [] and default is not False:
         parts.append(f"Default: {default}.")
+    if field.longest is not None:
+        parts.append("Give it several times for several.")
     return " ".join(parts)
-
-
-def defaults() -> dict[str, object]:
-    """What the optional fields have when they are left out, as YAML and JSON have it."""
-    optional = (f for f in dataclasses.fields(spec.TrainingSpec) if f.default is not dataclasses.MISSING)
-    return {f.name: [] if f.default == () else f.default for f in optional}
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """PyYAML lets the later of two equal keys win in silence; here both are refused."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                problem = f"{key.value} is given twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(text: str, *, name: str) -> dict[str, object]:
-    """The fields in a YAML file. Raises InvalidField with the place where it is not a mapping of fields."""
-    try:
-        # A SafeLoader: it builds plain values only.
-        values = yaml.load(text, Loader=_UniqueKeys)
-    # A date or number that is none is a ValueError of the constructor, not a YAMLError.
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidField(
-            f"{name} is not valid YAML: {' '.join(str(error).split())}",
-            details={"file": name},
-            suggestion="Write one `field: value` a line; `forgellm train --print-yaml` shows the form.",
-        ) from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise InvalidField(
-            f"{name} holds {type(values).__name__}, not fields",
-            details={"file": name},
-            suggestion="Write one `field: value` a line; `forgellm train --print-yaml` shows the form.",
-        )
-    return {str(key): value for key, value in values.items()}
-
-
-def to_yaml(values: Mapping[str, object]) -> str:
-    """The fields as YAML that `read_yaml` takes back."""
-    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from forgellm.cli.checkpoint_table import checkpoint_lines
-from forgellm.cli.fields import defaults
 from forgellm.cli.tables import MISSING, duration, figure, table
+from forgellm.domain.spec import defaults
 
 if TYPE_CHECKING:
     from forgellm.services.runs import Status

@@ -7,9 +7,10 @@ from typing import TextIO
 import click
 
 from forgellm.cli.context import Invocation
-from forgellm.cli.fields import field_options, given, read_yaml, to_yaml
+from forgellm.cli.fields import field_options, given
 from forgellm.domain.errors import InvalidField
 from forgellm.domain.spec import parse_spec, to_dict
+from forgellm.services.spec_text import read_yaml, to_yaml
 
 
 @click.command()
@@ -42,17 +43,17 @@ def train(
     """
     values = read_yaml(_text(config), name=config.name) if config else {}
     values.update(given(fields))
-    if print_yaml and not values.get("adapter_path"):
+    if print_yaml and not values.get("start_from"):
         click.echo(to_yaml(to_dict(parse_spec(values))), nl=False)
         return
     forge = invocation.forge()
     # These reach numpy through the check of the dataset, which `--help` must not wait for.
     from forgellm.cli.follow import follow_to_end
-    from forgellm.services import training
+    from forgellm.services import beginnings, training
 
     if print_yaml:
         # What the adapter decides stands in its folder.
-        click.echo(to_yaml(to_dict(parse_spec(training.continuing(forge.workspace, values)))), nl=False)
+        click.echo(to_yaml(to_dict(parse_spec(beginnings.continuing(forge, values)))), nl=False)
         return
     run = training.start(forge, values, queue=queue)
     click.echo(to_yaml(run.spec))

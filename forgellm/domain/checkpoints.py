@@ -95,6 +95,11 @@ def to_prune(checkpoints: Sequence[Checkpoint], keep: int | None) -> list[Checkp
     return [c for c in ordered if c.iteration not in kept]
 
 
+def kept_at_most(written: int, keep: int | None) -> int:
+    """How many of the `written` checkpoints lie there at most when `to_prune` follows each of them."""
+    return written if keep is None else min(written, max(keep, 3) + 1)
+
+
 @dataclass(frozen=True)
 class StoppingRule:
     """When a run ends by itself. `patience` counts validations without improvement over the best.

@@ -60,6 +60,13 @@ class DatasetNotFound(ForgeError):
     status = 404
 
 
+class PresetNotFound(ForgeError):
+    """No preset under that name."""
+
+    code = "PRESET_NOT_FOUND"
+    status = 404
+
+
 class ModelNotFound(ForgeError):
     """No model under that name, neither in the workspace nor in the local Hub cache."""
 

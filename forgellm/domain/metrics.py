@@ -8,10 +8,13 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 from forgellm.domain.runs import Event
 
 Series = list[tuple[int, float]]
+VariationBand = Literal["steady", "noisy", "unstable"]
+GapBand = Literal["small", "moderate", "large"]
 
 
 def current_events(events: Sequence[Event]) -> list[Event]:
@@ -46,6 +49,18 @@ def smooth(points: Series, weight: float = 0.9) -> Series:
     return out
 
 
+def thin(points: Series, maximum: int) -> Series:
+    """At most `maximum` points that keep every peak: the lowest and highest of equal stretches, both ends."""
+    if len(points) <= maximum:
+        return points
+    stretches = (maximum - 2) // 2
+    kept = {0, len(points) - 1}
+    for n in range(stretches):
+        stretch = range(len(points) * n // stretches, len(points) * (n + 1) // stretches)
+        kept |= {min(stretch, key=lambda i: points[i][1]), max(stretch, key=lambda i: points[i][1])}
+    return [points[i] for i in sorted(kept)]
+
+
 def perplexity(loss: float | None) -> float | None:
     """exp(loss); None where it is not measured or exceeds what a float holds."""
     if loss is None or not math.isfinite(loss) or loss > 700.0:
@@ -53,10 +68,10 @@ def perplexity(loss: float | None) -> float | None:
     return math.exp(loss)
 
 
-def stability(points: Series, window: int = 50) -> float | None:
-    """1 / (1 + coefficient of variation) of the last `window` values after removing their linear trend.
+def variation(points: Series, window: int = 50) -> float | None:
+    """Coefficient of variation of the last `window` values after removing their linear trend.
 
-    1 is perfectly steady; None with fewer than five values or a mean that is not positive.
+    0 is perfectly steady; None with fewer than five values or a mean that is not positive.
     """
     tail = points[-window:]
     if len(tail) < 5:
@@ -66,7 +81,27 @@ def stability(points: Series, window: int = 50) -> float | None:
     if mean <= 0:
         return None
     residual = math.sqrt(sum((v - (slope * i + intercept)) ** 2 for i, v in tail) / len(tail))
-    return 1.0 / (1.0 + residual / mean)
+    return residual / mean
+
+
+def stability(points: Series, window: int = 50) -> float | None:
+    """1 / (1 + variation): 1 is perfectly steady; None where that is not known."""
+    varies = variation(points, window)
+    return None if varies is None else 1.0 / (1.0 + varies)
+
+
+def variation_band(varies: float | None) -> VariationBand | None:
+    """In words. Batches of a few short sequences alone make a tenth or two."""
+    if varies is None:
+        return None
+    return "steady" if varies < 0.1 else "noisy" if varies < 0.3 else "unstable"
+
+
+def gap_band(gap: float | None) -> GapBand | None:
+    """In words. 0.1 nats are a perplexity a tenth higher on data that was not seen, 0.3 a third."""
+    if gap is None:
+        return None
+    return "small" if gap < 0.1 else "moderate" if gap < 0.3 else "large"
 
 
 def rolling_stability(points: Series, *, window: int = 50, count: int = 400) -> Series:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from forgellm.domain.spec import TrainingSpec
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -20,6 +22,24 @@ class Schedule:
     total: int
     warmup: int = 0
     final_factor: float = 0.0
+
+
+def schedule_of(spec: TrainingSpec, total: int) -> Schedule:
+    """The learning-rate schedule of a spec over `total` updates."""
+    return Schedule(
+        name=spec.lr_schedule,
+        peak=spec.learning_rate,
+        total=total,
+        warmup=spec.warmup_steps,
+        final_factor=spec.lr_final_factor,
+    )
+
+
+def drawn(schedule: Schedule, *, points: int) -> list[tuple[int, float]]:
+    """(update, rate) at no more than `points` evenly spaced updates, and at the peak."""
+    last = schedule.total - 1
+    steps = {round(last * n / (points - 2)) for n in range(points - 1)} | {min(schedule.warmup, last)}
+    return [(step, learning_rate(schedule, step)) for step in sorted(steps)]
 
 
 def learning_rate(schedule: Schedule, step: int) -> float:

@@ -16,20 +16,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from forgellm.domain.errors import InvalidField, nearest
+from forgellm.domain.fields import Field, Kind, check
 
 _TYPES = ("cpt", "ift")
-
-
-@dataclass(frozen=True)
-class Field:
-    """What a person may write into one field. Bounds are inclusive unless `above` is set."""
-
-    help: str
-    typical: str = ""
-    minimum: float | None = None
-    maximum: float | None = None
-    above: float | None = None
-    choices: tuple[str, ...] = ()
 
 
 def _field(default: object, help: str, typical: str = "", **bounds: object) -> typing.Any:
@@ -63,7 +52,11 @@ class TrainingSpec:
         above=0.0,
         maximum=1.0,
     )
-    adapter_path: str | None = _field(None, "adapter to start from: a run's folder or one of its checkpoints")
+    start_from: str | None = _field(
+        None,
+        "adapter that goes on learning: a run, run@iteration, or the path of one",
+        "cpt_20250115_103045@300",
+    )
     fine_tune_type: str = _field(
         "lora", "which weights learn: low-rank factors, DoRA, or all", choices=("lora", "dora", "full")
     )
@@ -141,6 +134,13 @@ class TrainingSpec:
     keep_checkpoints: int | None = _field(
         None, "checkpoints to keep beside the best three and the newest; empty for all", "3 to 10", minimum=1
     )
+    sample_prompts: tuple[str, ...] = _field(
+        (),
+        "questions (ift) or beginnings of a text (cpt) that every checkpoint answers",
+        "2 or 3",
+        most=8,
+        longest=2000,
+    )
     seed: int = _field(0, "seed of data order, initialisation and dropout", minimum=0, maximum=2**32 - 1)
 
 
@@ -149,15 +149,21 @@ def fields() -> dict[str, Field]:
     return {f.name: f.metadata["field"] for f in dataclasses.fields(TrainingSpec)}
 
 
-def field_type(name: str) -> tuple[type, bool, bool]:
-    """(scalar type, may be None, is a list) of a field, read from its annotation."""
+def field_type(name: str) -> Kind:
+    """What a field's values are, read from its annotation."""
     hint = typing.get_type_hints(TrainingSpec)[name]
     parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     optional = type(None) in parts
     inner = next(p for p in parts if p is not type(None))
     if typing.get_origin(inner) is tuple:
-        return str, optional, True
-    return inner, optional, False
+        return Kind(str, optional, True)
+    return Kind(inner, optional, False)
+
+
+def defaults() -> dict[str, object]:
+    """What the optional fields have when they are left out, as YAML and JSON have it."""
+    optional = (f for f in dataclasses.fields(TrainingSpec) if f.default is not dataclasses.MISSING)
+    return {f.name: [] if f.default == () else f.default for f in optional}
 
 
 def parse_spec(values: Mapping[str, object]) -> TrainingSpec:
@@ -166,20 +172,34 @@ def parse_spec(values: Mapping[str, object]) -> TrainingSpec:
     Raises InvalidField naming the field, the value, what would be accepted and, for an unknown field,
     the nearest known name.
     """
+    checked, problems = check_values(values)
+    if problems:
+        raise problems[0]
+    return with_implied(TrainingSpec(**checked))  # type: ignore[arg-type]
+
+
+def check_values(values: Mapping[str, object]) -> tuple[dict[str, object], list[InvalidField]]:
+    """The values that each field takes for itself, and what is wrong with the others.
+
+    What fields say together is looked at by `with_implied`.
+    """
     known = fields()
-    for name in values:
-        if name not in known:
-            _refuse_unknown(name, known)
-    required = [f.name for f in dataclasses.fields(TrainingSpec) if f.default is dataclasses.MISSING]
-    for name in required:
-        if values.get(name) in (None, ""):
-            raise InvalidField(
-                f"{name} is missing",
-                details={"field": name},
-                suggestion=f"Give {name}: {known[name].help}.",
-            )
-    checked = {name: _check(name, value, known[name]) for name, value in values.items()}
-    return _check_together(TrainingSpec(**checked))  # type: ignore[arg-type]
+    problems = [_unknown(name, known) for name in values if name not in known]
+    problems += [_missing(name, known[name]) for name in required_fields() if values.get(name) in (None, "")]
+    checked: dict[str, object] = {}
+    for name, value in values.items():
+        if name not in known or (name in required_fields() and value in (None, "")):
+            continue
+        try:
+            checked[name] = check(name, value, known[name], kind=field_type(name))
+        except InvalidField as error:
+            problems.append(error)
+    return checked, problems
+
+
+def required_fields() -> tuple[str, ...]:
+    """The names of the fields that every spec has to have."""
+    return tuple(f.name for f in dataclasses.fields(TrainingSpec) if f.default is dataclasses.MISSING)
 
 
 def to_dict(spec: TrainingSpec) -> dict[str, object]:
@@ -244,94 +264,24 @@ def _is_round(value: float) -> bool:
     return float(f"{value:.0e}") == value
 
 
-def _refuse_unknown(name: str, known: Mapping[str, Field]) -> typing.NoReturn:
+def _unknown(name: str, known: Mapping[str, Field]) -> InvalidField:
     # A key of YAML may be a number.
     near = nearest(str(name), known)
-    raise InvalidField(
+    return InvalidField(
         f"unknown field {name!r}",
         details={"field": name, "nearest": near},
         suggestion=f"Did you mean {near}?" if near else "Known fields: " + ", ".join(known) + ".",
     )
 
 
-def _check(name: str, value: object, field: Field) -> object:
-    kind, optional, many = field_type(name)
-    if value is None or (value == "" and optional):
-        if optional:
-            return None
-        raise _invalid(name, value, field, "must not be empty")
-    if many:
-        return _check_list(name, value, field)
-    return _check_scalar(name, value, field, kind=kind)
-
-
-def _check_list(name: str, value: object, field: Field) -> tuple[str, ...]:
-    items = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-    if not isinstance(items, (list, tuple)) or not all(isinstance(i, str) for i in items):
-        raise _invalid(name, value, field, "must be a list of names")
-    return tuple(str(_check_scalar(name, item, field, kind=str)) for item in items if item)
-
-
-def _check_scalar(name: str, value: object, field: Field, *, kind: type) -> object:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = _float(value)
-    if kind is float and isinstance(value, str):
-        # YAML 1.1 reads 5e-5 as a string.
-        value = _number(value)
-    if type(value) is not kind:
-        raise _invalid(name, value, field, f"must be {_TYPE_NAMES[kind]}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _invalid(name, value, field, "must be a finite number")
-    if field.choices and value not in field.choices:
-        raise _invalid(name, value, field, "must be one of " + ", ".join(field.choices))
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        _check_bounds(name, value, field)
-    return value
-
-
-_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-
-
-def _float(value: int) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
-
-
-def _number(text: str) -> object:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _check_bounds(name: str, value: float, field: Field) -> None:
-    if field.above is not None and not value > field.above:
-        raise _invalid(name, value, field, f"must be greater than {field.above:g}")
-    if field.minimum is not None and value < field.minimum:
-        raise _invalid(name, value, field, f"must be at least {field.minimum:.12g}")
-    if field.maximum is not None and value > field.maximum:
-        raise _invalid(name, value, field, f"must be at most {field.maximum:.12g}")
-
-
-def _invalid(name: str, value: object, field: Field, reason: str) -> InvalidField:
-    typical = f" Typical: {field.typical}." if field.typical else ""
-    near = nearest(value, field.choices) if isinstance(value, str) else None
-    hint = f" Did you mean {near}?" if near else ""
+def _missing(name: str, field: Field) -> InvalidField:
     return InvalidField(
-        f"{name} {reason}, not {value!r}",
-        details={
-            "field": name,
-            "value": repr(value),
-            "typical": field.typical,
-            "choices": list(field.choices),
-        },
-        suggestion=f"{name}: {field.help}.{typical}{hint}",
+        f"{name} is missing", details={"field": name}, suggestion=f"Give {name}: {field.help}."
     )
 
 
-def _check_together(spec: TrainingSpec) -> TrainingSpec:
+def with_implied(spec: TrainingSpec) -> TrainingSpec:
+    """The spec with what its fields imply. Raises InvalidField where they do not go together."""
     if spec.epochs is not None and spec.max_iterations is not None:
         raise InvalidField(
             "epochs and max_iterations are both given",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from forgellm.domain.metrics import Series
+from forgellm.domain.metrics import Series, thin
 from forgellm.jobs.lettering import MUTED
 
 MAXIMUM_POINTS = 1200
@@ -31,7 +31,7 @@ def curve(
     """Draw `points`, the few measured ones (`dots`) marked; nothing where there are none."""
     if not points:
         return
-    thinned = thin(points)
+    thinned = thin(points, MAXIMUM_POINTS)
     marked = len(points) == 1 or (dots and len(points) <= 60)
     axes.plot(
         [i for i, _ in thinned],
@@ -44,18 +44,6 @@ def curve(
         markersize=4,
         solid_joinstyle="round",
     )
-
-
-def thin(points: Series, maximum: int = MAXIMUM_POINTS) -> Series:
-    """At most `maximum` points that keep every peak: the lowest and highest of equal stretches, both ends."""
-    if len(points) <= maximum:
-        return points
-    stretches = (maximum - 2) // 2
-    kept = {0, len(points) - 1}
-    for n in range(stretches):
-        stretch = range(len(points) * n // stretches, len(points) * (n + 1) // stretches)
-        kept |= {min(stretch, key=lambda i: points[i][1]), max(stretch, key=lambda i: points[i][1])}
-    return [points[i] for i in sorted(kept)]
 
 
 def prepare(axes: Axes, iterations: int) -> None:

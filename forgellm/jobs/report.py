@@ -121,8 +121,8 @@ def settings(report: Report) -> list[tuple[str, str]]:
         ("Batch", _batch(report)),
         ("Iterations", _iterations(report)),
     ]
-    if spec.get("adapter_path"):
-        rows.insert(1, ("Started from", str(spec["adapter_path"])))
+    if spec.get("start_from"):
+        rows.insert(1, ("Started from", str(spec["start_from"])))
     return rows
 
 

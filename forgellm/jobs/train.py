@@ -91,8 +91,8 @@ def _model(job: Job, spec: TrainingSpec, base: ModelFolder) -> nn.Module:
     mx.random.seed(spec.seed)
     attach(model, config)
     check_precision(model, spec.optimizer)
-    if spec.adapter_path is not None and read_progress(job.folder) is None:
-        _start_from(model, job.workspace.resolve(spec.adapter_path), spec)
+    if spec.start_from is not None and read_progress(job.folder) is None:
+        _start_from(model, job.workspace.resolve(spec.start_from), spec)
     if spec.grad_checkpoint:
         grad_checkpoint(model.layers[0])
     write_config(job.folder, config)

@@ -62,7 +62,7 @@ def describe(parts: Parts, target: Target) -> tuple[ModelInfo, AdapterInfo | Non
 def _model(source: Source) -> ModelInfo:
     files = weight_files(source.model_path)
     found = {name: tensor for file in files for name, tensor in (tensors(file) or {}).items()}
-    quantization = _quantization(source.config)
+    quantization = quantization_of(source.config)
     count, problem = _parameters(found, quantization)
     return ModelInfo(
         name=source.target.model_name,
@@ -84,7 +84,7 @@ def _architecture(config: Mapping[str, object]) -> str:
     return str(config["model_type"])
 
 
-def _quantization(config: Mapping[str, object]) -> Mapping[str, Any]:
+def quantization_of(config: Mapping[str, object]) -> Mapping[str, Any]:
     """MLX writes `quantization`; other tools describe their own way in `quantization_config`."""
     found = config.get("quantization") or config.get("quantization_config")
     return found if isinstance(found, Mapping) else {}
@@ -103,13 +103,14 @@ def _parameters(
             total += tensor.elements
         elif part == "weight":
             # MLX packs them into words of 32 bits.
-            total += tensor.elements * 32 // _bits(module, quantization)
+            total += tensor.elements * 32 // bits_of(module, quantization)
         elif part == "bias":
             total += tensor.elements
     return total, None
 
 
-def _bits(module: str, quantization: Mapping[str, Any]) -> int:
+def bits_of(module: str, quantization: Mapping[str, Any]) -> int:
+    """How many bits a weight of that module has."""
     own = quantization.get(module)
     bits = (own if isinstance(own, Mapping) else quantization).get("bits", quantization.get("bits", 4))
     return int(bits)

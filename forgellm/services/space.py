@@ -12,7 +12,7 @@ from forgellm.storage.workspace import Workspace
 
 # Corpus, events and dashboard of a small run. What a long one needs beyond it is found out on the way,
 # and costs nothing that is already written.
-_SMALLEST_ROOM = 16 * 2**20
+SMALLEST_ROOM = 16 * 2**20
 
 # A full fine-tune keeps a checkpoint, and a state with the weights and up to two moments of the optimiser,
 # which is replaced only after the next one is whole.
@@ -23,7 +23,7 @@ def check_space(workspace: Workspace, *, base: Path, fine_tune_type: str) -> Non
     """Raises ReadOnly where nothing can be written, DiskFull where there is too little room."""
     for folder in (workspace.models, workspace.private):
         check_writable(folder)
-    needed = _SMALLEST_ROOM
+    needed = SMALLEST_ROOM
     if fine_tune_type == "full":
         needed += _FULL_COPIES * sum(p.stat().st_size for p in base.glob("*.safetensors"))
     free = shutil.disk_usage(workspace.models).free

@@ -6,12 +6,11 @@ import platform
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from forgellm import __version__
 from forgellm.data.problems import invalid_dataset
 from forgellm.data.sources import check_dataset
-from forgellm.domain.errors import InvalidAdapter, ResumeMismatch, RunConflict
+from forgellm.domain.errors import ResumeMismatch, RunConflict
 from forgellm.domain.runs import Run, RunKind, RunState
 from forgellm.domain.spec import (
     DEFAULT_GENERAL_DATASET,
@@ -23,15 +22,14 @@ from forgellm.domain.spec import (
 )
 from forgellm.jobs import launcher
 from forgellm.services import samples
+from forgellm.services.beginnings import check_beginning, continuing
 from forgellm.services.parts import Parts
 from forgellm.services.space import check_space, check_writable
-from forgellm.storage.adapters import adapter_files, check_continues, read_config, values_of
-from forgellm.storage.checkpoints import check_intact
 from forgellm.storage.datasets import find_dataset, list_datasets
 from forgellm.storage.files import exclusive
 from forgellm.storage.liveness import state
 from forgellm.storage.models import ModelFolder, context_length, find_model, fingerprint
-from forgellm.storage.runs import create_run, list_runs, move_to_trash, read_run, run_folder
+from forgellm.storage.runs import create_run, list_runs, move_to_trash, run_folder
 from forgellm.storage.workspace import Workspace
 
 
@@ -39,18 +37,14 @@ def start(parts: Parts, values: Mapping[str, object], *, queue: bool = False) ->
     """Check the wish, create the run and launch it; with `queue` it may wait for the one that trains.
 
     Raises the ForgeError of whatever is wrong: InvalidField, ModelNotFound, InvalidModel,
-    UntrustedModelCode, DatasetNotFound, InvalidDataset, InvalidAdapter, ReadOnly, DiskFull, and
-    RunConflict where another run is active and `queue` was not asked for.
+    UntrustedModelCode, DatasetNotFound, InvalidDataset, InvalidAdapter, RunNotFound, CheckpointNotFound,
+    ReadOnly, DiskFull, and RunConflict where another run is active and `queue` was not asked for.
     """
-    spec = _with_general(parts, parse_spec(continuing(parts.workspace, values)), values)
+    spec = _with_general(parts, parse_spec(continuing(parts, values)), values)
     base = find_model(parts.workspace, parts.hub_cache, spec.model_name)
     length = sequence_length(spec, context_length(base.config))
     _check_data(parts.workspace, spec)
-    if spec.adapter_path is not None:
-        folder, weights = adapter_files(parts.workspace.resolve(spec.adapter_path))
-        check_continues(folder, spec)
-        check_intact(weights)
-        _check_same_base(folder, base)
+    check_beginning(parts, spec, base)
     check_space(parts.workspace, base=base.path, fine_tune_type=spec.fine_tune_type)
     with exclusive(parts.workspace.private / "start.lock"):
         if not queue:
@@ -107,34 +101,6 @@ def _check_data(workspace: Workspace, spec: TrainingSpec) -> None:
         problems = check_dataset(find_dataset(workspace, name), spec=spec)
         if problems:
             raise invalid_dataset(name, problems)
-
-
-def _check_same_base(folder: Path, base: ModelFolder) -> None:
-    """Factors fit every model of the same shapes, and mean something on one alone."""
-    source = read_run(folder)
-    if source is not None and source.base_fingerprint not in (None, fingerprint(base.path)):
-        trained_on = source.spec.get("model_name")
-        raise InvalidAdapter(
-            f"the adapter in {folder.name} was trained on {trained_on}, not on {base.name}",
-            details={"field": "adapter_path", "adapter": trained_on, "spec": base.name},
-            suggestion="Give that model as model_name, or publish the adapter and train on what it became.",
-        )
-
-
-def continuing(workspace: Workspace, values: Mapping[str, object]) -> Mapping[str, object]:
-    """The wish with the form of the adapter it starts from, where it does not say otherwise."""
-    text = values.get("adapter_path")
-    if not isinstance(text, str) or not text:
-        return values
-    folder, weights = adapter_files(workspace.resolve(text))
-    missing = [p.name for p in (weights, folder / "adapter_config.json") if not p.is_file()]
-    if missing:
-        raise InvalidAdapter(
-            f"adapter_path {text!r} has no {' and no '.join(missing)}",
-            details={"field": "adapter_path", "searched_paths": [str(folder)]},
-            suggestion="Give the folder of a training run, or one of its checkpoint files.",
-        )
-    return {**values_of(read_config(folder)), **values}
 
 
 def _refuse_second(parts: Parts) -> None:

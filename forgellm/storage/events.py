@@ -74,6 +74,16 @@ def events_after(folder: Path, seq: int) -> Iterator[Event]:
                 yield event
 
 
+def events_of(folder: Path, types: Collection[str]) -> Iterator[Event]:
+    """The events of those types, oldest first; of the many others no line is parsed. Raises ForgeError."""
+    names = [b'"%b"' % name.encode() for name in types]
+    with _open(folder) as file:
+        for _, line in lines_from(file, 0):
+            event = parse_event(line) if any(name in line for name in names) else None
+            if event is not None and event["type"] in types:
+                yield event
+
+
 def events_backwards(folder: Path, *, upto: int | None = None) -> Iterator[Event]:
     """The events, the last one first, or from the one numbered `upto` on back. Raises ForgeError."""
     with _open(folder) as file:

@@ -19,13 +19,13 @@ from forgellm.data.corpus import Corpus
 from forgellm.domain.checkpoints import StoppingRule, best_iterations, standard_error, stop_reason
 from forgellm.domain.errors import ResumeMismatch
 from forgellm.domain.metrics import perplexity
-from forgellm.domain.schedule import learning_rate
+from forgellm.domain.schedule import learning_rate, schedule_of
 from forgellm.domain.spec import TrainingSpec, stopping_values
 from forgellm.storage.checkpoints import read_checkpoints
 from forgellm.training.batches import Batch, BatchOrder, Cursor, collate
 from forgellm.training.checkpointing import diverged, link_best, write_checkpoint
 from forgellm.training.losses import Measurement, measure
-from forgellm.training.optimizers import build_optimizer, schedule_of
+from forgellm.training.optimizers import build_optimizer
 from forgellm.training.state import Progress, read_progress, restore, save_state
 from forgellm.training.stepper import Stepper
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mlx.optimizers as optim
 
-from forgellm.domain.schedule import Schedule
 from forgellm.domain.spec import TrainingSpec
 
 
@@ -24,14 +23,3 @@ def build_optimizer(spec: TrainingSpec) -> optim.Optimizer:
     if spec.optimizer == "sgd":
         return optim.SGD(rate, weight_decay=decay)
     return optim.Adafactor(rate, relative_step=False, scale_parameter=False, weight_decay=decay)
-
-
-def schedule_of(spec: TrainingSpec, total: int) -> Schedule:
-    """The learning-rate schedule of a spec over `total` updates."""
-    return Schedule(
-        name=spec.lr_schedule,
-        peak=spec.learning_rate,
-        total=total,
-        warmup=spec.warmup_steps,
-        final_factor=spec.lr_final_factor,
-    )

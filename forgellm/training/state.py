@@ -119,5 +119,5 @@ def _with_prefix(arrays: Mapping[str, mx.array], prefix: str) -> dict[str, mx.ar
 def _damaged(reason: str) -> ResumeMismatch:
     return ResumeMismatch(
         f"the saved state cannot be used: {reason}",
-        suggestion="Start a new run from the best checkpoint: give its path as adapter_path.",
+        suggestion="Start a new run from the best checkpoint: give it as start_from.",
     )

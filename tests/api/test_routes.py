@@ -286,7 +286,7 @@ def test_no_place_of_the_machine_is_in_an_error(client, forge):
     assert body["details"]["searched_paths"][0] == "models"
 
 
-@pytest.mark.parametrize("field", ["dataset", "general_dataset", "model_name", "adapter_path"])
+@pytest.mark.parametrize("field", ["dataset", "general_dataset", "model_name", "start_from"])
 def test_a_name_that_no_file_can_have_is_refused_in_every_field(client, field):
     wish = {"model_name": "models/base/tiny", "training_type": "cpt", "dataset": "domain"}
     if field == "general_dataset":

@@ -1,7 +1,7 @@
 import pytest
 from click.testing import CliRunner
 
-from forgellm.cli.fields import read_yaml
+from forgellm.services.spec_text import read_yaml
 from forgellm.cli.main import main
 from forgellm.domain.errors import InvalidField
 from forgellm.domain.spec import fields, parse_spec, to_dict

@@ -92,7 +92,7 @@ def long_names() -> Report:
     names = {
         "model_name": "some-organisation/" + "a-rather-long-model-name-" * 8,
         "dataset": "日本語 \u202e\x07 $x_1$ \\frac{ " + "a long name " * 20,
-        "adapter_path": "models/cpt/" + "x" * 200 + "/0000100_adapters.safetensors",
+        "start_from": "models/cpt/" + "x" * 200 + "/0000100_adapters.safetensors",
         "general_dataset": "general " * 10,
         "data_mixture_ratio": 0.8,
     }

@@ -17,7 +17,8 @@ from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 from forgellm.domain.errors import DiskFull
-from forgellm.jobs.curves import MAXIMUM_POINTS, number, thin
+from forgellm.domain.metrics import thin
+from forgellm.jobs.curves import MAXIMUM_POINTS, number
 from forgellm.jobs.dashboard import STYLE, draw, write_dashboard
 from tests.jobs.sample_reports import CASES, completed, loss_at
 

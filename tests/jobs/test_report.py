@@ -194,7 +194,7 @@ def test_batches_and_optimiser_are_told_with_what_is_set():
 
 
 def test_an_adapter_that_a_run_started_from_is_named():
-    started = a_run(adapter_path="models/cpt/first/0000100_adapters.safetensors")
+    started = a_run(start_from="models/cpt/first/0000100_adapters.safetensors")
     assert row(completed(1, run=started), "Started from") == "models/cpt/first/0000100_adapters.safetensors"
     assert "Started from" not in dict(settings(completed(1)))
 

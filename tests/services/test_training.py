@@ -95,13 +95,13 @@ def test_a_bad_row_is_refused_with_file_line_and_reason(forge, short_run):
 
 
 def test_an_adapter_that_is_not_there_is_refused(forge, short_run):
-    error = refused(forge, {**short_run, "adapter_path": "models/base/tiny"})
+    error = refused(forge, {**short_run, "start_from": "models/base/tiny"})
     assert isinstance(error, InvalidAdapter)
     assert "no adapters.safetensors" in error.message
 
 
 def test_an_adapter_outside_the_workspace_is_refused(forge, short_run):
-    assert isinstance(refused(forge, {**short_run, "adapter_path": "../elsewhere"}), InvalidPath)
+    assert isinstance(refused(forge, {**short_run, "start_from": "../elsewhere"}), InvalidPath)
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused_and_named(forge, short_run):
@@ -182,7 +182,7 @@ def test_a_run_that_starts_from_a_checkpoint_begins_where_its_loss_was(forge, sh
     launched.append(first)
     wait_for(forge, first)
     best = runs.checkpoints(forge, first)[0]
-    second = training.start(forge, {**short_run, "adapter_path": best.path})
+    second = training.start(forge, {**short_run, "start_from": best.path})
     launched.append(second)
     wait_for(forge, second)
     assert second.spec["lora_rank"] == 4
@@ -195,7 +195,7 @@ def test_an_adapter_of_another_form_than_was_asked_for_is_refused(forge, short_r
     launched.append(first)
     wait_for(forge, first)
     with pytest.raises(InvalidAdapter, match="lora_rank 4, the spec 8") as caught:
-        training.start(forge, {**short_run, "adapter_path": first.folder, "lora_rank": 8})
+        training.start(forge, {**short_run, "start_from": first.folder, "lora_rank": 8})
     assert "Leave lora_rank out" in caught.value.suggestion
 
 

@@ -81,7 +81,7 @@ def test_half_a_state_manifest_is_refused_and_says_what_to_do(run_loop: Run, tmp
     manifest.write_text(manifest.read_text()[:40])
     with pytest.raises(ResumeMismatch) as caught:
         run_loop(spec, folder=tmp_path)
-    assert "adapter_path" in caught.value.suggestion
+    assert "start_from" in caught.value.suggestion
 
 
 def test_a_state_of_another_corpus_is_refused(run_loop: Run, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from forgellm.forge import Forge
 from forgellm.services import curves, runs
 from forgellm.services.progress import Progress
 from forgellm.services.runs import Summary
-from forgellm.storage.runs import find_run, list_runs, move_to_trash, restore_from_trash
+from forgellm.storage.labels import Label, read_label
+from forgellm.storage.runs import find_run, list_runs, move_to_trash, restore_from_trash, run_folder
 
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _LOG_BYTES = 1 << 18
@@ -30,6 +31,8 @@ class RunItem(BaseModel):
     state: str
     folder: str
     created: str
+    name: str = Field("", description="what somebody called it")
+    tags: list[str] = Field([])
     model_name: str | None
     dataset: str | None
     iteration: int
@@ -48,6 +51,7 @@ class RunList(Answer):
 
 class RunDetails(Answer):
     run: RunItem
+    notes: str
     spec: dict[str, Any]
     versions: dict[str, str]
     checkpoints: list[CheckpointItem]
@@ -93,16 +97,18 @@ class Restored(Answer):
 def index(forge: Forge, query: Listed) -> RunList:
     """The runs, the newest first."""
     found = runs.summaries(forge, kind=query.kind, state=query.state, limit=query.limit, offset=query.offset)
-    return RunList(runs=[_listed(summary) for summary in found.runs], total=found.total)
+    return RunList(runs=[_listed(forge, summary) for summary in found.runs], total=found.total)
 
 
 def show(forge: Forge, run_id: str) -> RunDetails:
     """One run: state, settings, checkpoints, and why it failed if it did."""
     run = find_run(forge.workspace, run_id)
     status = runs.status(forge, run)
+    label = read_label(run_folder(forge.workspace, run))
     end = status.progress.end
     return RunDetails(
-        run=run_item(run, status.state, status.progress),
+        run=_item(run, status.state, status.progress, label=label),
+        notes=label.notes,
         spec=dict(run.spec),
         versions=dict(run.versions),
         checkpoints=[checkpoint_item(c) for c in status.checkpoints],
@@ -112,13 +118,13 @@ def show(forge: Forge, run_id: str) -> RunDetails:
     )
 
 
-def _listed(summary: Summary) -> RunItem:
-    item = run_item(summary.run, summary.state, summary.progress)
+def _listed(forge: Forge, summary: Summary) -> RunItem:
+    label = read_label(run_folder(forge.workspace, summary.run))
+    item = _item(summary.run, summary.state, summary.progress, label=label)
     return item.model_copy(update={"problem": summary.problem})
 
 
-def run_item(run: Run, state: RunState, progress: Progress) -> RunItem:
-    """A run in a list."""
+def _item(run: Run, state: RunState, progress: Progress, *, label: Label) -> RunItem:
     model, dataset = run.spec.get("model_name"), run.spec.get("dataset")
     return RunItem(
         id=run.id,
@@ -127,6 +133,8 @@ def run_item(run: Run, state: RunState, progress: Progress) -> RunItem:
         state=state.value,
         folder=run.folder,
         created=utc(run.created),
+        name=label.name,
+        tags=list(label.tags),
         model_name=model if isinstance(model, str) else None,
         dataset=dataset if isinstance(dataset, str) else None,
         iteration=progress.iteration,

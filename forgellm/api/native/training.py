@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, create_model
+from pydantic import Field, StringConstraints, create_model
 
 from forgellm.api.native.wording import iterations, minutes, percentage
 from forgellm.api.routes import Answer, Body, Query, Route
@@ -26,6 +26,8 @@ def _field(name: str) -> Any:
     field, (kind, optional, many) = fields()[name], field_type(name)
     default = getattr(TrainingSpec, name, ...)
     hint: Any = Literal[field.choices] if field.choices else kind
+    if field.longest is not None:
+        hint = Annotated[str, StringConstraints(max_length=field.longest)]
     hint = list[hint] if many else hint
     return (
         hint | None if optional else hint,
@@ -35,6 +37,7 @@ def _field(name: str) -> Any:
             ge=field.minimum,
             le=field.maximum,
             gt=field.above,
+            max_length=field.most,
         ),
     )
 

@@ -1,0 +1,176 @@
+"""Several runs side by side: their curves, how steadily and how generally they learned, where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from forgellm.data.token_files import hash_of, read_sequences
+from forgellm.domain.checkpoints import Checkpoint, is_tie
+from forgellm.domain.errors import ResumeMismatch
+from forgellm.domain.metrics import (
+    GapBand,
+    Series,
+    VariationBand,
+    gap_band,
+    generalization_gap,
+    perplexity,
+    series,
+    thin,
+    variation,
+    variation_band,
+)
+from forgellm.domain.runs import Run, RunState
+from forgellm.domain.spec import defaults
+from forgellm.jobs.report import Report, duration_seconds
+from forgellm.services import runs
+from forgellm.services.parts import Parts
+from forgellm.storage.files import read_json
+from forgellm.storage.runs import run_folder
+
+DRAWN = ("training_loss", "validation_loss", "general_validation_loss", "learning_rate", "tokens_per_second")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One run. Losses in nats per token; `corpus` and `validation_set` are hashes, None without one."""
+
+    run: Run
+    state: RunState
+    curves: Mapping[str, Series]
+    variation: float | None
+    variation_band: VariationBand | None
+    gap: float | None
+    gap_band: GapBand | None
+    best: Sequence[Checkpoint]
+    initial_validation_loss: float | None
+    tokens_per_second: float | None
+    peak_memory_gb: float | None
+    trained_tokens: int | None
+    training_seconds: float | None
+    corpus: str | None
+    validation_set: str | None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A run's place by the validation loss of its best checkpoint; `tied` is within one standard error."""
+
+    run: str
+    iteration: int
+    validation_loss: float
+    tied: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`differences` are fields of the specs: name → value of each run, in their order.
+
+    `ranking` is None where the losses were measured on different data or tokens; `warnings` say why.
+    """
+
+    runs: list[Compared]
+    differences: Mapping[str, list[object]]
+    warnings: list[str]
+    ranking: list[Place] | None
+
+
+def compare(parts: Parts, chosen: Sequence[Run], *, points: int) -> Comparison:
+    """The runs side by side, each curve thinned to at most `points`, its peaks kept."""
+    compared = [_compared(parts, run, points=points) for run in chosen]
+    warnings = list(_warnings(compared))
+    same = len({c.validation_set for c in compared}) == 1 and compared[0].validation_set is not None
+    return Comparison(
+        runs=compared,
+        differences=_differences(chosen),
+        warnings=warnings,
+        ranking=_ranking(compared) if same else None,
+    )
+
+
+def _compared(parts: Parts, run: Run, *, points: int) -> Compared:
+    events, status = runs.events(parts, run), runs.status(parts, run)
+    report = Report(run, status.state, events, status.checkpoints)
+    drawn = {key: series(events, key) for key in DRAWN}
+    known = [(i, perplexity(loss)) for i, loss in drawn["validation_loss"]]
+    drawn["perplexity"] = [(i, value) for i, value in known if value is not None]
+    varies, gap = variation(drawn["training_loss"]), generalization_gap(events)
+    folder = run_folder(parts.workspace, run)
+    return Compared(
+        run=run,
+        state=status.state,
+        curves={key: thin(curve, points) for key, curve in drawn.items()},
+        variation=varies,
+        variation_band=variation_band(varies),
+        gap=gap,
+        gap_band=gap_band(gap),
+        best=report.best_three,
+        initial_validation_loss=report.initial_loss,
+        tokens_per_second=report.tokens_per_second,
+        peak_memory_gb=report.peak_memory_gb,
+        trained_tokens=report.trained_tokens,
+        training_seconds=duration_seconds(report),
+        corpus=_corpus(folder),
+        validation_set=_validation_set(folder),
+    )
+
+
+def _corpus(folder: Path) -> str | None:
+    try:
+        manifest = read_json(folder / "corpus" / "corpus.json")
+    except (OSError, ValueError):
+        return None
+    found = manifest.get("fingerprint") if isinstance(manifest, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _validation_set(folder: Path) -> str | None:
+    """A hash over the tokens that a run is validated on; losses on others cannot be compared."""
+    try:
+        return hash_of([read_sequences(folder / "corpus", "valid")], {})
+    except ResumeMismatch:
+        return None
+
+
+def _differences(chosen: Sequence[Run]) -> Mapping[str, list[object]]:
+    usual = defaults()
+    names = dict.fromkeys([*usual, *(name for run in chosen for name in run.spec)])
+    values = {name: [run.spec.get(name, usual.get(name)) for run in chosen] for name in names}
+    return {name: each for name, each in values.items() if any(value != each[0] for value in each)}
+
+
+def _warnings(compared: Sequence[Compared]) -> list[str]:
+    def differ(of: Sequence[object]) -> bool:
+        return any(value != of[0] for value in of)
+
+    found = []
+    bases = [c.run.base_fingerprint or c.run.spec.get("model_name") for c in compared]
+    if differ(bases):
+        found.append("The base models differ: with another tokenizer a loss per token means something else.")
+    if any(c.validation_set is None for c in compared):
+        found.append("A run has no validation set yet, or it was deleted: it has no place in the ranking.")
+    elif differ([c.validation_set for c in compared]):
+        found.append(
+            "The validation sets differ, so the validation losses cannot be compared with each other."
+        )
+    if differ([c.run.spec.get("dataset") for c in compared]):
+        found.append("The datasets differ.")
+    elif differ([c.corpus for c in compared]):
+        found.append(
+            "The training data differ, although the dataset has the same name: it was changed, or is "
+            "split, mixed or cut in another way."
+        )
+    return found
+
+
+def _ranking(compared: Sequence[Compared]) -> list[Place]:
+    best = [(c.run.id, c.best[0]) for c in compared if c.best]
+    best.sort(key=lambda pair: (pair[1].validation_loss, pair[0]))
+    places = []
+    for n, (run, checkpoint) in enumerate(best):
+        loss = checkpoint.validation_loss
+        if loss is not None:
+            places.append(Place(run, checkpoint.iteration, loss, tied=False))
+            places[-1] = replace(places[-1], tied=n > 0 and is_tie(best[0][1], checkpoint))
+    return places

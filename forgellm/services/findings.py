@@ -1,0 +1,193 @@
+"""What is wrong, or unusual, with a run that is about to be started, in words that say what to do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from forgellm.data.sources import check_dataset
+from forgellm.domain.errors import ForgeError, OutOfMemory, RunConflict
+from forgellm.domain.spec import TrainingSpec
+from forgellm.services.browsing import count
+from forgellm.services.current import current
+from forgellm.services.expected_data import Course, ExpectedData
+from forgellm.services.memory import Machine, MemoryEstimate, fit
+from forgellm.services.parts import Parts
+from forgellm.services.space import SMALLEST_ROOM
+from forgellm.storage.datasets import find_dataset, list_datasets
+from forgellm.storage.liveness import state
+from forgellm.storage.models import ModelFolder, has_chat_template, is_quantized
+from forgellm.storage.runs import run_folder
+
+Level = Literal["problem", "warning", "note"]
+
+_READ_AT_ONCE = 2 * 10**6
+"""Bytes of a dataset whose rows are looked at while somebody waits; those of larger ones at the start."""
+_SHOWN = 5
+_MANY_EPOCHS = 10
+_USUAL_RATES = {"lora": (1e-6, 1e-3), "dora": (1e-6, 1e-3), "full": (1e-7, 1e-4)}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A `problem` keeps the run from starting or will end it; a `warning` may; a `note` is good to know.
+
+    `code` is that of the error it would be, or a word of its own; `field` is the one to change.
+    """
+
+    level: Level
+    code: str
+    message: str
+    suggestion: str
+    field: str | None = None
+
+
+def refusal(error: ForgeError, *, field: str | None = None) -> Finding:
+    """The finding for what `start` would refuse with `error`."""
+    named = error.details.get("field")
+    return Finding(
+        "problem", error.code, error.message, error.suggestion, named if isinstance(named, str) else field
+    )
+
+
+def of_data(parts: Parts, spec: TrainingSpec, data: ExpectedData | None) -> Iterator[Finding]:
+    """Rows that cannot be read, and fewer of them than one batch."""
+    known = list_datasets(parts.workspace)
+    for name in (spec.dataset, *(n for n in known if n == spec.general_dataset)):
+        folder = find_dataset(parts.workspace, name)
+        if count(folder)[1] > _READ_AT_ONCE:
+            message = f"the rows of {name} are checked when the run is started: it is large"
+            yield Finding("note", "NOT_CHECKED", message, "The dataset's own report checks them.", "dataset")
+            continue
+        for problem in check_dataset(folder, spec=spec)[:_SHOWN]:
+            place = problem.file if problem.line is None else f"{problem.file}, line {problem.line}"
+            yield Finding(
+                "problem", "INVALID_DATASET", f"{place}: {problem.reason}", problem.suggestion, "dataset"
+            )
+    if data is not None and data.sequences < spec.batch_size:
+        yield Finding(
+            "problem" if data.exact else "warning",
+            "TOO_FEW_SEQUENCES",
+            f"about {data.sequences} sequences to train on are fewer than one batch of {spec.batch_size}",
+            "Lower batch_size, lower max_seq_length, or add data.",
+            "batch_size",
+        )
+
+
+def of_model(spec: TrainingSpec, base: ModelFolder) -> Iterator[Finding]:
+    """What the base model does not take."""
+    whole = "fine_tune_type" if spec.fine_tune_type == "full" else "train_also" if spec.train_also else None
+    if whole and is_quantized(base.config):
+        yield Finding(
+            "problem",
+            "INVALID_FIELD",
+            f"{whole} needs whole weights, but {base.name} is quantized",
+            "Use lora or dora without train_also, or a base that is not quantized.",
+            whole,
+        )
+    if (
+        whole
+        and base.config.get("torch_dtype") == "float16"
+        and spec.optimizer in ("adamw", "adam", "adafactor")
+    ):
+        yield Finding(
+            "problem",
+            "INVALID_FIELD",
+            f"{spec.optimizer} cannot train whole float16 weights",
+            "Use lora without train_also, or a bfloat16 copy of the model.",
+            "optimizer",
+        )
+    if spec.training_type == "ift" and not has_chat_template(base.path):
+        yield Finding(
+            "note",
+            "NO_CHAT_TEMPLATE",
+            f"{base.name} has no chat template: a plain one (User:, Assistant:) is used",
+            "To keep a model's own form of conversation, train an instruct model.",
+            "model_name",
+        )
+
+
+def of_settings(spec: TrainingSpec, length: Course | None) -> Iterator[Finding]:
+    """Settings that are allowed and seldom meant."""
+    low, high = _USUAL_RATES[spec.fine_tune_type]
+    if spec.optimizer != "sgd" and not low <= spec.learning_rate <= high:
+        much = "high: the loss may diverge" if spec.learning_rate > high else "low: little will be learned"
+        yield Finding(
+            "warning",
+            "UNUSUAL_LEARNING_RATE",
+            f"a learning rate of {spec.learning_rate:g} is {much}",
+            f"With {spec.fine_tune_type}, {low:g} to {high:g} is usual.",
+            "learning_rate",
+        )
+    if length is None:
+        return
+    if spec.warmup_steps >= length.iterations:
+        yield Finding(
+            "warning",
+            "LONG_WARMUP",
+            f"the run ends after {length.iterations} iterations, and the warm-up takes {spec.warmup_steps}",
+            "Use at most a tenth of the iterations.",
+            "warmup_steps",
+        )
+    if length.epochs is not None and length.epochs > _MANY_EPOCHS:
+        yield Finding(
+            "warning",
+            "MANY_EPOCHS",
+            f"the run passes {length.epochs:.0f} times over the data, which it may learn by heart",
+            "Lower max_iterations, set early_stopping_patience, or add data.",
+            "epochs" if spec.epochs is not None else "max_iterations",
+        )
+    if length.iterations < spec.save_every:
+        yield Finding(
+            "note",
+            "ONE_CHECKPOINT",
+            f"there will be one checkpoint, the last one: save_every is {spec.save_every}",
+            "Lower save_every to have several to choose from.",
+            "save_every",
+        )
+
+
+def of_memory(needed: MemoryEstimate, known: Machine) -> Iterator[Finding]:
+    """Whether the machine has enough, and enough of it free."""
+    way_out = "Lower batch_size or max_seq_length, set grad_checkpoint, or use a quantized base."
+    said = f"training will take about {needed.total / 1e9:.1f} GB"
+    judged = fit(needed.total, known.limit)
+    if judged == "too large":
+        message = f"{said}, and {known.limit / 1e9:.1f} GB can be used ({known.note})"
+        yield Finding("warning", OutOfMemory.code, message, way_out, "batch_size")
+    elif needed.total > known.available:
+        message = f"{said}, and {known.available / 1e9:.1f} GB are free at this moment"
+        yield Finding("warning", OutOfMemory.code, message, f"Unload the chat model. {way_out}", "batch_size")
+    elif judged == "tight":
+        yield Finding("note", "MEMORY_TIGHT", f"{said} of {known.limit / 1e9:.1f} GB", way_out, "batch_size")
+
+
+def of_disk(parts: Parts, needed: int) -> Iterator[Finding]:
+    """Room for what the run will write."""
+    free = shutil.disk_usage(parts.workspace.root).free
+    if free < needed + SMALLEST_ROOM:
+        yield Finding(
+            "problem" if free < SMALLEST_ROOM else "warning",
+            "DISK_FULL",
+            f"checkpoints and states will take {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free",
+            "Free some space, set keep_checkpoints, or save less often.",
+            "keep_checkpoints",
+        )
+
+
+def of_queue(parts: Parts, *, queued: bool) -> Iterator[Finding]:
+    """Whether another run trains or waits."""
+    run = current(parts)
+    now = None if run is None else state(run_folder(parts.workspace, run))
+    if run is None or now is None or not now.is_active:
+        return
+    if queued:
+        message = f"run {run.id} is {now.value}: this one waits in the queue"
+        yield Finding("note", "QUEUED", message, "It starts by itself.")
+    else:
+        message = f"run {run.id} is {now.value}"
+        yield Finding(
+            "problem", RunConflict.code, message, "Wait for it, stop it, or queue this run.", "queue"
+        )
