@@ -38,12 +38,9 @@ if TYPE_CHECKING:
 NATIVE = (
     *planning.ROUTES,
     *preflight.ROUTES,
-    *planning.ROUTES,
-    *preflight.ROUTES,
     *training.ROUTES,
     *checkpoints.ROUTES,
     *runs.ROUTES,
-    *comparing.ROUTES,
     *comparing.ROUTES,
     *library.ROUTES,
     *dashboard.ROUTES,
