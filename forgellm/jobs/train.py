@@ -18,6 +18,7 @@ from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.errors import ResumeMismatch
 from forgellm.domain.spec import TrainingSpec, parse_spec, sequence_length, total_iterations
 from forgellm.jobs.job import Job, Outcome
+from forgellm.jobs.wakefulness import kept_awake
 from forgellm.storage.adapters import adapter_files, check_continues, config_of, write_config
 from forgellm.storage.checkpoints import check_intact
 from forgellm.storage.datasets import find_dataset
@@ -25,16 +26,23 @@ from forgellm.storage.models import ModelFolder, context_length, find_model, fin
 from forgellm.training.adapters import attach, check_precision, load_base, load_trainable, read_weights
 from forgellm.training.batches import BatchOrder
 from forgellm.training.loop import Plan, TrainingLoop
+from forgellm.training.samples import Questions, end_tokens, questions
 from forgellm.training.state import read_progress
 
 
 def train(job: Job) -> Outcome:
     """Run a `cpt` or `ift` run to its end, from its saved state where it has one."""
+    with kept_awake():
+        return _train(job)
+
+
+def _train(job: Job) -> Outcome:
     spec = parse_spec(job.run.spec)
     base = find_model(job.workspace, job.hub_cache, spec.model_name)
     _check_base(job, base)
     _phase(job, "preparing data")
     corpus = _corpus(job, spec, base)
+    asked = _questions(spec, base) if spec.sample_prompts else None
     _phase(job, "loading model")
     model = _model(job, spec, base)
     plan = _plan(job, spec, corpus)
@@ -46,6 +54,7 @@ def train(job: Job) -> Outcome:
         control=job.control,
         monotonic=time.perf_counter,
         compiled=mx.default_device() == mx.gpu,
+        asked=asked,
     )
     ending = loop.run()
     return Outcome(ending.type, ending.values)
@@ -81,6 +90,17 @@ def _corpus(job: Job, spec: TrainingSpec, base: ModelFolder) -> Corpus:
     )
     job.log.append("corpus", **corpus.summary)
     return corpus
+
+
+def _questions(spec: TrainingSpec, base: ModelFolder) -> Questions:
+    """The sample prompts in the form that the run trains."""
+    return questions(
+        load_tokenizer(base.path),
+        spec.sample_prompts,
+        as_chat=spec.training_type == "ift",
+        ends=set(end_tokens(base.config)),
+        longest=sequence_length(spec, context_length(base.config)),
+    )
 
 
 def _model(job: Job, spec: TrainingSpec, base: ModelFolder) -> nn.Module:

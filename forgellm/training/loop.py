@@ -26,6 +26,7 @@ from forgellm.training.batches import Batch, BatchOrder, Cursor, collate
 from forgellm.training.checkpointing import diverged, link_best, write_checkpoint
 from forgellm.training.losses import Measurement, measure
 from forgellm.training.optimizers import build_optimizer
+from forgellm.training.samples import Questions, answer
 from forgellm.training.state import Progress, read_progress, restore, save_state
 from forgellm.training.stepper import Stepper
 
@@ -54,7 +55,8 @@ class Ending:
 
 class TrainingLoop:
     """Holds the live run. `emit(type, **values)` records an event; `control()` says run, pause or stop;
-    `monotonic()` gives seconds. `model` is a base with its adapter attached.
+    `monotonic()` gives seconds. `model` is a base with its adapter attached. The weights of iteration 0 and
+    of each checkpoint answer what is `asked`.
     """
 
     def __init__(
@@ -66,8 +68,10 @@ class TrainingLoop:
         control: Callable[[], str],
         monotonic: Callable[[], float],
         compiled: bool,
+        asked: Questions | None = None,
     ) -> None:
         self._plan = plan
+        self._asked = asked
         self._model = model
         self._emit = emit
         self._control = control
@@ -85,6 +89,7 @@ class TrainingLoop:
         """Train until the total, a rule, a command or an error ends it."""
         if not self._progress.validation:
             self._validate()
+            self._answer()
         while self._progress.iteration < self._plan.total:
             command = self._control()
             if command != "run":
@@ -157,6 +162,7 @@ class TrainingLoop:
         spec, last = self._plan.spec, iteration == self._plan.total
         if iteration % spec.save_every == 0 or last:
             self._checkpoint()
+            self._answer()
         elif iteration % spec.eval_every == 0:
             self._validate()
 
@@ -202,6 +208,24 @@ class TrainingLoop:
             sha256=saved.sha256,
         )
         self._save_state()
+
+    def _answer(self) -> None:
+        """Let the present weights answer. Whoever wants the run to stop does not wait for it."""
+        if self._asked is None:
+            return
+        for question in self._asked.asked:
+            if self._control() != "run":
+                break
+            found = answer(self._model, question, self._asked)
+            self._emit(
+                "sample",
+                iteration=self._progress.iteration,
+                prompt=question.prompt,
+                text=found.text,
+                finished=found.finished,
+            )
+        # Arrays that grew token by token are of no use to the next step.
+        mx.clear_cache()
 
     def _save_state(self) -> None:
         save_state(self._plan.folder, self._progress, model=self._model, optimizer=self._optimizer)

@@ -15,6 +15,7 @@ from forgellm.storage.adapters import config_of
 from forgellm.training.adapters import attach, load_base
 from forgellm.training.batches import BatchOrder
 from forgellm.training.loop import Plan, TrainingLoop
+from forgellm.training.samples import Questions
 from tests.training.loops import Recorder, Run, Trained, random_sequences
 
 
@@ -30,6 +31,7 @@ def run_loop(tiny_model: Path, tmp_path: Path) -> Run:
         commands: dict[int, str] | None = None,
         compiled: bool = False,
         base: Path | None = None,
+        asked: Questions | None = None,
     ) -> Trained:
         folder = folder or tmp_path / "run"
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,6 +55,7 @@ def run_loop(tiny_model: Path, tmp_path: Path) -> Run:
             control=recorder.control,
             monotonic=time.perf_counter,
             compiled=compiled,
+            asked=asked,
         )
         return Trained(model, recorder, loop.run())
 
