@@ -62,11 +62,13 @@ setup(
         # installing this extra, `pip install --force-reinstall --no-deps mlx-cuda-13` puts the GPU's back.
         "cuda": ['mlx[cuda13]>=0.32,<0.33; sys_platform == "linux"'],
         "test": [
+            "axe-playwright-python>=0.1.6,<0.2",
             "build>=1.2,<2",
             "hypothesis>=6.100,<7",
             "import-linter>=2.5,<3",
             "mypy>=2.4,<2.5",
             "openai>=2,<4",
+            "playwright>=1.50,<2",
             "pytest>=8,<10",
             "pytest-timeout>=2.3,<3",
             "python-socketio[client]>=5.12,<6",
@@ -77,13 +79,13 @@ setup(
             "types-Flask-SocketIO",
             "types-PyYAML",
             "types-psutil",
+            "types-setuptools",
             "vulture>=2.14,<3",
         ],
     },
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Environment :: Console",
-        "License :: OSI Approved :: MIT License",
         "Operating System :: MacOS",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",

@@ -35,6 +35,8 @@ def complaints(found: set[str], wanted: set[str]) -> list[str]:
     told += [f"not the product's: {name}" for name in sorted(own - wanted)]
     if not any(name.endswith("/LICENSE") for name in found):
         told.append("missing: LICENSE")
+    if "forgellm/static/dist/manifest.json" not in found:
+        told.append("missing: the built page")
     if not any(name.startswith("forgellm/assets/") and name.endswith(".safetensors") for name in found):
         told.append("missing: the weights of the built-in base model")
     return told

@@ -72,12 +72,11 @@ function manifestOf({ outputs }) {
   };
 }
 
-/** The licences of everything in the result that is not ours. */
+/** The licences of everything that is not ours: what is in the result, and what package.json names. */
 function notices({ inputs }) {
-  const folders = new Set(Object.keys(inputs).flatMap((path) => {
-    const found = path.match(/^node_modules\/(@[^/]+\/)?[^/]+/);
-    return found ? [found[0]] : [];
-  }));
+  const named = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")).dependencies;
+  const bundled = Object.keys(inputs).map((path) => path.match(/^node_modules\/(@[^/]+\/)?[^/]+/)?.[0]);
+  const folders = new Set([...bundled.filter(Boolean), ...Object.keys(named).map((name) => `node_modules/${name}`)]);
   const entries = [...folders].sort().map((folder) => {
     const { name, version, license } = JSON.parse(readFileSync(join(ROOT, folder, "package.json"), "utf8"));
     const file = readdirSync(join(ROOT, folder)).find((entry) => /^licen[cs]e/i.test(entry));

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +72,13 @@ def workspace(tmp_path: Path, tiny_model: Path) -> Workspace:
     rows = "".join(json.dumps(row) + "\n" for row in question_rows())
     (questions / "train.jsonl").write_text(rows, encoding="utf-8")
     return Workspace.open(root)
+
+
+@pytest.fixture(scope="session")
+def built_page() -> Path:
+    """`static/dist`, built of the sources as they are."""
+    subprocess.run([sys.executable, CHECKOUT / "scripts" / "page.py"], check=True, stdout=subprocess.DEVNULL)
+    return CHECKOUT / "static" / "dist"
 
 
 @pytest.fixture(scope="session")

@@ -42,8 +42,8 @@ class Answer(Reply):
 
 @dataclass(frozen=True)
 class File:
-    """An answer that is a file, already resolved to lie where files may be read. `cached` is its Cache-Control
-    where it may be kept; nothing is otherwise."""
+    """An answer that is a file, already resolved to lie where files may be read. `cached` is the
+    Cache-Control of one that may be kept."""
 
     path: Path
     media_type: str

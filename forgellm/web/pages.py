@@ -1,6 +1,6 @@
-"""The page for people, at each of its addresses, and the files it consists of. What it shows comes from the API.
+"""The page for people, at each of its addresses, and its files. What it shows comes from the API.
 
-All pages are one document: which of them is shown is decided in the browser (static/js/pages.js), by the address.
+All pages are one document: the browser decides by the address which is shown (static/js/pages.js).
 """
 
 from __future__ import annotations

@@ -23,7 +23,9 @@ _WATCH_POLICY = """document.addEventListener("securitypolicyviolation", (event) 
 def pytest_terminal_summary(terminalreporter):
     if CHROMIUM is None:
         terminalreporter.section("NO BROWSER", yellow=True)
-        terminalreporter.line("tests/browser did not run: there is no chromium (Debian: apt install chromium).")
+        terminalreporter.line(
+            "tests/browser did not run: no chromium is installed (Debian: apt install chromium)"
+        )
 
 
 class Visitor:
@@ -75,7 +77,7 @@ def browser():
 
 
 @pytest.fixture
-def server(workspace, worker_environment) -> Iterator[Server]:
+def server(workspace, worker_environment, built_page) -> Iterator[Server]:
     """`forgellm web` in the test workspace; runs that it leaves are stopped."""
     with running_server(workspace.root, worker_environment) as running:
         yield running
@@ -84,7 +86,7 @@ def server(workspace, worker_environment) -> Iterator[Server]:
 
 @pytest.fixture
 def visit(browser, server) -> Iterator[Callable[..., Visitor]]:
-    """Opens a window of its own: `visit(width=1280, theme="dark")`; afterwards nothing may have gone wrong in any."""
+    """Opens a window: `visit(width=1280, theme="dark")`; afterwards nothing may have gone wrong in any."""
     contexts, visitors = [], []
 
     def begin(*, width: int = 1280, height: int = 800, theme: str = "light", at: Server = server) -> Visitor:
@@ -97,4 +99,3 @@ def visit(browser, server) -> Iterator[Callable[..., Visitor]]:
     for context in contexts:
         context.close()
     assert [error for visitor in visitors for error in visitor.unforeseen()] == []
-

@@ -1,4 +1,4 @@
-"""The frame around every page: navigation, addresses, keys, palette, theme, and what it says when things go wrong."""
+"""The frame around every page: navigation, addresses, keys, palette, theme, and what it says of trouble."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The page and its files, read as text: what they refer to, and what would break a strict policy."""
+"""The page and its sources, read as text: what they refer to, and what would break a strict policy."""
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,18 +14,25 @@ from forgellm.api.access import access
 from forgellm.forge import Forge
 from forgellm.settings import Settings
 from forgellm.web.app import create_app
+from forgellm.web.pages import PAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 STATIC = ROOT / "static"
-PAGE = (ROOT / "templates/index.html").read_text(encoding="utf-8")
-MODULES = sorted((STATIC / "js").glob("*.js"))
-SHEETS = sorted((STATIC / "css").glob("*.css"))
+MODULES = sorted((STATIC / "js").rglob("*.js"))
+SHEETS = sorted((STATIC / "css").rglob("*.css"))
+SCRIPT_LIMIT = 300_000
+MODULE_MOST = 400
 
-_IMPORT = re.compile(r'from "\./([\w-]+\.js)"')
-# What makes markup or code of text.
-_UNSAFE = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|srcdoc")
-_ORIGIN = re.compile(r"(?:https?:)?//[\w.-]+\.\w|@import|url\(")
-_SVG_NAMESPACE = "http://www.w3.org/2000/svg"
+# What makes markup or code of text, and what the content security policy would refuse.
+_UNSAFE = re.compile(
+    r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|srcdoc"
+    r"|unsafeHTML|unsafeSVG|styleMap|\sstyle=|setAttribute\(.style"
+)
+_ORIGIN = re.compile(r"(?:https?:)?//[\w.-]+\.\w|@import \"(?!\./|uplot/)|url\(")
+
+
+def named(paths):
+    return pytest.mark.parametrize("path", paths, ids=lambda path: path.relative_to(STATIC).as_posix())
 
 
 class Tags(HTMLParser):
@@ -42,76 +50,86 @@ class Tags(HTMLParser):
         return [attributes[name] for _, attributes in self.found if name in attributes]
 
 
-TAGS = Tags(PAGE)
-
-
-def referred():
-    """The files under static/ that the page loads, itself or through its modules."""
-    paths = [value for name in ("src", "href") for value in TAGS.values(name) if value.startswith("/static/")]
-    found = {STATIC / path.removeprefix("/static/") for path in paths}
-    waiting = [path for path in found if path.suffix == ".js"]
-    while waiting:
-        source = waiting.pop().read_text(encoding="utf-8")
-        new = {STATIC / "js" / name for name in _IMPORT.findall(source)} - found
-        found |= new
-        waiting += new
-    return found
-
-
-def test_the_page_loads_every_file_of_its_folder_and_no_other():
-    kept = {path for path in STATIC.rglob("*") if path.is_file() and not path.name.startswith(".")}
-    assert referred() == kept
-
-
-def test_the_page_links_to_nothing_but_its_files_and_itself():
-    links = TAGS.values("src") + TAGS.values("href")
-    assert [link for link in links if not link.startswith(("/static/", "#"))] == []
-
-
-def test_the_page_has_no_inline_script_style_or_handler():
-    scripts = [attributes for tag, attributes in TAGS.found if tag == "script"]
-    assert all(attributes.get("src") for attributes in scripts)
-    assert "style" not in {tag for tag, _ in TAGS.found}
-    names = {name for _, attributes in TAGS.found for name in attributes}
-    assert {name for name in names if name == "style" or name.startswith("on")} == set()
-
-
-@pytest.mark.parametrize("path", [*MODULES, *SHEETS], ids=lambda path: path.name)
-def test_a_file_of_the_page_asks_no_other_origin(path):
-    assert _ORIGIN.findall(path.read_text(encoding="utf-8").replace(_SVG_NAMESPACE, "")) == []
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
-def test_a_module_makes_no_markup_of_text(path):
-    assert _UNSAFE.findall(path.read_text(encoding="utf-8")) == []
-
-
-@pytest.mark.parametrize("path", [*MODULES, *SHEETS], ids=lambda path: path.name)
-def test_a_file_of_the_page_opens_with_what_it_covers(path):
-    assert path.read_text(encoding="utf-8").startswith(("// ", "/* "))
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
-def test_an_element_that_a_module_asks_for_is_on_the_page(path):
-    asked = set(re.findall(r'byId\("([\w-]+)"\)', path.read_text(encoding="utf-8")))
-    assert asked - set(TAGS.values("id")) == set()
-
-
-def test_every_reference_within_the_page_leads_somewhere():
-    names = [name for key in ("aria-labelledby", "aria-describedby") for name in TAGS.values(key)]
-    assert set(names) - set(TAGS.values("id")) == set()
-
-
-def test_no_two_elements_of_the_page_have_one_id():
-    assert len(TAGS.values("id")) == len(set(TAGS.values("id")))
-
-
-def test_the_name_of_a_workspace_is_text_on_the_page(tmp_path, hub_cache):
+@pytest.fixture
+def ask(tmp_path, hub_cache, built_page):
+    """Asks for a path as a browser does, in a workspace whose name is hostile."""
     workspace = tmp_path / "<img src=x onerror=alert(1)>"
     workspace.mkdir()
     forge = Forge(Settings(workspace=workspace, hub_cache=hub_cache))
-    app = create_app(forge, access("127.0.0.1", 5002, allow=(), token=None))
-    headers = {"Host": "127.0.0.1:5002", "Accept": "text/html"}
-    page = Client(app.wsgi).get("/", headers=headers).get_data(as_text=True)
+    client = Client(create_app(forge, access("127.0.0.1", 5002, allow=(), token=None)).wsgi)
+    headers = {"Host": "127.0.0.1:5002", "Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    return lambda path, **more: client.get(path, headers={**headers, **more})
+
+
+def test_the_page_loads_what_was_built_and_its_icon_alone(ask):
+    tags = Tags(ask("/").text)
+    links = [link for link in tags.values("src") + tags.values("href") if link != "#page"]
+    assert len(links) > 4
+    assert [ask(link).status_code for link in links] == [200] * len(links)
+    assert all(link.startswith("/static/dist/") or link == "/static/icon.svg" for link in links)
+
+
+def test_built_files_are_kept_for_ever_and_the_page_is_not(ask):
+    script = next(link for link in Tags(ask("/").text).values("src") if "main" in link)
+    assert "immutable" in ask(script).headers["Cache-Control"]
+    assert ask("/").headers["Cache-Control"] == "no-store"
+
+
+def test_the_page_has_no_inline_script_style_or_handler(ask):
+    tags = Tags(ask("/").text)
+    assert all(attributes.get("src") for tag, attributes in tags.found if tag == "script")
+    assert "style" not in {tag for tag, _ in tags.found}
+    names = {name for _, attributes in tags.found for name in attributes}
+    assert {name for name in names if name == "style" or name.startswith("on")} == set()
+
+
+def test_the_name_of_a_workspace_is_text_on_the_page(ask):
+    page = ask("/").text
     assert "&lt;img src=x" in page
     assert "img" not in {tag for tag, _ in Tags(page).found}
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_every_address_of_the_page_is_the_page_for_browsers_and_nothing_for_others(ask, address):
+    path = re.sub("<[a-z_]+>", "some%20one", address)
+    assert ask(path).text == ask("/").text
+    refused = ask(path, Accept="application/json")
+    assert (refused.status_code, refused.json["error_code"]) == (404, "NOT_FOUND")
+
+
+def test_a_link_on_another_site_may_open_a_page_and_nothing_else(ask):
+    followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert ask("/runs/cpt_1", **followed).status_code == 200
+    for path in ("/api/runs/cpt_1", "/runs/cpt_1/log", "/static/icon.svg", "/runs/../api/health"):
+        assert ask(path, **followed).status_code == 403
+
+
+def test_the_whole_script_is_small(built_page):
+    assert sum(path.stat().st_size for path in built_page.glob("*.js")) < SCRIPT_LIMIT
+
+
+def test_every_package_in_the_page_has_its_licence_with_it(built_page):
+    notices = (built_page / "THIRD_PARTY_NOTICES.txt").read_text(encoding="utf-8")
+    packages = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    assert [name for name in packages if f"{name} " not in notices] == []
+
+
+def test_the_lock_names_no_registry():
+    assert "resolved" not in (ROOT / "package-lock.json").read_text(encoding="utf-8")
+
+
+@named([*MODULES, *SHEETS])
+def test_a_file_of_the_page_asks_no_other_origin(path):
+    assert _ORIGIN.findall(path.read_text(encoding="utf-8")) == []
+
+
+@named(MODULES)
+def test_a_module_makes_no_markup_of_text_and_sets_no_style(path):
+    assert _UNSAFE.findall(path.read_text(encoding="utf-8")) == []
+
+
+@named([*MODULES, *SHEETS])
+def test_a_file_of_the_page_opens_with_what_it_covers_and_is_not_too_long(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(("// ", "/* "))
+    assert len(text.splitlines()) <= MODULE_MOST
