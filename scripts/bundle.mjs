@@ -96,7 +96,7 @@ const options = {
   splitting: true,
   format: "esm",
   minify: true,
-  target: ["chrome111", "firefox115", "safari16.4"],
+  target: ["chrome123", "firefox120", "safari17.5"],
   charset: "utf8",
   legalComments: "none",
   metafile: true,

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from forgellm.storage.workspace import Workspace
+from tests.conftest import make_workspace
 from tests.jobs.sample_worker import end_all
 from tests.servers import Server, running_server
 
@@ -76,9 +78,15 @@ def browser():
     playwright.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory, tiny_model) -> Workspace:
+    """As everywhere, but one for all tests of a file: they share what the others did."""
+    return make_workspace(tmp_path_factory.mktemp("browser") / "workspace", tiny_model)
+
+
+@pytest.fixture(scope="module")
 def server(workspace, worker_environment, built_page) -> Iterator[Server]:
-    """`forgellm web` in the test workspace; runs that it leaves are stopped."""
+    """`forgellm web` in that workspace; runs that it leaves are stopped."""
     with running_server(workspace.root, worker_environment) as running:
         yield running
     end_all(workspace)

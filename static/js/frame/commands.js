@@ -18,6 +18,6 @@ export function addSource(find, signal) {
   signal?.addEventListener("abort", () => sources.delete(find), { once: true });
 }
 
-export const offered = () => [...commands].filter(({ when }) => when?.() ?? true);
+export const offered = () => [...commands].filter(({ when }) => !when || when());
 
 export const asked = () => [...sources].map((find) => Promise.resolve(find()).catch(() => []));

@@ -9,6 +9,8 @@ import { bind, keycaps } from "./keys.js";
 import { go } from "./router.js";
 
 const MOST = 60;
+const FIRST = ["This page", "Pages", "The current run"];
+const LAST = ["Appearance", "Help"];
 let dialog = null;
 let found = [];
 let words = "";
@@ -87,9 +89,15 @@ function matching() {
   });
   const best = new Map();
   for (const { command, score } of scored) best.set(command.group, Math.max(score, best.get(command.group) ?? 0));
-  const groups = [...best.keys()].sort((a, b) => best.get(b) - best.get(a));
+  const groups = [...best.keys()].sort((a, b) => best.get(b) - best.get(a) || rank(a) - rank(b));
   const order = (entry) => groups.indexOf(entry.command.group);
   return scored.sort((a, b) => order(a) - order(b) || b.score - a.score).slice(0, MOST).map(({ command }) => command);
+}
+
+/** The order of groups that fit equally well. */
+function rank(group) {
+  const first = FIRST.indexOf(group);
+  return first >= 0 ? first - FIRST.length : LAST.indexOf(group) + 1;
 }
 
 function type(text) {

@@ -87,7 +87,7 @@ async function open({ first = false, scroll = 0 }) {
   } catch (error) {
     if (signal.aborted) return;
     if (!error.expected) console.error(error);
-    render(failed(error), element);
+    render(failed(error, found?.page), element);
   } finally {
     clearTimeout(late);
     show();
@@ -130,17 +130,26 @@ function decoded(text) {
 }
 
 const notFound = (path) => empty({
+  level: 1,
   icon: "search",
   title: "There is no such page",
   text: `Nothing is at ${path}.`,
   actions: html`<a class="button primary" href="/">Go to the start</a>`,
 });
 
-const failed = (error) => empty({
+/** Back to the list that it should be in, where there is one and only this is missing. */
+const wayOut = (error, page) => {
+  const list = error.status === 404 && PAGES.find(({ path }) => path === page?.within);
+  return list
+    ? html`<a class="button primary" href=${list.path}>Go to ${list.name.toLowerCase()}</a>`
+    : html`<button class="button primary" @click=${() => location.reload()}>Reload</button>
+      <a class="button" href="/">Go to the start</a>`;
+};
+
+const failed = (error, page) => empty({
+  level: 1,
   icon: "warning",
   title: statement(error.message).replace(/\.$/, ""),
   text: error.suggestion || "The page could not be shown. Reload it; if that does not help, please report it.",
-  actions: html`
-    <button class="button primary" @click=${() => location.reload()}>Reload</button>
-    <a class="button" href="/">Go to the start</a>`,
+  actions: wayOut(error, page),
 });

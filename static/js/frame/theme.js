@@ -30,5 +30,9 @@ export const ICONS = { system: "system", light: "sun", dark: "moon" };
 /** The theme that a click on the switch leads to. */
 export const nextTheme = () => THEMES[(THEMES.indexOf(theme.value) + 1) % THEMES.length];
 
-/** A colour of the theme by its name in theme.css: colour("accent"). */
-export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+/** A colour of the theme by its name in theme.css, as a canvas takes it: colour("accent"). */
+export function colour(name) {
+  const probe = document.getElementById("colour");
+  probe.style.color = `var(--${name})`;
+  return getComputedStyle(probe).color;
+}

@@ -10,10 +10,14 @@ import { meter, skeleton } from "../parts/progress.js";
 import { sparkline } from "../parts/sparkline.js";
 import { get, post, query } from "../state/api.js";
 import { health, resident } from "../state/health.js";
-import { runs, trains } from "../state/runs.js";
+import { isActive, runs, trains } from "../state/runs.js";
 import { Store, watch } from "../state/store.js";
 
-const RECENT = 5;
+const RECENT = 6;
+const ENDED = {
+  completed: "is completed", early_stopped: "ended when it got no better", stopped: "was stopped",
+  failed: "failed", interrupted: "was cut off", paused: "is paused",
+};
 const POINTS = 60;
 
 export async function open({ element, signal }) {
@@ -97,18 +101,34 @@ function overview(home) {
     <div class="home">
       ${card({ title: "Recent runs", kind: "flush", actions: html`<a href="/runs">All runs</a>`,
         body: html`<ul class="recent">${recent().map((run) => recentRun(run, home.curves.get(run.id)))}</ul>` })}
-      <div class="home-side">${residentCard()}${diskCard(home)}</div>
+      <div class="home-side">${nextCard()}${residentCard()}${diskCard(home)}</div>
     </div>`;
 }
 
 const recentRun = (run, curve) => html`
   <li><a href="/runs/${encodeURIComponent(run.id)}">
     <span class="recent-name"><b>${title(run)}</b><small>No. ${run.number} · ${kind(run)} · ${ago(run.created)}</small></span>
-    ${curve?.values ? sparkline(curve.values, { label: "Training loss" }) : html`<span></span>`}
+    <span class="recent-curve">${curve?.values ? sparkline(curve.values, { label: "Training loss", width: 96 }) : nothing}</span>
     <span class="recent-loss">${run.validation_loss === null ? nothing
       : html`${loss(run.validation_loss)}<small>validation loss</small>`}</span>
     ${badge(state(run), tone(run))}
   </a></li>`;
+
+/** What most people do after what was done last. */
+function nextCard() {
+  const last = runs.value.runs.find((run) => trains(run) && !isActive(run));
+  if (!last) return nothing;
+  const of = `/runs/${encodeURIComponent(last.id)}`;
+  const trouble = { failed: "See why it failed", interrupted: "Resume it", paused: "Resume it" }[last.state];
+  const links = trouble
+    ? [["runs", trouble, of]]
+    : [["publish", "Publish its best checkpoint", of], ["chat", "Ask it something", `/chat?model=${encodeURIComponent(last.id)}`], ["compare", "Compare it", `/compare?runs=${encodeURIComponent(last.id)}`]];
+  return card({
+    title: "Next",
+    body: html`<p class="quiet">${title(last)} ${ENDED[last.state]}.</p>
+      <ul class="next">${links.map(([drawing, words, href]) => html`<li><a href=${href}>${icon(drawing)}${words}${icon("right")}</a></li>`)}</ul>`,
+  });
+}
 
 function residentCard() {
   const status = resident.value;

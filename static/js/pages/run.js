@@ -112,7 +112,7 @@ function measured(run, latest, end) {
     ["Iteration", iterations(run)],
     ["Training loss", loss(run.training_loss)],
     ["Validation loss", loss(run.validation_loss)],
-    ["Speed", speed ? `${count(Math.round(speed))} tokens/s` : MISSING],
+    ["Speed", speed ? html`${count(Math.round(speed))} <small>tokens/s</small>` : MISSING],
     ["Memory", memory ? gigabytes(memory) : MISSING],
     end?.training_seconds ? ["Trained for", duration(end.training_seconds)] : ["Time left", duration(run.eta_seconds)],
   ];

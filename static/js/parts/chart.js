@@ -49,6 +49,7 @@ export class Chart {
       this.#plot?.destroy();
     }, { once: true });
     this.#joinGroup();
+    this.#tell();
   }
 
   /**
