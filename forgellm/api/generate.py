@@ -49,6 +49,7 @@ class Question(Body):
     stop: str | list[str] = Field([], description="texts that end the answer")
     logprobs: int | None = Field(None, ge=0, le=20, description="how many alternatives beside each token")
     is_base_model: bool = Field(False, description="go on with `prompt` as it stands: no chat template")
+    answer_so_far: str = Field("", description="the beginning of the answer: `response` is the rest of it")
 
 
 class Generate(Question):
@@ -132,14 +133,15 @@ def _events(
 def _request(body: Question, *, plain_base: bool) -> GenerationRequest:
     """Raises InvalidField for a continuation that has turns, and for two system prompts."""
     messages = _messages(body)
-    if body.is_base_model and len(messages) > 1:
+    if body.is_base_model and (len(messages) > 1 or body.answer_so_far):
         raise InvalidField(
-            "history and system_prompt are turns of a chat; is_base_model asks for a continuation",
+            "history, system_prompt and answer_so_far are of a chat; is_base_model asks for a continuation",
             details={"field": "is_base_model"},
             suggestion="Leave is_base_model out, or put everything into prompt.",
         )
     return GenerationRequest(
         messages=() if body.is_base_model else messages,
+        begun=body.answer_so_far,
         prompt=body.prompt if body.is_base_model else None,
         sampling=_sampling(body),
         stop=tuple([body.stop] if isinstance(body.stop, str) else body.stop),

@@ -50,6 +50,7 @@ class GenerationRequest:
 
     `logprobs` is how many alternatives are wanted beside each token, None for no probabilities at all.
     `plain_base` asks the resident base without its adapter. The answer's text follows the JSON `schema`.
+    `begun` is the beginning of the answer to `messages`: what comes back is the rest.
     """
 
     messages: tuple[Message, ...] = ()
@@ -61,6 +62,7 @@ class GenerationRequest:
     tools: tuple[Mapping[str, object], ...] = ()
     template_options: Mapping[str, object] = field(default_factory=dict)
     schema: Mapping[str, object] | None = None
+    begun: str = ""
 
 
 @dataclass(frozen=True)

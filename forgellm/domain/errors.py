@@ -67,6 +67,13 @@ class PresetNotFound(ForgeError):
     status = 404
 
 
+class ChatNotFound(ForgeError):
+    """No chat with that id."""
+
+    code = "CHAT_NOT_FOUND"
+    status = 404
+
+
 class ModelNotFound(ForgeError):
     """No model under that name, neither in the workspace nor in the local Hub cache."""
 

@@ -33,7 +33,7 @@ class Active:
             self.tokenizer,
             stop=self.request.stop,
             thinks=self.prompt.thinks,
-            continues=self.request.prompt is not None,
+            continues=self.request.prompt is not None or bool(self.request.begun),
             tools=self.request.tools,
         )
 

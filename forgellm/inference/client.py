@@ -176,7 +176,7 @@ def _wish(request: GenerationRequest) -> dict[str, object]:
     if request.logprobs is not None:
         wish["logprobs"] = request.logprobs
     if request.prompt is None:
-        wish.update(_turns(request))
+        wish.update(_turns(request), answer_so_far=request.begun)
     return {name: value for name, value in wish.items() if value is not None}
 
 

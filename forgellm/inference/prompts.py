@@ -81,6 +81,8 @@ def build_prompt(form: ChatForm, request: GenerationRequest, *, context: int | N
         tokens = tokenizer.encode(request.prompt)
     else:
         tokens = tokenizer.encode(_render(form, request), add_special_tokens=False)
+        if request.begun:
+            tokens += _begun(tokenizer, request.begun, thinks=_ends_thinking(tokenizer, tokens))
     if not tokens:
         raise InvalidField(
             "the prompt is empty", details={"field": "prompt"}, suggestion="Give at least one word."
@@ -106,6 +108,15 @@ def _render(form: ChatForm, request: GenerationRequest) -> str:
         tools=request.tools,
         variables={**tokenizer.special_tokens_map, **request.template_options},
     )
+
+
+def _begun(tokenizer: Any, text: str, *, thinks: bool) -> list[int]:
+    """The tokens of an answer that goes on; a thought that the template opens is over."""
+    known: list[int] = tokenizer.encode(text, add_special_tokens=False)
+    if not thinks:
+        return known
+    closed: list[int] = tokenizer.encode(f"{tokenizer.think_end}\n\n", add_special_tokens=False)
+    return closed + known
 
 
 def _plain(message: Message) -> dict[str, object]:

@@ -12,6 +12,8 @@ from forgellm.api import model_routes
 from forgellm.api.guard import JSON_LIMIT, Access, Guard
 from forgellm.api.http import handle_errors, register
 from forgellm.api.native import (
+    chat_settings,
+    chats,
     checkpoints,
     comparing,
     dashboard,
@@ -43,6 +45,8 @@ NATIVE = (
     *runs.ROUTES,
     *comparing.ROUTES,
     *library.ROUTES,
+    *chat_settings.ROUTES,
+    *chats.ROUTES,
     *dashboard.ROUTES,
     *demo.ROUTES,
     *health.ROUTES,

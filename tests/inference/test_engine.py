@@ -105,6 +105,14 @@ def test_a_completion_goes_on_where_the_text_ends(engine):
     assert finish.prompt_tokens < 12
 
 
+def test_an_answer_that_was_cut_off_goes_on_as_if_it_had_not_been(engine):
+    question = "When is the rope market of Brinmoor held?"
+    whole, finish = ask(engine, question, sampling=Sampling(max_tokens=24, temperature=0))
+    begun, _ = ask(engine, question, sampling=Sampling(max_tokens=12, temperature=0))
+    rest, more = ask(engine, question, sampling=Sampling(max_tokens=12, temperature=0), begun=begun)
+    assert (begun + rest, more.prompt_tokens) == (whole, finish.prompt_tokens + 12)
+
+
 def test_whoever_leaves_is_computed_for_no_longer(engine):
     for _ in range(10):
         stream = iter(engine.generate(GenerationRequest((Message("user", QUESTION),), sampling=LONG)))

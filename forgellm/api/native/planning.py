@@ -124,13 +124,13 @@ def presets(forge: Forge, query: Chosen) -> Presets:
 
 def keep_preset(forge: Forge, name: str, body: PresetBody) -> PresetKept:
     """Keep settings under a name, in place of those that had it."""
-    preset = service.save(forge, _checked(name), description=body.description, values=body.values)
+    preset = service.save(forge, preset_name(name), description=body.description, values=body.values)
     return PresetKept(preset=_item(preset))
 
 
 def forget_preset(forge: Forge, name: str) -> PresetGone:
     """Delete one's own preset."""
-    service.remove(forge, _checked(name))
+    service.remove(forge, preset_name(name))
     return PresetGone(message=f"Preset {name} is gone")
 
 
@@ -152,7 +152,8 @@ def _item(preset: TrainingPreset) -> PresetItem:
     )
 
 
-def _checked(name: str) -> str:
+def preset_name(name: str) -> str:
+    """`name`, which may be that of a preset. Raises InvalidField."""
     if not _NAME.fullmatch(name) or name != name.strip():
         raise InvalidField(
             f"{name[:60]!a} is no name of a preset",
