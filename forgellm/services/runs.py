@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
@@ -15,7 +15,14 @@ from forgellm.jobs import launcher
 from forgellm.services.parts import Parts
 from forgellm.services.progress import PACE_WINDOW, Progress, as_dict, fold, timed
 from forgellm.storage.checkpoints import read_checkpoints
-from forgellm.storage.events import events_after, events_backwards, follow_events, last_event, read_events
+from forgellm.storage.events import (
+    events_after,
+    events_backwards,
+    events_of,
+    follow_events,
+    last_event,
+    read_events,
+)
 from forgellm.storage.files import own_file
 from forgellm.storage.liveness import failure, state
 from forgellm.storage.runs import find_run, list_runs, run_folder
@@ -136,9 +143,22 @@ def has_checkpoints(parts: Parts, run: Run) -> bool:
     return run.kind.trains and any(c.rank for c in checkpoints(parts, run, verify=False))
 
 
-def events(parts: Parts, run: Run, *, after: int = 0, limit: int | None = None) -> list[Event]:
-    """What happened so far: the events with a number above `after`, oldest first, at most `limit`."""
-    return read_events(run_folder(parts.workspace, run), after=after, limit=limit)
+def events(
+    parts: Parts,
+    run: Run,
+    *,
+    after: int = 0,
+    limit: int | None = None,
+    types: Collection[str] | None = None,
+) -> list[Event]:
+    """What happened so far: the events with a number above `after`, oldest first, at most `limit`.
+
+    With `types` only those, found without parsing the many others.
+    """
+    folder = run_folder(parts.workspace, run)
+    if types is None:
+        return read_events(folder, after=after, limit=limit)
+    return list(islice((e for e in events_of(folder, types) if int(str(e["seq"])) > after), limit))
 
 
 def follow(parts: Parts, run: Run, *, after: int, wait: Callable[[], None]) -> Iterator[Event]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from forgellm.api.native.training import OfRun
 from forgellm.api.native.wording import megabytes
 from forgellm.api.routes import Answer, Body, Route
-from forgellm.domain.checkpoints import Checkpoint
+from forgellm.domain.checkpoints import Checkpoint, standard_error
 from forgellm.domain.errors import InvalidField
 from forgellm.domain.runs import Run
 from forgellm.forge import Forge
@@ -25,6 +25,7 @@ class CheckpointItem(BaseModel):
     path: str
     validation_loss: float | None
     general_validation_loss: float | None
+    standard_error: float | None = Field(description="of the validation loss, over its sequences")
     rank: int | None
     is_best: bool
     tied_with_best: bool = Field(description="within one standard error of the best")
@@ -44,6 +45,18 @@ class PublishCheckpoint(Body):
     name: str | None = Field(
         None, description="name of the published model; it has the time in it if left out"
     )
+
+
+class PublishRun(Body):
+    iteration: int | None = Field(None, ge=0, description="of the checkpoint; the best one if left out")
+    name: str | None = Field(
+        None, description="name of the published model; it has the time in it if left out"
+    )
+
+
+class PublishStarted(Answer):
+    message: str
+    training_id: str = Field(description="the publish run, whose live events say how far it is")
 
 
 class Published(Answer):
@@ -79,6 +92,7 @@ def checkpoint_item(checkpoint: Checkpoint) -> CheckpointItem:
         path=checkpoint.path,
         validation_loss=checkpoint.validation_loss,
         general_validation_loss=checkpoint.general_validation_loss,
+        standard_error=standard_error(checkpoint.sequence_losses),
         rank=checkpoint.rank,
         is_best=checkpoint.is_best,
         tied_with_best=checkpoint.tied_with_best,
@@ -104,6 +118,13 @@ def publish_checkpoint(forge: Forge, body: PublishCheckpoint) -> Published:
     )
 
 
+def publish_run(forge: Forge, run_id: str, body: PublishRun) -> PublishStarted:
+    """Begin to fuse a checkpoint of a run into a model of its own; answers at once."""
+    source = find_run(forge.workspace, run_id)
+    run = publishing.publish(forge, source, iteration=body.iteration, name=body.name)
+    return PublishStarted(message="Publishing has begun", training_id=run.id)
+
+
 def _check_belongs(forge: Forge, source: Run, *, training_dir: str | None) -> None:
     if training_dir and find_run(forge.workspace, training_dir) != source:
         raise InvalidField(
@@ -116,4 +137,5 @@ def _check_belongs(forge: Forge, source: Run, *, training_dir: str | None) -> No
 ROUTES = (
     Route("GET", "/api/checkpoints", checkpoints),
     Route("POST", "/api/training/publish_checkpoint", publish_checkpoint),
+    Route("POST", "/api/runs/<run_id>/publish", publish_run),
 )

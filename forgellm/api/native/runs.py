@@ -10,11 +10,11 @@ from pydantic import BaseModel, Field
 from forgellm.api.errors import InvalidRequest
 from forgellm.api.native.checkpoints import CheckpointItem, checkpoint_item
 from forgellm.api.native.wording import iterations, percentage, utc
-from forgellm.api.routes import Answer, File, Query, Route
+from forgellm.api.routes import Answer, File, Query, Raw, Route
 from forgellm.domain.errors import RunNotFound
 from forgellm.domain.runs import Run, RunKind, RunState
 from forgellm.forge import Forge
-from forgellm.services import curves, runs
+from forgellm.services import curves, measurements, runs
 from forgellm.services.progress import Progress
 from forgellm.services.runs import Summary
 from forgellm.storage.labels import Label, read_label
@@ -22,6 +22,7 @@ from forgellm.storage.runs import find_run, list_runs, move_to_trash, restore_fr
 
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _LOG_BYTES = 1 << 18
+_BINARY = "application/octet-stream"
 
 
 class RunItem(BaseModel):
@@ -70,12 +71,21 @@ class Listed(Query):
 class After(Query):
     after: int = Field(0, ge=0, le=10**15, description="the events whose seq is greater")
     limit: int = Field(10_000, ge=1, le=10_000)
+    types: str | None = Field(
+        None, max_length=400, description="only these, by commas: validation,checkpoint; all if left out"
+    )
 
 
 class Events(Answer):
     events: list[dict[str, Any]]
     last_seq: int = Field(description="what `after` is to be next")
     more: bool
+
+
+class Thinned(Query):
+    points: int | None = Field(
+        None, ge=10, le=10**6, description="about how many rows; all of them if left out"
+    )
 
 
 class Log(Answer):
@@ -149,7 +159,8 @@ def _item(run: Run, state: RunState, progress: Progress, *, label: Label) -> Run
 def events(forge: Forge, run_id: str, query: After) -> Events:
     """What happened in a run, oldest first, in pages."""
     run = find_run(forge.workspace, run_id)
-    found = runs.events(forge, run, after=query.after, limit=query.limit + 1)
+    types = None if query.types is None else frozenset(query.types.split(","))
+    found = runs.events(forge, run, after=query.after, limit=query.limit + 1, types=types)
     page = found[: query.limit]
     last = page[-1]["seq"] if page else query.after
     return Events(events=[dict(e) for e in page], last_seq=last, more=len(found) > len(page))
@@ -163,6 +174,16 @@ def log(forge: Forge, run_id: str) -> Log:
 def dashboard(forge: Forge, run_id: str) -> File:
     """The run's curves and summary as one picture of 1600 × 1000 pixels."""
     return File(curves.picture(forge, find_run(forge.workspace, run_id)), "image/png")
+
+
+def measured(forge: Forge, run_id: str, query: Thinned) -> Raw:
+    """Every measurement of a run as numbers in columns, for programs that draw.
+
+    A line of JSON (`columns`, `rows`, `last_seq`) is filled up with spaces to a multiple of 8 bytes; then
+    comes each column as little-endian 64-bit floats. NaN is what was not measured.
+    """
+    run = find_run(forge.workspace, run_id)
+    return Raw(measurements.measurements(forge, run, points=query.points), _BINARY)
 
 
 def delete(forge: Forge, run_id: str) -> Deleted:
@@ -202,6 +223,7 @@ ROUTES = (
     # A path in place of an id is to be refused as what it is, not as an unknown route.
     Route("DELETE", "/api/runs/<rest:run_id>", delete),
     Route("GET", "/api/runs/<run_id>/events", events),
+    Route("GET", "/api/runs/<run_id>/measurements", measured, media_type=_BINARY),
     Route("GET", "/api/runs/<run_id>/log", log),
     Route("GET", "/api/runs/<run_id>/dashboard.png", dashboard, media_type="image/png"),
     Route("POST", "/api/runs/<run_id>/restore", restore),
