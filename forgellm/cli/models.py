@@ -73,21 +73,20 @@ def pull(invocation: Invocation, name: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def remove(invocation: Invocation, name: str, yes: bool) -> None:
-    """Remove a base model: to the trash from models/base, for good from the Hub's cache."""
+    """Remove a base or a published model: to the trash from models/, for good from the Hub's cache."""
     forge = invocation.forge()
     from forgellm.services import removal
 
     found = removal.find_removable(forge, valid_text(name))
-    place = "the trash" if found.trash is not None else None
     if not yes:
         if not has_terminal():
             raise click.UsageError("Without a terminal to ask at, --yes is needed.")
         if found.runs:
             click.echo(f"{len(found.runs)} runs were trained on it, the last of them {found.runs[-1].id}.")
-        what = f"Move {found.name} to {place}" if place else f"Delete {found.name} for good"
+        what = f"Delete {found.name} for good" if found.for_good else f"Move {found.name} to the trash"
         click.confirm(f"{what} ({size(found.size_bytes)})?", abort=True)
-    removal.remove(forge, found)
-    click.echo(f"{found.name} is in {found.trash}" if found.trash else f"{found.name} is deleted")
+    entry = removal.remove(forge, found)
+    click.echo(f"{found.name} is in {forge.workspace.trash / entry}" if entry else f"{found.name} is deleted")
 
 
 def _rows(invocation: Invocation) -> Iterator[dict[str, object]]:

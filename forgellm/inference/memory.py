@@ -13,7 +13,12 @@ def needed_bytes(source: Source) -> int:
     """What the model and its adapter will take, from the size of their files."""
     weights = [path.stat().st_size for path in source.model_path.glob("*.safetensors")]
     adapter = source.adapter[1].stat().st_size if source.adapter else 0
-    return int(_OVERHEAD * (sum(weights) + adapter))
+    return loaded_bytes(sum(weights) + adapter)
+
+
+def loaded_bytes(weights: int) -> int:
+    """What `weights` bytes of files take once they are loaded."""
+    return int(_OVERHEAD * weights)
 
 
 def check_fits(source: Source, *, available: int, freed: int) -> None:

@@ -1,9 +1,9 @@
 """Downloading base models from the Hugging Face Hub into its own cache, where other tools find them too.
 
-Only weights as safetensors, the tokenizer and the configuration are fetched: no code, no pickles. A model is
-there only once it is whole: until then nothing points to what has come. huggingface_hub begins a large file
-anew when its process was ended in between, so the weights are fetched by what it does that with, but into a
-file that stays.
+Only weights as safetensors, the tokenizer, the configuration and the card are fetched: no code, no pickles. A
+model is there only once it is whole: until then nothing points to what has come. huggingface_hub begins a
+large file anew when its process was ended in between, so the weights are fetched by what it does that with,
+but into a file that stays.
 """
 
 from __future__ import annotations
@@ -11,23 +11,21 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, errors, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from forgellm.domain.errors import (
     DiskFull,
-    ForgeError,
-    InvalidField,
     InvalidModel,
-    ModelNotFound,
     RunConflict,
 )
+from forgellm.services.hub import HubUnreachable, check_hub_id, hub_errors, not_a_hub
 from forgellm.services.parts import Parts
 from forgellm.storage.checkpoints import sha256_of
 from forgellm.storage.files import HeldLock, storage_errors, write_bytes
@@ -37,25 +35,17 @@ from forgellm.storage.models import (
     cache_folder,
     check_code,
     find_model,
-    is_hub_id,
     read_model_config,
 )
+from forgellm.storage.pulls import PART, begun_files
 
 OnProgress = Callable[[int, int], None]
 """Told (bytes of weights that are here, bytes in all)."""
 
 _WEIGHTS = re.compile(r"model[^/]*\.safetensors")
-_OTHERS = re.compile(r"[^/]+\.(json|jinja|tiktoken)|tokenizer\.model|merges\.txt|vocab\.txt")
+_OTHERS = re.compile(r"[^/]+\.(json|jinja|tiktoken)|tokenizer\.model|merges\.txt|vocab\.txt|README\.md")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _REVISION = re.compile(r"[0-9a-f]{40}")
-_PART = ".pulled"
-
-
-class HubUnreachable(ForgeError):
-    """The Hub does not answer, or its connection broke."""
-
-    code = "HUB_UNREACHABLE"
-    status = 503
 
 
 @dataclass(frozen=True)
@@ -74,16 +64,11 @@ def pull(parts: Parts, name: str, *, on_progress: OnProgress) -> ModelFolder:
     Raises InvalidField, ModelNotFound, InvalidModel, UntrustedModelCode before any weights are fetched;
     HubUnreachable, DiskFull, ReadOnly, and RunConflict while another process fetches it.
     """
-    if not is_hub_id(name):
-        raise InvalidField(
-            f"{name!a:.120} is not the id of a model on the Hub",
-            details={"field": "model"},
-            suggestion="Give one such as mlx-community/Qwen3-4B-bf16.",
-        )
+    check_hub_id(name)
     folder = cache_folder(parts.hub_cache, name)
-    with _hub_errors(name):
+    with hub_errors(name):
         files = _listed(name)
-    with _hub_errors(name), _alone(parts.hub_cache / ".locks" / folder.name / "pull.lock", name):
+    with hub_errors(name), _alone(parts.hub_cache / ".locks" / folder.name / "pull.lock", name):
         snapshot = folder / "snapshots" / files.revision
         for file in files.others:
             _link(parts.hub_cache, files, file)
@@ -92,7 +77,7 @@ def pull(parts: Parts, name: str, *, on_progress: OnProgress) -> ModelFolder:
         # The last step: whoever looks for the model by its name looks here.
         (folder / "refs").mkdir(parents=True, exist_ok=True)
         write_bytes(folder / "refs" / "main", files.revision.encode())
-        for part in _begun(parts.hub_cache, name):
+        for part in begun_files(parts.hub_cache, name):
             # Of a version that nobody will go on with.
             part.unlink()
     return find_model(parts.workspace, parts.hub_cache, name)
@@ -119,7 +104,7 @@ def _listed(name: str) -> _Files:
             suggestion="Choose one in the form of transformers or MLX, with safetensors.",
         )
     if not _REVISION.fullmatch(info.sha or ""):
-        raise _not_a_hub()
+        raise not_a_hub("what answers does not say which content a file has")
     return _Files(name, str(info.sha), weights, others)
 
 
@@ -127,7 +112,7 @@ def _fetch_weights(hub_cache: Path, files: _Files, *, on_progress: OnProgress) -
     snapshot = cache_folder(hub_cache, files.name) / "snapshots" / files.revision
     total = sum(files.weights.values())
     here = sum(size for file, size in files.weights.items() if (snapshot / file).is_file())
-    begun = sum(part.stat().st_size for part in _begun(hub_cache, files.name))
+    begun = sum(part.stat().st_size for part in begun_files(hub_cache, files.name))
     _check_room(hub_cache, total - here - begun, name=files.name)
     on_progress(here, total)
     for file, size in files.weights.items():
@@ -151,7 +136,7 @@ def _fetch(hub_cache: Path, files: _Files, file: str, *, told: Callable[[int], N
     blob = cache_folder(hub_cache, files.name) / "blobs" / _blob_name(found.etag)
     if blob.is_file():
         return
-    part = blob.with_name(blob.name + _PART)
+    part = blob.with_name(blob.name + PART)
     with storage_errors(part):
         part.parent.mkdir(parents=True, exist_ok=True)
         with open(part, "ab") as target:
@@ -175,11 +160,6 @@ def _fetch(hub_cache: Path, files: _Files, file: str, *, told: Callable[[int], N
         part.rename(blob)
 
 
-def _begun(hub_cache: Path, name: str) -> list[Path]:
-    """The files that earlier attempts have left unfinished."""
-    return list((cache_folder(hub_cache, name) / "blobs").glob(f"*{_PART}"))
-
-
 def _link(hub_cache: Path, files: _Files, file: str) -> None:
     """Have huggingface_hub put the file into the snapshot, fetching what is small or not there."""
     hf_hub_download(
@@ -189,15 +169,8 @@ def _link(hub_cache: Path, files: _Files, file: str) -> None:
 
 def _blob_name(etag: str | None) -> str:
     if etag is None or not re.fullmatch(r"[0-9A-Za-z-]+", etag):
-        raise _not_a_hub()
+        raise not_a_hub("what answers does not say which content a file has")
     return etag
-
-
-def _not_a_hub() -> HubUnreachable:
-    return HubUnreachable(
-        "what answers does not say which content a file has",
-        suggestion="Set HF_ENDPOINT to the address of a Hub, or leave it out.",
-    )
 
 
 def _check_room(hub_cache: Path, needed: int, *, name: str) -> None:
@@ -242,37 +215,3 @@ def _alone(path: Path, name: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def _hub_errors(name: str) -> Iterator[None]:
-    try:
-        yield
-    except errors.GatedRepoError as error:
-        raise ModelNotFound(
-            f"{name} is only for those who accepted its terms",
-            details={"model": name},
-            suggestion="Accept them on its page, and set HF_TOKEN to a token of yours.",
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise ModelNotFound(
-            f"the Hub has no model {name}, or it is private",
-            details={"model": name},
-            suggestion="Check the name; for a private one set HF_TOKEN.",
-        ) from error
-    # HTTPError is that of httpx, and from huggingface_hub 2 on that of httpx2; the others are OSErrors.
-    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise HubUnreachable(
-            f"the Hub cannot be reached, or broke off: {_first_line(error)}",
-            details={"model": name},
-            suggestion="Check the network, HF_HUB_OFFLINE and HF_ENDPOINT, and pull again: what has come is "
-            "kept. Models that are here already need no Hub.",
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    with suppress(IndexError):
-        return str(error).strip().splitlines()[0]
-    return type(error).__name__

@@ -13,8 +13,8 @@ from forgellm.domain.chat import ModelType, Target
 from forgellm.domain.errors import InvalidAdapter
 from forgellm.services.parts import Parts
 from forgellm.storage.adapters import read_config
-from forgellm.storage.models import context_length, has_chat_template
-from forgellm.storage.targets import Source, find_source
+from forgellm.storage.models import ModelFolder, context_length, has_chat_template
+from forgellm.storage.targets import find_source
 from forgellm.storage.weights import Tensor, tensors, weight_files
 
 _TYPES = {"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64", "F8_E4M3": "fp8", "F8_E5M2": "fp8"}
@@ -56,22 +56,24 @@ class AdapterInfo:
 def describe(parts: Parts, target: Target) -> tuple[ModelInfo, AdapterInfo | None]:
     """What `target` is made of. Raises what `find_source` raises for one that cannot be used."""
     source = find_source(parts.workspace, parts.hub_cache, target)
-    return _model(source), None if source.adapter is None else _adapter(target, *source.adapter)
+    model = describe_model(ModelFolder(target.model_name, source.model_path, source.config))
+    return model, None if source.adapter is None else _adapter(target, *source.adapter)
 
 
-def _model(source: Source) -> ModelInfo:
-    files = weight_files(source.model_path)
+def describe_model(model: ModelFolder) -> ModelInfo:
+    """What a model is made of."""
+    files = weight_files(model.path)
     found = {name: tensor for file in files for name, tensor in (tensors(file) or {}).items()}
-    quantization = quantization_of(source.config)
+    quantization = quantization_of(model.config)
     count, problem = _parameters(found, quantization)
     return ModelInfo(
-        name=source.target.model_name,
-        model_type="instruct" if has_chat_template(source.model_path) else "base",
-        architecture=_architecture(source.config),
+        name=model.name,
+        model_type="instruct" if has_chat_template(model.path) else "base",
+        architecture=_architecture(model.config),
         parameters=count,
         parameters_problem=problem,
         quantization=_precision(found.values(), quantization),
-        context_length=context_length(source.config),
+        context_length=context_length(model.config),
         weight_bytes=sum(file.stat().st_size for file in files),
     )
 

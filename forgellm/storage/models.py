@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from forgellm.domain.errors import InvalidModel, InvalidPath, ModelNotFound, UntrustedModelCode, nearest
@@ -194,9 +195,17 @@ def _tokenizer_problem(folder: Path) -> str | None:
         return "it has no tokenizer.json"
     if present[0] != "tokenizer.json":
         return None
-    tokenizer = _object(folder / "tokenizer.json")
-    usable = tokenizer is not None and isinstance(tokenizer.get("model"), dict)
+    path = folder / "tokenizer.json"
+    status = path.stat()
+    usable = _is_tokenizer(path, (status.st_ino, status.st_size, status.st_mtime_ns))
     return None if usable else "tokenizer.json is not a tokenizer, or is cut off"
+
+
+@lru_cache(maxsize=1024)
+def _is_tokenizer(path: Path, _stamp: tuple[int, int, int]) -> bool:
+    """Read once while the file is the one of the stamp: it has 10 MB, and lists ask for every model."""
+    tokenizer = _object(path)
+    return tokenizer is not None and isinstance(tokenizer.get("model"), dict)
 
 
 def _object(path: Path) -> dict[str, object] | None:

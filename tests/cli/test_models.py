@@ -20,7 +20,7 @@ NAME = "somebody/tiny"
 def hub(tiny_model, tmp_path):
     folder = tmp_path / "published"
     shutil.copytree(tiny_model, folder)
-    for foreign in ("pytorch_model.bin", "modeling_tiny.py", "consolidated.safetensors", "README.md"):
+    for foreign in ("pytorch_model.bin", "modeling_tiny.py", "consolidated.safetensors", "setup.sh"):
         (folder / foreign).write_bytes(b"not wanted")
     # huggingface_hub writes 10 MiB at a time, so that less than that is lost with a connection.
     weights = {**load_file(folder / "model.safetensors"), "more": np.zeros(6_000_000, np.float32)}
@@ -225,15 +225,26 @@ def test_a_downloaded_model_is_deleted_whole(call, cache):
 
 @pytest.mark.parametrize(
     "name",
-    ["models/published/answers", "models/base", "models", ".", "../canary", "/etc", "models/base/absent"],
+    [
+        "models/published",
+        "models/base",
+        "models",
+        "models/cpt/mine",
+        ".",
+        "../canary",
+        "/etc",
+        "models/base/absent",
+    ],
 )
-def test_nothing_but_a_base_model_is_removed(call, workspace, name):
+def test_nothing_but_a_model_is_removed(call, workspace, clock, name):
     shutil.copytree(workspace.base_models / "tiny", workspace.published / "answers")
+    trained(workspace, clock)
     canary = workspace.root.parent / "canary"
     canary.mkdir()
     done = call("remove", name, "--yes")
     assert done.returncode == 2
     assert canary.is_dir()
+    assert (workspace.models / "cpt" / "mine").is_dir()
     assert (workspace.published / "answers" / "config.json").is_file()
     assert (workspace.base_models / "tiny" / "config.json").is_file()
 

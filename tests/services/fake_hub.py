@@ -28,6 +28,8 @@ class FakeHub:
         self.go_on = threading.Event()
         """The second half of the weights waits for it."""
         self.go_on.set()
+        self.searches: list[dict[str, list[str]]] = []
+        """The query of each search."""
 
     def __call__(self, environ, start_response):
         return self._answer(Request(environ))(environ, start_response)
@@ -35,6 +37,11 @@ class FakeHub:
     def _answer(self, request: Request) -> Response:
         if request.path.startswith(f"/api/models/{self.name}"):
             return Response(json.dumps(self._info()), mimetype="application/json")
+        if request.path == "/api/models":
+            self.searches.append(request.args.to_dict(flat=False))
+            return Response(json.dumps(self._matches(request.args["search"])), mimetype="application/json")
+        if request.path == f"/{self.name}/resolve/main/README.md" and "README.md" in self.files:
+            return Response(self.files["README.md"], mimetype="text/plain")
         prefix = f"/{self.name}/resolve/{self.revision}/"
         if not request.path.startswith(prefix):
             missing = {"X-Error-Code": "RepoNotFound"}
@@ -44,6 +51,23 @@ class FakeHub:
     def _info(self) -> dict[str, object]:
         siblings = [{"rfilename": name, "size": len(data)} for name, data in self.files.items()]
         return {"id": self.name, "sha": self.revision, "siblings": siblings, "tags": [], "private": False}
+
+    def _matches(self, words: str) -> list[dict[str, object]]:
+        known = {
+            "id": self.name,
+            "downloads": 1200,
+            "likes": 34,
+            "lastModified": "2026-10-01T12:00:00.000Z",
+            "gated": False,
+            "tags": ["mlx", "safetensors", "4-bit", "license:apache-2.0"],
+            "config": {
+                "architectures": ["LlamaForCausalLM"],
+                "tokenizer_config": {"chat_template": "{{ messages }}"},
+            },
+            "safetensors": {"parameters": {"U32": 500_000_000, "BF16": 125_000_000}, "total": 625_000_000},
+        }
+        others = [{"id": "somebody/silent"}, {"id": "../evil"}, "no model"]
+        return [known, *others] if words in self.name else []
 
     def _file(self, request: Request, name: str) -> Response:
         span = request.headers.get("Range")
