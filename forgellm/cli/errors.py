@@ -58,10 +58,10 @@ def describe(message: str, *, details: Mapping[str, object], suggestion: str) ->
     lines = [f"Error: {message}", *_problems(details), *_places(details.get("searched_paths"))]
     if suggestion:
         lines.append(f"What to do: {suggestion}")
-    return [_printable(line) for line in lines]
+    return [printable(line) for line in lines]
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Names come from files and options; an escape sequence in one must not reach the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 

@@ -10,6 +10,7 @@ import click
 
 from forgellm.cli.context import Invocation
 from forgellm.cli.run_table import run_lines, run_table
+from forgellm.cli.run_views import compare, label, samples
 from forgellm.domain.runs import Event, Run, RunState
 
 if TYPE_CHECKING:
@@ -177,6 +178,11 @@ def restore(invocation: Invocation, run_id: str) -> None:
 
     run = restore_from_trash(forge.workspace, run_id)
     click.echo(f"Run {run.id} is back in {run.folder}")
+
+
+runs.add_command(compare)
+runs.add_command(samples)
+runs.add_command(label)
 
 
 def _see_out(forge: Forge, run: Run, known: Sequence[Event], *, detach: bool) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from forgellm.cli.errors import printable
 from forgellm.cli.tables import duration, figure, size
 from forgellm.domain.metrics import perplexity
 from forgellm.domain.runs import Event
 from forgellm.services.progress import Progress
+
+_SHOWN = 120
 
 
 def event_line(event: Event) -> str | None:
@@ -19,6 +22,7 @@ def event_line(event: Event) -> str | None:
         "corpus": _corpus,
         "validation": _validation,
         "checkpoint": _checkpoint,
+        "sample": _sample,
         "stopping": lambda e: "Stopping" + (" at the next iteration" if "iteration" in e else ""),
         "paused": lambda e: f"Paused at iteration {e.get('iteration')}",
         "stopped": lambda e: "Stopped" + (f" at iteration {e['iteration']}" if "iteration" in e else ""),
@@ -69,6 +73,12 @@ def _checkpoint(event: Event) -> str:
     amount = event.get("size_bytes")
     volume = f" ({size(amount)})" if isinstance(amount, int) else ""
     return f"iteration {event.get('iteration')}: checkpoint saved{volume}"
+
+
+def _sample(event: Event) -> str:
+    """On one line: the whole answer can be asked for."""
+    text = printable(f"{event.get('prompt')} → {str(event.get('text')).strip()}")
+    return f"iteration {event.get('iteration')}: " + (text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …")
 
 
 def _corpus(event: Event) -> str:

@@ -27,8 +27,7 @@ def continuing(parts: Parts, values: Mapping[str, object]) -> Mapping[str, objec
     text = values.get("start_from")
     if not isinstance(text, str) or not text:
         return values
-    found = _of_run(parts, text)
-    path, base = (text, None) if found is None else found
+    path = _checkpoint(parts, text) or text
     folder, weights = adapter_files(parts.workspace.resolve(path))
     missing = [p.name for p in (weights, folder / "adapter_config.json") if not p.is_file()]
     if missing:
@@ -39,7 +38,9 @@ def continuing(parts: Parts, values: Mapping[str, object]) -> Mapping[str, objec
         )
     form = values_of(read_config(folder))
     given = {name: value for name, value in values.items() if name != "model_name" or value not in (None, "")}
-    return {**({"model_name": base} if base else {}), **form, **given, "start_from": path}
+    source = read_run(folder)
+    base = {} if source is None else {"model_name": source.spec.get("model_name")}
+    return {**base, **form, **given, "start_from": path}
 
 
 def check_beginning(parts: Parts, spec: TrainingSpec, base: ModelFolder) -> None:
@@ -69,16 +70,15 @@ def check_beginning(parts: Parts, spec: TrainingSpec, base: ModelFolder) -> None
         )
 
 
-def _of_run(parts: Parts, text: str) -> tuple[str, str] | None:
-    """(path of the checkpoint, base model) of `run` or `run@iteration`; None where it is no run."""
+def _checkpoint(parts: Parts, text: str) -> str | None:
+    """The path of the checkpoint that `run` or `run@iteration` means; None where it is no run."""
     at = _AT_ITERATION.fullmatch(text)
     key, iteration = (at[1], int(at[2])) if at else (text, None)
     try:
-        target = of_run(parts, key, iteration)
+        return of_run(parts, key, iteration).adapter_path
     except InvalidPath:
         return None
     except RunNotFound:
         if at or not ("/" in text or parts.workspace.resolve(text).exists()):
             raise
         return None
-    return str(target.adapter_path), target.model_name

@@ -1,10 +1,10 @@
 import pytest
 from click.testing import CliRunner
 
-from forgellm.services.spec_text import read_yaml
 from forgellm.cli.main import main
 from forgellm.domain.errors import InvalidField
 from forgellm.domain.spec import fields, parse_spec, to_dict
+from forgellm.services.spec_text import read_yaml
 
 NEEDED = ["--model-name", "models/base/tiny", "--training-type", "cpt", "--dataset", "domain"]
 

@@ -12,6 +12,7 @@ from forgellm.domain.checkpoints import (
     Checkpoint,
     StoppingRule,
     best_iterations,
+    kept_at_most,
     paired_standard_error,
     rank,
     standard_error,
@@ -126,3 +127,13 @@ def test_nothing_is_pruned_unless_asked_for():
 )
 def test_a_run_stops_early_by_its_rule_and_says_why(rule, losses, stops):
     assert (stop_reason(rule, losses) is not None) is stops
+
+
+@given(st.lists(st.floats(0, 5), min_size=1, max_size=12), st.none() | st.integers(1, 8))
+def test_no_more_checkpoints_lie_there_than_is_said_beforehand(losses, keep):
+    kept: list[Checkpoint] = []
+    for iteration, loss in enumerate(losses, 1):
+        kept.append(Checkpoint(iteration, "", "", 0, loss))
+        pruned = {c.iteration for c in to_prune(kept, keep)}
+        kept = [c for c in kept if c.iteration not in pruned]
+    assert len(kept) <= kept_at_most(len(losses), keep)

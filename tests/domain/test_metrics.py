@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from forgellm.domain.metrics import (
     current_events,
     eta_seconds,
+    gap_band,
     generalization_gap,
     generalization_gaps,
     perplexity,
@@ -18,6 +19,7 @@ from forgellm.domain.metrics import (
     series,
     smooth,
     stability,
+    variation_band,
 )
 
 # What a loss can be: training computes them in float32.
@@ -197,3 +199,14 @@ def test_the_time_left_is_what_the_remaining_iterations_take():
     assert eta_seconds(30, 100, seconds_per_iteration=0.5) == 35.0
     assert eta_seconds(0, 100, seconds_per_iteration=None) is None
     assert eta_seconds(120, 100, seconds_per_iteration=0.5) == 0.0
+
+
+def test_steadiness_and_gap_have_words():
+    assert [variation_band(v) for v in (None, 0.05, 0.2, 0.5)] == [None, "steady", "noisy", "unstable"]
+    assert [gap_band(g) for g in (None, -1.0, 0.05, 0.2, 1.0)] == [
+        None,
+        "small",
+        "small",
+        "moderate",
+        "large",
+    ]

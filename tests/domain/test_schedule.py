@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlx_lm.tuner.utils import build_schedule
 
-from forgellm.domain.schedule import Schedule, decay_steps, learning_rate
+from forgellm.domain.schedule import Schedule, decay_steps, drawn, learning_rate
 
 SCHEDULES = st.builds(
     Schedule,
@@ -71,3 +71,12 @@ def test_warm_up_begins_at_zero():
         PEAK * 3 / 4,
         PEAK,
     ]
+
+
+@given(SCHEDULES, st.integers(10, 200))
+def test_a_drawn_schedule_has_its_ends_its_peak_and_no_more_points_than_asked_for(schedule, points):
+    curve = drawn(schedule, points=points)
+    assert len(curve) <= points
+    assert (curve[0][0], curve[-1][0]) == (0, schedule.total - 1)
+    assert curve == [(step, learning_rate(schedule, step)) for step, _ in curve]
+    assert min(schedule.warmup, schedule.total - 1) in dict(curve)

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forgellm.domain.errors import InvalidField
+from forgellm.domain.form import changed_fields, form
 from forgellm.domain.spec import (
     TrainingSpec,
+    check_values,
     field_type,
     fields,
     folder_name,
@@ -224,3 +226,39 @@ def test_dropout_with_recomputed_activations_is_refused():
     # The second pass draws another mask: the gradient would be that of another function.
     with pytest.raises(InvalidField, match="cannot be used together"):
         parse_spec(NEEDED | {"grad_checkpoint": True, "lora_dropout": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("One prompt, with a comma", ("One prompt, with a comma",)),
+        (["a", "  ", "b"], ("a", "b")),
+        ([], ()),
+    ],
+)
+def test_sample_prompts_are_texts_and_not_names_between_commas(given, kept):
+    assert parse_spec(NEEDED | {"sample_prompts": given}).sample_prompts == kept
+
+
+@pytest.mark.parametrize("wrong", [["x"] * 9, ["x" * 2001], ["\ud800"], ["a\0b"], [3], 3])
+def test_sample_prompts_are_bounded_in_number_and_length(wrong):
+    with pytest.raises(InvalidField) as caught:
+        parse_spec(NEEDED | {"sample_prompts": wrong})
+    assert caught.value.details["field"] == "sample_prompts"
+
+
+def test_every_field_stands_once_in_the_form():
+    assert sorted(field.name for field in form()) == sorted(fields())
+
+
+def test_what_is_not_at_its_default_is_listed():
+    spec = parse_spec(NEEDED | {"train_also": ["norms"], "lora_keys": None, "learning_rate": 5e-5, "seed": 1})
+    assert changed_fields(spec) == ["train_also", "seed"]
+
+
+def test_all_that_is_wrong_is_found_at_once():
+    checked, problems = check_values({"model_name": "", "lora_rank": 0, "batch_size": 4, "lora_rnk": 1})
+    assert {p.details["field"] for p in problems} == {
+        *("model_name", "training_type", "dataset", "lora_rank", "lora_rnk")
+    }
+    assert checked == {"batch_size": 4}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StringConstraints
@@ -12,9 +11,9 @@ from forgellm.api.routes import Answer, Body, Query, Route
 from forgellm.domain.errors import InvalidField
 from forgellm.domain.metrics import GapBand, VariationBand, perplexity
 from forgellm.forge import Forge
-from forgellm.services import answers, comparison
+from forgellm.services import answers, comparison, labels
 from forgellm.services.comparison import Compared
-from forgellm.storage.labels import read_label, write_label
+from forgellm.storage.labels import read_label
 from forgellm.storage.runs import find_run, run_folder
 
 MOST_RUNS = 10
@@ -98,10 +97,12 @@ class Samples(Answer):
 
 
 class LabelBody(Body):
-    name: str | None = Field(None, max_length=100, description="shown in place of the id; empty for none")
-    notes: str | None = Field(None, max_length=20_000)
-    tags: list[Annotated[str, StringConstraints(min_length=1, max_length=40)]] | None = Field(
-        None, max_length=20
+    name: str | None = Field(
+        None, max_length=labels.NAME, description="shown in place of the id; empty for none"
+    )
+    notes: str | None = Field(None, max_length=labels.NOTES)
+    tags: list[Annotated[str, StringConstraints(min_length=1, max_length=labels.TAG)]] | None = Field(
+        None, max_length=labels.TAGS
     )
 
 
@@ -114,7 +115,8 @@ class Labelled(Answer):
 
 def compare(forge: Forge, query: Several) -> RunsCompared:
     """Curves, steadiness, generalization, best checkpoints and differences of several training runs."""
-    chosen = [find_run(forge.workspace, key) for key in _keys(query.ids)]
+    named = (find_run(forge.workspace, key) for key in _keys(query.ids))
+    chosen = list({run.id: run for run in named}.values())
     not_trained = next((run.id for run in chosen if not run.kind.trains), None)
     if not_trained is not None:
         raise _bad_ids(f"run {not_trained} did not train anything")
@@ -156,13 +158,7 @@ def samples(forge: Forge, run_id: str) -> Samples:
 def label(forge: Forge, run_id: str, body: LabelBody) -> Labelled:
     """Name a run, note something on it, tag it; what is left out stays."""
     run = find_run(forge.workspace, run_id)
-    folder = run_folder(forge.workspace, run)
-    given = {key: value for key, value in body.model_dump().items() if value is not None}
-    if "tags" in given:
-        given["tags"] = tuple(dict.fromkeys(given["tags"]))
-    written = replace(read_label(folder), **given)
-    if given:
-        write_label(folder, written)
+    written = labels.change_label(forge, run, name=body.name, notes=body.notes, tags=body.tags)
     return Labelled(training_id=run.id, name=written.name, notes=written.notes, tags=list(written.tags))
 
 
@@ -196,7 +192,7 @@ def _compared(forge: Forge, one: Compared) -> ComparedRun:
 
 
 def _keys(text: str) -> list[str]:
-    keys = list(dict.fromkeys(key.strip() for key in text.split(",") if key.strip()))
+    keys = [key.strip() for key in text.split(",") if key.strip()]
     if not 1 <= len(keys) <= MOST_RUNS:
         raise _bad_ids(f"ids names {len(keys)} runs")
     return keys
