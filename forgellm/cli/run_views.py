@@ -1,0 +1,95 @@
+"""`forgellm runs compare`, `samples` and `label`: runs side by side, their answers, what is written on them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from forgellm.cli.context import Invocation
+from forgellm.cli.errors import printable
+from forgellm.cli.tables import MISSING, figure, table
+from forgellm.domain.errors import InvalidField
+from forgellm.domain.metrics import perplexity
+
+if TYPE_CHECKING:
+    from forgellm.services.comparison import Compared
+
+_POINTS = 600
+_HEADERS = ("run", "state", "best loss", "perplexity", "gap", "variation", "tokens/s", "at")
+
+
+@click.command()
+@click.argument("keys", metavar="RUN...", nargs=-1, required=True)
+@click.pass_obj
+def compare(invocation: Invocation, keys: tuple[str, ...]) -> None:
+    """Compare training runs: losses, perplexity, steadiness, and where their settings differ."""
+    forge = invocation.forge()
+    from forgellm.services import comparison
+    from forgellm.storage.runs import find_run
+
+    found = comparison.compare(forge, [find_run(forge.workspace, key) for key in keys], points=_POINTS)
+    for line in table(_HEADERS, [_row(one) for one in found.runs], left=("run", "state")):
+        click.echo(line)
+    for name, values in found.differences.items():
+        click.echo(f"{name}: " + " | ".join(printable(json.dumps(value)) for value in values))
+    if found.ranking:
+        best = [place.run for n, place in enumerate(found.ranking) if n == 0 or place.tied]
+        click.echo("Best: " + ", ".join(best) + (" (a tie)" if len(best) > 1 else ""))
+    for warning in found.warnings:
+        click.echo(warning, err=True)
+
+
+@click.command()
+@click.argument("key", metavar="RUN")
+@click.pass_obj
+def samples(invocation: Invocation, key: str) -> None:
+    """Print what each checkpoint of a run answered to its sample prompts."""
+    forge = invocation.forge()
+    from forgellm.services.answers import sampled
+    from forgellm.storage.runs import find_run
+
+    for one in sampled(forge, find_run(forge.workspace, key)):
+        click.echo(printable(one.prompt))
+        for answer in one.answers:
+            click.echo(f"{answer.iteration:>8}  {printable(answer.text)}{'' if answer.finished else ' …'}")
+
+
+@click.command()
+@click.argument("key", metavar="RUN")
+@click.option("--name", help="Shown in place of the id; empty for none.")
+@click.option("--notes", help="Anything that is worth remembering.")
+@click.option("--tags", metavar="NAME,...", help="Words to find the run by, in place of those it has.")
+@click.pass_obj
+def label(
+    invocation: Invocation, /, *, key: str, name: str | None, notes: str | None, tags: str | None
+) -> None:
+    """Name a run, note something on it, tag it."""
+    forge = invocation.forge()
+    from forgellm.services.labels import change_label
+    from forgellm.storage.runs import find_run
+
+    if name is notes is tags is None:
+        raise InvalidField(
+            "there is nothing to write on the run",
+            details={"field": "name"},
+            suggestion="Give --name, --notes or --tags.",
+        )
+    listed = None if tags is None else [tag.strip() for tag in tags.split(",") if tag.strip()]
+    written = change_label(forge, find_run(forge.workspace, key), name=name, notes=notes, tags=listed)
+    click.echo(f"{printable(written.name) or MISSING}  {printable(', '.join(written.tags))}".rstrip())
+
+
+def _row(one: Compared) -> tuple[str, ...]:
+    best = one.best[0].validation_loss if one.best else None
+    return (
+        one.run.id,
+        one.state.value,
+        figure(best),
+        figure(perplexity(best), ".2f"),
+        f"{figure(one.gap, '.3f')} {one.gap_band or ''}".strip(),
+        f"{figure(one.variation, '.3f')} {one.variation_band or ''}".strip(),
+        figure(one.tokens_per_second, ",.0f"),
+        str(one.best[0].iteration) if one.best else MISSING,
+    )

@@ -1,0 +1,259 @@
+"""Before a run is started one hears what it will be, and everything that would go wrong with it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+
+import pytest
+
+from forgellm.domain.runs import RunKind
+from forgellm.domain.spec import parse_spec, to_dict
+from forgellm.forge import Forge
+from forgellm.services import memory, samples, training
+from forgellm.services.preflight import preflight
+from forgellm.services.spec_text import read_yaml
+from forgellm.settings import Settings
+from forgellm.storage.checkpoints import read_checkpoints
+from forgellm.storage.events import EventLog
+from forgellm.storage.files import write_json
+from forgellm.storage.runs import create_run, list_runs, run_folder
+from tests.services.conftest import wait_for
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny_model, hub_cache):
+    """A workspace with a run that has ended, and the values that it was started with."""
+    root = tmp_path_factory.mktemp("trained") / "workspace"
+    shutil.copytree(tiny_model, root / "models" / "base" / "tiny")
+    forge = Forge(Settings(workspace=root, hub_cache=hub_cache))
+    samples.bring_dataset(forge, "everyday")
+    wish = {"model_name": "models/base/tiny", "training_type": "cpt", "dataset": "everyday", "lora_rank": 4}
+    wish |= {"max_seq_length": 64, "max_iterations": 4, "save_every": 2, "validation_tokens": 256}
+    wait_for(forge, training.start(forge, wish))
+    return root, wish
+
+
+@pytest.fixture
+def after(trained, tmp_path, hub_cache):
+    """A copy of that workspace to change, its run, and those values."""
+    root = tmp_path / "after"
+    shutil.copytree(trained[0], root)
+    forge = Forge(Settings(workspace=root, hub_cache=hub_cache))
+    (run,) = list_runs(forge.workspace)
+    return forge, run, trained[1]
+
+
+def codes(found, level="problem"):
+    return {finding.code: finding.field for finding in found.findings if finding.level == level}
+
+
+def test_a_wish_without_fault_can_start_and_says_what_the_run_will_be(forge, short_run):
+    found = preflight(forge, short_run, queue=False)
+    assert found.can_start
+    assert found.plan.course.iterations == 4
+    assert found.plan.checkpoints.written == 2
+    assert found.plan.memory.total > found.plan.memory.weights > 0
+    assert found.learning_rate[0] == (0, found.spec.learning_rate)
+    assert found.learning_rate[-1][0] == 3
+    assert found.changed == ["max_iterations", "max_seq_length", "save_every"]
+
+
+def test_the_command_and_the_yaml_start_the_same_run(forge, short_run):
+    wish = {**short_run, "sample_prompts": ["One, two", "-x"], "grad_checkpoint": True, "max_grad_norm": None}
+    found = preflight(forge, wish, queue=False)
+    assert parse_spec(read_yaml(found.yaml, name="yaml")) == found.spec
+    assert to_dict(_from_command(found.command)) == to_dict(found.spec)
+
+
+def _from_command(command):
+    """The spec that the command line would start, read by the command itself."""
+    import click
+
+    from forgellm.cli.fields import field_options, given
+
+    kept = {}
+    program = click.command()(field_options(lambda **options: kept.update(given(options))))
+    program.main(shlex.split(command)[2:], standalone_mode=False)
+    return parse_spec(kept)
+
+
+def test_a_form_that_is_half_filled_in_says_what_is_missing_and_what_is_known(forge):
+    found = preflight(forge, {"model_name": "models/base/tiny"}, queue=False)
+    assert {f.field for f in found.findings if f.level == "problem"} == {"training_type", "dataset"}
+    assert found.plan.memory is not None
+    assert found.command is None
+    assert found.unknown["data"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "field"),
+    [
+        ({"learning_rate": "much"}, "INVALID_FIELD", "learning_rate"),
+        ({"learning_rat": 1e-4}, "INVALID_FIELD", "learning_rat"),
+        ({"epochs": 2, "max_iterations": 5}, "INVALID_FIELD", "epochs"),
+        ({"model_name": "models/base/nothing"}, "MODEL_NOT_FOUND", "model_name"),
+        ({"model_name": "someone/not-cached"}, "MODEL_NOT_FOUND", "model_name"),
+        ({"dataset": "nothing"}, "DATASET_NOT_FOUND", "dataset"),
+        ({"dataset": "../elsewhere"}, "INVALID_PATH", "dataset"),
+        ({"general_dataset": "gneral", "data_mixture_ratio": 0.5}, "DATASET_NOT_FOUND", "general_dataset"),
+        ({"max_seq_length": 100_000}, "INVALID_FIELD", "max_seq_length"),
+        ({"start_from": "cpt_20200101_000000"}, "RUN_NOT_FOUND", "start_from"),
+        ({"start_from": "models/base/tiny"}, "INVALID_ADAPTER", "start_from"),
+        ({"training_type": "ift"}, "INVALID_DATASET", "dataset"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_what_a_start_would_refuse_is_a_problem_of_that_field(forge, short_run, wrong, code, field):
+    found = preflight(forge, {**short_run, **wrong}, queue=False)
+    assert not found.can_start
+    assert codes(found).get(code) == field
+
+
+@pytest.mark.parametrize(
+    ("unusual", "code"),
+    [
+        ({"learning_rate": 0.5}, "UNUSUAL_LEARNING_RATE"),
+        ({"learning_rate": 1e-3, "fine_tune_type": "full"}, "UNUSUAL_LEARNING_RATE"),
+        ({"max_iterations": 5000}, "MANY_EPOCHS"),
+        ({"epochs": 1, "warmup_steps": 5000, "max_iterations": None}, "LONG_WARMUP"),
+        ({"batch_size": 4000}, "TOO_FEW_SEQUENCES"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_what_is_allowed_and_seldom_meant_is_a_warning(forge, short_run, unusual, code):
+    found = preflight(forge, {**short_run, **unusual}, queue=False)
+    assert code in codes(found, "warning")
+
+
+def test_bad_rows_are_named_with_file_and_line(forge, short_run):
+    rows = forge.workspace.datasets / "questions" / "train.jsonl"
+    rows.write_text(rows.read_text() + '{"prompt": "Where?"}\n')
+    found = preflight(forge, {**short_run, "training_type": "ift", "dataset": "questions"}, queue=False)
+    (message,) = [f.message for f in found.findings if f.code == "INVALID_DATASET"]
+    assert message.startswith("questions/train.jsonl, line 41: ")
+
+
+def test_more_memory_than_there_is_is_a_warning_that_can_be_overridden(forge, short_run):
+    config = forge.workspace.base_models / "tiny" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "max_position_embeddings": 10**7}))
+    found = preflight(forge, {**short_run, "max_seq_length": 10**7, "batch_size": 64}, queue=False)
+    assert found.can_start
+    assert "OUT_OF_MEMORY" in codes(found, "warning")
+    assert memory.fit(found.plan.memory.total, found.machine.limit) == "too large"
+
+
+def test_general_data_that_a_start_would_bring_is_no_problem(forge, short_run):
+    shutil.rmtree(forge.workspace.datasets / "general")
+    found = preflight(forge, {**short_run, "data_mixture_ratio": 0.8}, queue=False)
+    assert found.can_start
+    assert found.spec.general_dataset == "everyday"
+    assert not (forge.workspace.datasets / "everyday").exists()
+
+
+def test_a_quantized_base_cannot_learn_as_a_whole(forge, short_run, tiny_model_quantized):
+    shutil.copytree(tiny_model_quantized, forge.workspace.base_models / "tiny4")
+    wish = {**short_run, "model_name": "tiny4"}
+    whole = preflight(forge, {**wish, "fine_tune_type": "full"}, queue=False)
+    assert codes(whole) == {"INVALID_FIELD": "fine_tune_type"}
+    factors = preflight(forge, wish, queue=False)
+    assert factors.can_start
+    plain = preflight(forge, short_run, queue=False)
+    assert factors.plan.learns == plain.plan.learns
+
+
+def test_a_finished_run_makes_the_counts_exact_and_tells_the_time(after):
+    forge, run, wish = after
+    folder = run_folder(forge.workspace, run)
+    counted = json.loads((folder / "corpus" / "corpus.json").read_text())["summary"]
+    found = preflight(forge, wish, queue=False)
+    assert (found.plan.data.exact, found.plan.data.sequences) == (True, counted["train_sequences"])
+    assert found.plan.checkpoints.size_bytes < read_checkpoints(folder)[0].size_bytes
+    # Four iterations of the tiny model are over too soon to tell a pace: a minute's worth is written here.
+    assert found.plan.duration is None
+    assert "finished run" in found.unknown["time"]
+    said = {"iteration": 4, "training_seconds": 60.0, "trained_tokens": 6000}
+    EventLog(folder, forge.clock).append("completed", **said)
+    hundred = preflight(forge, {**wish, "max_iterations": 100}, queue=False).plan
+    assert hundred.duration.tokens_per_second == 100.0
+    assert hundred.duration.seconds >= hundred.course.trained_tokens / 100.0
+    assert run.id in hundred.duration.basis
+    # Data that has changed since is counted anew.
+    (forge.workspace.datasets / "everyday" / "new.md").write_text("A line that nobody has seen before.\n")
+    assert not preflight(forge, wish, queue=False).plan.data.exact
+
+
+def test_another_run_is_a_problem_unless_this_one_may_wait(forge, short_run):
+    spec = to_dict(parse_spec(short_run))
+    create_run(
+        forge.workspace,
+        RunKind.CPT,
+        spec=spec,
+        name=None,
+        created=forge.clock(),
+        versions={},
+        base_fingerprint=None,
+    )
+    assert codes(preflight(forge, short_run, queue=False)) == {"RUN_CONFLICT": "queue"}
+    waiting = preflight(forge, short_run, queue=True)
+    assert waiting.can_start
+    assert "QUEUED" in codes(waiting, "note")
+
+
+def test_a_run_that_starts_from_another_takes_its_form_and_base(after):
+    forge, first, values = after
+    wish = {name: value for name, value in values.items() if name not in ("model_name", "lora_rank")}
+    found = preflight(forge, {**wish, "start_from": f"{first.id}@2"}, queue=False)
+    assert found.can_start
+    assert (found.spec.model_name, found.spec.lora_rank) == (values["model_name"], 4)
+    assert found.spec.start_from == f"{first.folder}/0000002_adapters.safetensors"
+    best = read_checkpoints(run_folder(forge.workspace, first))[0]
+    assert preflight(forge, {**wish, "start_from": first.id}, queue=False).spec.start_from == best.path
+    damaged = forge.workspace.root / best.path
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    refused = preflight(forge, {**wish, "start_from": best.path}, queue=False)
+    assert codes(refused) == {"INVALID_ADAPTER": "start_from"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"fine_tune_type": "full"},
+        {"fine_tune_type": "dora"},
+        {"num_layers": 1},
+        {"lora_rank": 4},
+        {"train_also": ["embeddings", "norms"]},
+        {"lora_keys": ["self_attn.q_proj"]},
+    ],
+    ids=str,
+)
+def test_what_learns_is_counted_as_the_engine_counts_it(forge, short_run, change, tiny_model):
+    from forgellm.storage.adapters import config_of
+    from forgellm.training.adapters import attach, load_base, trainable_weights
+
+    found = preflight(forge, {**short_run, **change}, queue=False)
+    model, _ = load_base(tiny_model)
+    attach(model, config_of(found.spec))
+    weights = trainable_weights(model).values()
+    assert found.plan.learns.parameters == sum(w.size for w in weights)
+    assert found.plan.learns.size_bytes == sum(w.nbytes for w in weights)
+
+
+def test_a_container_has_what_it_may_use(tmp_path):
+    allowed = tmp_path / "memory.max"
+    allowed.write_text("1000000000\n")
+    assert memory.machine("Linux", allowed).limit == 10**9
+    allowed.write_text("max\n")
+    whole = memory.machine("Linux", allowed)
+    assert whole.limit == whole.total
+    mac = memory.machine("Darwin", allowed)
+    assert 0.6 * mac.total < mac.limit < 0.8 * mac.total
+
+
+def test_a_run_from_elsewhere_says_nothing_and_breaks_nothing(after):
+    forge, run, wish = after
+    manifest = run_folder(forge.workspace, run) / "run.json"
+    write_json(manifest, {**json.loads(manifest.read_text()), "spec": {"learning_rate": "?"}})
+    assert preflight(forge, wish, queue=False).can_start
