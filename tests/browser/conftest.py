@@ -1,4 +1,7 @@
-"""A real browser at a real server. Whatever a page complains of on the way fails its test."""
+"""A real browser at a real server. Whatever a page complains of on the way fails its test.
+
+`page.wait_for_function` evaluates text, which the content security policy forbids: wait for locators.
+"""
 
 from __future__ import annotations
 

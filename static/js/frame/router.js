@@ -2,6 +2,7 @@
 
 import { html, nothing, render } from "lit-html";
 import { PAGES } from "../pages.js";
+import { reachable, Unreachable } from "../state/api.js";
 import { Store } from "../state/store.js";
 import { empty } from "../parts/empty.js";
 import { skeleton } from "../parts/progress.js";
@@ -79,7 +80,7 @@ async function open({ first = false, scroll = 0 }) {
   }, 150);
   try {
     if (found) {
-      const { open: fill } = await found.page.load();
+      const { open: fill } = await loaded(found.page);
       if (signal.aborted) return;
       render(nothing, element);
       await fill({ element, signal, params: found.params, query: url.searchParams, title: (t) => heading.set(t) });
@@ -91,6 +92,19 @@ async function open({ first = false, scroll = 0 }) {
   } finally {
     clearTimeout(late);
     show();
+  }
+}
+
+/** A page's module. One that was built anew has another name, which only a reload tells. */
+async function loaded(page) {
+  try {
+    return await page.load();
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    const told = reachable.value === false
+      ? new Unreachable()
+      : Object.assign(new Error("This page has changed meanwhile"), { suggestion: "Reload it to go on.", expected: true });
+    throw told;
   }
 }
 

@@ -23,7 +23,13 @@ let number = 0;
 
 export function startToasts() {
   const region = document.getElementById("toasts");
-  watch([visible], () => render(repeat(visible.value, ({ id }) => id, toastCard), region));
+  watch([visible], () => {
+    render(repeat(visible.value, ({ id }) => id, toastCard), region);
+    if (region.matches(":focus-within") && visible.value.length) return;
+    // Shown anew, it lies above a dialog that was opened meanwhile.
+    region.hidePopover();
+    if (visible.value.length) region.showPopover();
+  });
 }
 
 /**

@@ -1,18 +1,32 @@
 // Markdown of models and cards as elements: marked makes markup of it, DOMPurify lets a short list of tags through.
-// No images, no scripts, no styles, no forms; links open elsewhere and carry nothing along. Only the block that is
-// still open is made anew while text streams in.
+// Markup in the text is shown as the text it is, images as links; links open elsewhere and carry nothing along. Only the
+// block that is still open is made anew while text streams in.
 
 import DOMPurify from "dompurify";
 import { Marked } from "marked";
 import { copying } from "./action.js";
 import { showCode } from "./code.js";
 
-const marked = new Marked({ gfm: true, breaks: true });
+// Without attributes these can do nothing, and models use them in tables.
+const HARMLESS = /^<(?:br\s*\/?|\/?(?:b|i|em|strong|sub|sup|kbd|u|s))>$/i;
+const ESCAPES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+
+const escaped = (text) => text.replace(/[&<>"']/g, (character) => ESCAPES[character]);
+
+// Even in a document that is never shown, a handler or a style would be reported to the content security policy.
+const renderer = {
+  html: ({ text, block }) => {
+    if (HARMLESS.test(text.trim())) return text;
+    return block ? `<p>${escaped(text.trim()).replaceAll("\n", "<br>")}</p>` : escaped(text);
+  },
+  image: ({ href, text }) => `<a href="${escaped(href)}">${escaped(text || href)}</a>`,
+};
+const marked = new Marked({ gfm: true, breaks: true, renderer });
 
 const ALLOWED = {
   ALLOWED_TAGS: [
     "p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code", "em", "strong",
-    "del", "a", "table", "thead", "tbody", "tr", "th", "td", "sup", "sub",
+    "del", "a", "table", "thead", "tbody", "tr", "th", "td", "b", "i", "sub", "sup", "kbd", "u", "s",
   ],
   ALLOWED_ATTR: ["href", "align", "start", "class"],
   ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,

@@ -70,33 +70,38 @@ export function smoothed(values, weight) {
   });
 }
 
-/** [lowest, highest] of the columns between two places; `clip` leaves out the few that stand far apart. */
+/** [lowest, highest] of the columns between two places; `clip` leaves out the few of each that stand far apart. */
 export function extent(columns, { first, last, clip = false, positive = false }) {
-  const values = clip ? sample(columns, first, last, positive) : null;
-  if (values?.length) return [values[Math.round(0.005 * (values.length - 1))], values[Math.round(0.98 * (values.length - 1))]];
   let low = Infinity, high = -Infinity;
   for (const column of columns) {
-    for (let row = first; row <= last; row += 1) {
-      const value = column[row] ?? null;
-      if (value === null || (positive && value <= 0)) continue;
-      if (value < low) low = value;
-      if (value > high) high = value;
-    }
+    const [lowest, highest] = (clip ? usual : whole)(column, first, last, positive);
+    if (lowest < low) low = lowest;
+    if (highest > high) high = highest;
   }
   return low > high ? null : [low, high];
 }
 
-/** Some thousands of the values, in order: enough to know which ones stand apart. */
-function sample(columns, first, last, positive) {
-  const values = [];
-  for (const column of columns) {
-    let measured = 0;
-    for (let row = first; row <= last; row += 1) if ((column[row] ?? null) !== null) measured += 1;
-    const every = Math.ceil(measured / SAMPLED);
-    for (let row = first, met = 0; row <= last; row += 1) {
-      const value = column[row] ?? null;
-      if (value !== null && met++ % every === 0 && (!positive || value > 0)) values.push(value);
-    }
+function whole(column, first, last, positive) {
+  let low = Infinity, high = -Infinity;
+  for (let row = first; row <= last; row += 1) {
+    const value = column[row] ?? null;
+    if (value === null || (positive && value <= 0)) continue;
+    if (value < low) low = value;
+    if (value > high) high = value;
   }
-  return values.sort((a, b) => a - b);
+  return [low, high];
+}
+
+/** Judged by some thousands of the values. */
+function usual(column, first, last, positive) {
+  let measured = 0;
+  for (let row = first; row <= last; row += 1) if ((column[row] ?? null) !== null) measured += 1;
+  const every = Math.ceil(measured / SAMPLED), values = [];
+  for (let row = first, met = 0; row <= last; row += 1) {
+    const value = column[row] ?? null;
+    if (value !== null && met++ % every === 0 && (!positive || value > 0)) values.push(value);
+  }
+  values.sort((a, b) => a - b);
+  const at = (share) => values[Math.round(share * (values.length - 1))];
+  return values.length ? [at(0.005), at(0.98)] : [Infinity, -Infinity];
 }
