@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 from forgellm.domain.errors import InvalidDataset
 
 SHOWN = 100
 """How many problems an error lists; it counts them all."""
 
+Severity = Literal["error", "note"]
+
 
 @dataclass(frozen=True)
 class Problem:
-    """`file` begins with the dataset's name; `line` counts from 1, None where the whole file is meant."""
+    """`file` begins with the dataset's name; `line` counts from 1, None where the whole file is meant.
+
+    A note tells of a decision that was taken for the user and keeps nothing from being trained on.
+    """
 
     file: str
     line: int | None
     reason: str
     suggestion: str = ""
+    severity: Severity = "error"
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}, line {self.line}"

@@ -35,6 +35,17 @@ class Example:
     line: int
 
 
+@dataclass(frozen=True)
+class Preference:
+    """What was asked, an answer that was preferred, and one that was not; each ends what `prompt` begins."""
+
+    prompt: tuple[Message, ...]
+    chosen: tuple[Message, ...]
+    rejected: tuple[Message, ...]
+    file: str
+    line: int
+
+
 class _BadRow(Exception):
     """Why a row cannot be used; never leaves this module."""
 
