@@ -6,67 +6,55 @@ text, and the folders `valid`, `heldout` and `test` at the top of a dataset, whi
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from forgellm.data.files import dataset_files, misplaced
 from forgellm.data.problems import Problem
 from forgellm.data.text import SAVE_AS_UTF8, decode, other_encoding, unusable
 
 SUFFIXES = (".txt", ".md")
-NOT_TRAINED_ON = ("valid", "heldout", "test")
+
+Kind = Literal["markdown", "text", "code"]
 
 
 @dataclass(frozen=True)
 class Document:
-    """One text and its name: `DATASET/PATH` with forward slashes."""
+    """One text and its name: `DATASET/PATH` with forward slashes.
+
+    `kind` says what its structure is written in; `encoding` is what the file was decoded from; `line` is
+    that of the row it came from, None for a file that is one document.
+    """
 
     name: str
     text: str
+    kind: Kind = "text"
+    encoding: str = "UTF-8"
+    line: int | None = None
 
 
-def read_documents(folder: Path, *, dataset: Path | None = None) -> tuple[list[Document], list[Problem]]:
-    """Every document and every problem below `folder`, which is `dataset` (the default) or lies inside it."""
-    documents: list[Document] = []
-    problems: list[Problem] = []
+def read_documents(folder: Path, *, dataset: Path | None = None) -> Iterator[Document | Problem]:
+    """Every document and every problem below `folder`, which is `dataset` (the default) or lies inside it.
+
+    One document is in memory at a time.
+    """
     base = (dataset or folder).parent
     for path in document_files(folder):
         name = path.relative_to(base).as_posix()
         reason = misplaced(path, dataset or folder)
         if reason is not None:
-            problems.append(Problem(name, None, reason, "Copy the file itself into the dataset."))
+            yield Problem(name, None, reason, "Copy the file itself into the dataset.")
             continue
         found = _read(path, name)
-        if isinstance(found, Document):
-            documents.append(found)
-        elif found is not None:
-            problems.append(found)
-    return documents, problems
+        if found is not None:
+            yield found
 
 
 def document_files(folder: Path) -> Iterator[Path]:
     """The files that `read_documents` reads, in its order."""
-    for place, folders, files in os.walk(folder, onerror=_raise):
-        excluded = NOT_TRAINED_ON if Path(place) == folder else ()
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in excluded)
-        for name in sorted(files):
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield Path(place, name)
-
-
-def misplaced(path: Path, dataset: Path) -> str | None:
-    """Why a file must not be opened: a link out of its dataset, or a pipe, which would block for ever."""
-    if dataset.resolve() not in path.resolve().parents:
-        return "is a link to a place outside the dataset"
-    odd = path.exists() and not path.is_file() and not path.is_dir()
-    return "is a pipe or a device, not a file" if odd else None
-
-
-def _raise(error: OSError) -> None:
-    # A folder that cannot be listed is not an empty one; one that is not there is.
-    if not isinstance(error, FileNotFoundError):
-        raise error
+    return (path for path in dataset_files(folder) if path.name.lower().endswith(SUFFIXES))
 
 
 def _read(path: Path, name: str) -> Document | Problem | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from forgellm.data.documents import misplaced
+from forgellm.data.files import misplaced
 from forgellm.data.problems import Problem
 from forgellm.data.text import SAVE_AS_UTF8, decode, other_encoding, unusable
 from forgellm.domain.chat import Message

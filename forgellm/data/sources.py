@@ -9,7 +9,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from forgellm.data.documents import NOT_TRAINED_ON, SUFFIXES, Document, document_files, read_documents
+from forgellm.data.documents import SUFFIXES, Document, document_files, read_documents
+from forgellm.data.files import NOT_TRAINED_ON
 from forgellm.data.problems import Problem
 from forgellm.data.records import Example, read_examples
 from forgellm.data.split import cut_in_two, hold_out
@@ -71,7 +72,13 @@ def _has(folder: Path, *, documents: bool) -> bool:
 
 
 def _read(folder: Path, *, documents: bool) -> tuple[Sequence[Item], list[Problem]]:
-    return read_documents(folder) if documents else read_examples(_example_files(folder))
+    return _read_documents(folder, folder) if documents else read_examples(_example_files(folder))
+
+
+def _read_documents(folder: Path, dataset: Path) -> tuple[list[Document], list[Problem]]:
+    found = list(read_documents(folder, dataset=dataset))
+    documents = [item for item in found if isinstance(item, Document)]
+    return documents, [item for item in found if isinstance(item, Problem)]
 
 
 def _example_files(folder: Path) -> list[Path]:
@@ -81,7 +88,7 @@ def _example_files(folder: Path) -> list[Path]:
 
 def _own_validation(folder: Path, *, documents: bool) -> tuple[Sequence[Item], list[Problem]]:
     if documents:
-        return read_documents(folder / "valid", dataset=folder)
+        return _read_documents(folder / "valid", folder)
     path = folder / "valid.jsonl"
     return read_examples([path]) if path.is_file() else ([], [])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from forgellm.data.documents import read_documents
+from forgellm.data.documents import Document, read_documents
 
 HARMLESS = {
     "byte order mark": b"\xef\xbb\xbfOne.\nTwo.",
@@ -24,6 +24,12 @@ FAULTS = {
 }
 
 
+def read(folder, **options):
+    found = list(read_documents(folder, **options))
+    documents = [item for item in found if isinstance(item, Document)]
+    return documents, [item for item in found if not isinstance(item, Document)]
+
+
 def write(folder: Path, **files: bytes | str) -> Path:
     for name, data in files.items():
         path = folder / name.replace("__", "/").replace("_", ".")
@@ -34,7 +40,7 @@ def write(folder: Path, **files: bytes | str) -> Path:
 
 @pytest.mark.parametrize("name", HARMLESS)
 def test_what_is_harmless_is_read(tmp_path, name):
-    documents, problems = read_documents(write(tmp_path, a_txt=HARMLESS[name]))
+    documents, problems = read(write(tmp_path, a_txt=HARMLESS[name]))
     assert problems == []
     assert [d.text for d in documents] == ["One.\nTwo."]
 
@@ -42,7 +48,7 @@ def test_what_is_harmless_is_read(tmp_path, name):
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_named_with_file_line_and_reason(tmp_path, name):
     data, line, reason = FAULTS[name]
-    documents, [problem] = read_documents(write(tmp_path, a_txt="fine", b_md=data))
+    documents, [problem] = read(write(tmp_path, a_txt="fine", b_md=data))
     assert [d.text for d in documents] == ["fine"]
     assert (problem.file, problem.line) == (f"{tmp_path.name}/b.md", line)
     assert reason in problem.reason
@@ -50,7 +56,7 @@ def test_a_fault_is_named_with_file_line_and_reason(tmp_path, name):
 
 def test_documents_are_found_in_folders_in_the_order_of_their_names(tmp_path):
     write(tmp_path, b_txt="2", a__z_md="3", a__b__c_TXT="4", README_md="1", c_pdf="no", d_jsonl="no")
-    documents, _ = read_documents(tmp_path)
+    documents, _ = read(tmp_path)
     root = tmp_path.name
     assert [d.name for d in documents] == [
         f"{root}/README.md",
@@ -71,20 +77,20 @@ def test_hidden_files_empty_files_and_the_held_out_folders_are_left_out(tmp_path
         test__e_md="no",
     )
     write(tmp_path, valid__f_md="no", deeper__valid__g_md="2")
-    documents, problems = read_documents(tmp_path)
+    documents, problems = read(tmp_path)
     assert problems == []
     assert [d.text for d in documents] == ["1", "2"]
 
 
 def test_validation_documents_are_named_within_their_dataset(tmp_path):
     write(tmp_path, valid__f_md="held out")
-    documents, _ = read_documents(tmp_path / "valid", dataset=tmp_path)
+    documents, _ = read(tmp_path / "valid", dataset=tmp_path)
     assert [d.name for d in documents] == [f"{tmp_path.name}/valid/f.md"]
 
 
 def test_a_link_to_nowhere_is_a_problem(tmp_path):
     os.symlink(tmp_path / "gone.txt", tmp_path / "link.txt")
-    _, [problem] = read_documents(tmp_path)
+    _, [problem] = read(tmp_path)
     assert "cannot be read" in problem.reason
 
 
@@ -95,7 +101,7 @@ def test_a_link_out_of_the_dataset_and_a_pipe_are_named_and_never_opened(tmp_pat
     (folder / "good.txt").write_text("a document")
     (folder / "link.txt").symlink_to(tmp_path / "secret.txt")
     os.mkfifo(folder / "pipe.txt")
-    documents, problems = read_documents(folder)
+    documents, problems = read(folder)
     assert [d.name for d in documents] == ["data/good.txt"]
     assert [(p.file, p.reason) for p in problems] == [
         ("data/link.txt", "is a link to a place outside the dataset"),
