@@ -32,6 +32,34 @@ class Problem:
         return f"{place}: {self.reason}"
 
 
+class BadRow(Exception):
+    """Why a row cannot be used, raised where its file and line are not known; caught where they are."""
+
+    def __init__(self, reason: str, suggestion: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.suggestion = suggestion
+
+    def at(self, file: str, line: int | None) -> Problem:
+        """The problem that a person reads."""
+        return Problem(file, line, self.reason, self.suggestion)
+
+
+def kind_of(value: object) -> str:
+    """What a value is, in words for a reason: `null`, `text`, `an array` …"""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, list):
+        return "an array"
+    if isinstance(value, dict):
+        return "an object"
+    return "a number" if isinstance(value, int | float) else f"{type(value).__name__}"
+
+
 def invalid_dataset(name: str, problems: Sequence[Problem]) -> InvalidDataset:
     """The error for one or more problems: the first in its message, up to `SHOWN` in its details."""
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""

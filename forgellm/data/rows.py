@@ -1,4 +1,4 @@
-"""Rows out of .jsonl, .json, .csv, .tsv and .parquet files, one at a time. What they mean is `shapes`' part."""
+"""Rows of .jsonl, .json, .csv, .tsv and .parquet files, one at a time. What they mean is not known here."""
 
 from __future__ import annotations
 
@@ -6,13 +6,52 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from forgellm.data.problems import Problem
+from forgellm.data.tables.delimited import layout_of, read_delimited
+from forgellm.data.tables.json_array import read_json
+from forgellm.data.tables.jsonl import read_jsonl
+from forgellm.data.tables.parquet import read_parquet
 from forgellm.data.tables.row import Row
+from forgellm.data.text import SAVE_AS_UTF8, other_encoding
 
-__all__ = ["SUFFIXES", "Row", "read_rows"]
+__all__ = ["SUFFIXES", "Row", "layout", "read_rows"]
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+_DELIMITED = (".csv", ".tsv")
 
 
-def read_rows(path: Path, name: str) -> Iterator[Row | Problem]:
-    """Every row and every problem of a file, in order. `name` is the file as problems call it."""
-    raise NotImplementedError
+def read_rows(path: Path, name: str, *, header: bool | None = None) -> Iterator[Row | Problem]:
+    """Every row and every problem of a file, in order. `name` is the file as problems call it.
+
+    `header` says whether the first row of a .csv or .tsv names the columns; found out where it is None.
+    """
+    try:
+        encoding = None if _suffix(path) == ".parquet" else other_encoding(_first_bytes(path))
+        if encoding is not None:
+            yield Problem(name, None, f"is {encoding}, not UTF-8", SAVE_AS_UTF8)
+        else:
+            yield from _read(path, name, header=header)
+    except OSError as error:
+        yield Problem(name, None, f"cannot be read: {error.strerror}")
+
+
+def layout(path: Path, *, header: bool | None = None) -> str | None:
+    """How a .csv or .tsv is read, in words; None for other files. Raises OSError."""
+    return str(layout_of(path, header=header)) if _suffix(path) in _DELIMITED else None
+
+
+def _read(path: Path, name: str, *, header: bool | None) -> Iterator[Row | Problem]:
+    suffix = _suffix(path)
+    if suffix in _DELIMITED:
+        return read_delimited(path, name, header=header)
+    if suffix == ".parquet":
+        return read_parquet(path, name)
+    return read_json(path, name) if suffix == ".json" else read_jsonl(path, name)
+
+
+def _suffix(path: Path) -> str:
+    return path.suffix.lower()
+
+
+def _first_bytes(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(4096)
