@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forgellm.data.documents import SUFFIXES, Document, document_files, read_documents
-from forgellm.data.files import NOT_TRAINED_ON
+from forgellm.data.example_files import Part, row_files
 from forgellm.data.problems import Problem
 from forgellm.data.records import Example, read_examples
+from forgellm.data.rows import SUFFIXES as ROW_SUFFIXES
 from forgellm.data.split import cut_in_two, hold_out
 from forgellm.domain.spec import TrainingSpec
+from forgellm.storage.decisions import read_decisions
 
 Item = Document | Example
 
@@ -68,11 +70,12 @@ def _too_few(source: Source, *, batch_size: int) -> list[Problem]:
 
 
 def _has(folder: Path, *, documents: bool) -> bool:
-    return any(True for _ in document_files(folder)) if documents else bool(_example_files(folder))
+    files = document_files(folder) if documents else row_files(folder, part="train")
+    return any(True for _ in files)
 
 
 def _read(folder: Path, *, documents: bool) -> tuple[Sequence[Item], list[Problem]]:
-    return _read_documents(folder, folder) if documents else read_examples(_example_files(folder))
+    return _read_documents(folder, folder) if documents else _read_examples(folder, part="train")
 
 
 def _read_documents(folder: Path, dataset: Path) -> tuple[list[Document], list[Problem]]:
@@ -81,23 +84,23 @@ def _read_documents(folder: Path, dataset: Path) -> tuple[list[Document], list[P
     return documents, [item for item in found if isinstance(item, Problem)]
 
 
-def _example_files(folder: Path) -> list[Path]:
-    left_out = {f"{name}.jsonl" for name in NOT_TRAINED_ON}
-    return sorted(p for p in folder.glob("*.jsonl") if p.name not in left_out and not p.name.startswith("."))
+def _read_examples(folder: Path, *, part: Part) -> tuple[list[Example], list[Problem]]:
+    found = list(read_examples(row_files(folder, part=part), decisions=read_decisions(folder)))
+    examples = [item for item in found if isinstance(item, Example)]
+    return examples, [item for item in found if isinstance(item, Problem) and item.severity == "error"]
 
 
 def _own_validation(folder: Path, *, documents: bool) -> tuple[Sequence[Item], list[Problem]]:
     if documents:
         return _read_documents(folder / "valid", folder)
-    path = folder / "valid.jsonl"
-    return read_examples([path]) if path.is_file() else ([], [])
+    return _read_examples(folder, part="valid")
 
 
 def _nothing(folder: Path, *, documents: bool) -> Problem:
     if documents:
         wanted = f"has no document ({', '.join(SUFFIXES)}) with text in it"
         return Problem(folder.name, None, wanted, "Put .txt or .md files into it, or use training_type ift.")
-    wanted = "has no example in a .jsonl file"
+    wanted = f"has no example in a file of rows ({', '.join(ROW_SUFFIXES)})"
     return Problem(folder.name, None, wanted, "Put a train.jsonl into it, or use training_type cpt.")
 
 

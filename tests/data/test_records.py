@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from forgellm.data.records import LONGEST_LINE, Message, read_examples
+from forgellm.data.example_files import RowFile, row_files
+from forgellm.data.problems import Problem
+from forgellm.data.records import Example, read_examples
+from forgellm.data.tables.row import LONGEST_ROW
+from forgellm.domain.chat import Message
+from forgellm.storage.decisions import Decisions
 
 GOOD = b'{"prompt": "When?", "completion": "On Monday."}\n'
 PAIR = (Message("user", "When?"), Message("assistant", "On Monday."))
@@ -41,7 +46,7 @@ FAULTS = {
     "deep nesting": (b'{"prompt": ' + b"[" * 100_000 + b"\n", 1, "deeply nested"),
     "a number without end": (b'{"prompt": ' + b"9" * 10_000 + b"}\n", 1, "number too long"),
     "missing key": (b'{"prompt": "When?"}\n', 1, "'completion' is missing"),
-    "unknown keys": (b'{"question": "When?", "answer": "Now"}\n', 1, "none of the known keys"),
+    "unknown keys": (b'{"wann": "When?", "dann": "Now"}\n', 1, "none of the known keys"),
     "null": (b'{"prompt": "When?", "completion": null}\n', 1, "'completion' is null"),
     "number": (b'{"prompt": "When?", "completion": 17}\n', 1, "'completion' is a number"),
     "NaN": (b'{"prompt": "When?", "completion": NaN}\n', 1, "'completion' is a number"),
@@ -77,7 +82,12 @@ FAULTS = {
 def read(folder: Path, data: bytes):
     path = folder / "train.jsonl"
     path.write_bytes(data)
-    return read_examples([path])
+    return sorted_out(row_files(folder))
+
+
+def sorted_out(files, **decided):
+    found = list(read_examples(files, decisions=Decisions(**decided)))
+    return [f for f in found if isinstance(f, Example)], [f for f in found if isinstance(f, Problem)]
 
 
 @pytest.mark.parametrize("name", HARMLESS)
@@ -107,7 +117,7 @@ def test_rows_around_a_bad_one_are_read_and_all_bad_ones_are_named(tmp_path):
 
 
 def test_a_giant_line_is_refused_without_stopping_the_rest(tmp_path):
-    giant = b'{"prompt": "' + b"a" * (LONGEST_LINE + 5) + b'", "completion": "b"}\n'
+    giant = b'{"prompt": "' + b"a" * (LONGEST_ROW + 5) + b'", "completion": "b"}\n'
     examples, problems = read(tmp_path, giant + GOOD)
     assert [(p.line, p.reason) for p in problems] == [(1, "is longer than 16 MiB")]
     assert [e.line for e in examples] == [2]
@@ -156,7 +166,7 @@ def test_a_misspelt_key_is_recognised(tmp_path):
 
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path):
     (tmp_path / "train.jsonl").mkdir()
-    _, [problem] = read_examples([tmp_path / "train.jsonl"])
+    _, [problem] = sorted_out([RowFile(tmp_path / "train.jsonl", tmp_path, "train")])
     assert "cannot be read" in problem.reason
 
 

@@ -122,7 +122,7 @@ def _row(cells: list[str], layout: Layout, *, name: str, line: int) -> Row | Pro
     if (reason := next((r for r in map(undecodable, cells) if r), None)) is not None:
         return Problem(name, line, reason, SAVE_AS_UTF8)
     if len(cells) > len(layout.columns) and any(cells[len(layout.columns) :]):
-        reason = f"has {len(cells)} cells, and there are {len(layout.columns)} columns"
+        reason = f"has {len(cells)} cells, and the first row has {len(layout.columns)}"
         return Problem(name, line, reason, f"Put cells that hold {layout.delimiter!r} into quotes.")
     return Row(dict(zip(layout.columns, cells, strict=False)), name, line)
 

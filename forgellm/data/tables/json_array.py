@@ -165,6 +165,7 @@ def _within(stream: _Stream, name: str) -> Iterator[Row | Problem]:
             raise BadRow(reason, "Make a file of each, such as train.json and valid.json.")
         if stream.peek() != "}":
             stream.take(",")
+    stream.take("}")
     if found is None:
         yield Row(values, name, line)
 
