@@ -20,9 +20,9 @@ DECISIONS_FILE = ".dataset.json"
 class Decisions:
     """By file, named relative to the dataset's folder with forward slashes.
 
-    `columns` maps the parts of a row (such as prompt) to columns, `shapes` names a file's shape, `excluded` has
-    the line or row numbers that are left out, `[0]` for the whole file. `source` says where the dataset came
-    from.
+    `columns` maps the parts of a row (such as prompt) to columns, `shapes` names a file's shape, `excluded`
+    has the line or row numbers that are left out, `[0]` for the whole file. `source` says where the dataset
+    came from.
     """
 
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
