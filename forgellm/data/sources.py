@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from forgellm.data.documents import SUFFIXES, Document, document_files, read_documents
+from forgellm.data.documents import Document, has_documents, read_documents
 from forgellm.data.example_files import Part, row_files
 from forgellm.data.problems import Problem
 from forgellm.data.records import Example, read_examples
@@ -70,18 +70,19 @@ def _too_few(source: Source, *, batch_size: int) -> list[Problem]:
 
 
 def _has(folder: Path, *, documents: bool) -> bool:
-    files = document_files(folder) if documents else row_files(folder, part="train")
-    return any(True for _ in files)
+    if documents:
+        return has_documents(folder, decisions=read_decisions(folder))
+    return any(row_files(folder, part="train"))
 
 
 def _read(folder: Path, *, documents: bool) -> tuple[Sequence[Item], list[Problem]]:
-    return _read_documents(folder, folder) if documents else _read_examples(folder, part="train")
+    return _read_documents(folder, part="train") if documents else _read_examples(folder, part="train")
 
 
-def _read_documents(folder: Path, dataset: Path) -> tuple[list[Document], list[Problem]]:
-    found = list(read_documents(folder, dataset=dataset))
+def _read_documents(folder: Path, *, part: Part) -> tuple[list[Document], list[Problem]]:
+    found = list(read_documents(folder, decisions=read_decisions(folder), part=part))
     documents = [item for item in found if isinstance(item, Document)]
-    return documents, [item for item in found if isinstance(item, Problem)]
+    return documents, [item for item in found if isinstance(item, Problem) and item.severity == "error"]
 
 
 def _read_examples(folder: Path, *, part: Part) -> tuple[list[Example], list[Problem]]:
@@ -92,13 +93,13 @@ def _read_examples(folder: Path, *, part: Part) -> tuple[list[Example], list[Pro
 
 def _own_validation(folder: Path, *, documents: bool) -> tuple[Sequence[Item], list[Problem]]:
     if documents:
-        return _read_documents(folder / "valid", folder)
+        return _read_documents(folder, part="valid")
     return _read_examples(folder, part="valid")
 
 
 def _nothing(folder: Path, *, documents: bool) -> Problem:
     if documents:
-        wanted = f"has no document ({', '.join(SUFFIXES)}) with text in it"
+        wanted = "has no document (text, Markdown, HTML, PDF, DOCX, EPUB, source code) with text in it"
         return Problem(folder.name, None, wanted, "Put .txt or .md files into it, or use training_type ift.")
     wanted = f"has no example in a file of rows ({', '.join(ROW_SUFFIXES)})"
     return Problem(folder.name, None, wanted, "Put a train.jsonl into it, or use training_type cpt.")

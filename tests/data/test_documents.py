@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from forgellm.data.documents import Document, read_documents
+from forgellm.data.documents import Document, has_documents, read_documents
+from forgellm.data.problems import Problem
+from forgellm.storage.decisions import Decisions
 
 HARMLESS = {
     "byte order mark": b"\xef\xbb\xbfOne.\nTwo.",
@@ -16,18 +18,19 @@ HARMLESS = {
     "no newline at the end": b"One.\nTwo.",
 }
 FAULTS = {
-    "utf-16": ("One.".encode("utf-16"), None, "UTF-16"),
-    "latin-1": ("One.\nTwö.".encode("latin-1"), 2, "byte 0xf6"),
+    "half a UTF-16 file": ("One.".encode("utf-16")[:-1], 1, "UTF-16"),
+    "too little of another encoding": ("One.\nTwö.".encode("latin-1"), 2, "byte 0xf6"),
+    "one byte lost among many": ("Zwölf Büßer überqueren öde Äcker.\nTwö\xff".encode()[:-1], 2, "byte 0xc3"),
     "cut in a character": ("One.\n\nTwö".encode()[:-1], 3, "byte 0xc3"),
     "NUL": (b"One.\n\0Two.", 2, "NUL"),
     "encoded surrogate": (b"One. \xed\xa0\x80", 1, "byte 0xed"),
 }
 
 
-def read(folder, **options):
-    found = list(read_documents(folder, **options))
+def read(dataset, *, decisions=Decisions(), **options):  # noqa: B008
+    found = list(read_documents(dataset, decisions=decisions, **options))
     documents = [item for item in found if isinstance(item, Document)]
-    return documents, [item for item in found if not isinstance(item, Document)]
+    return documents, [item for item in found if isinstance(item, Problem) and item.severity == "error"]
 
 
 def write(folder: Path, **files: bytes | str) -> Path:
@@ -55,7 +58,7 @@ def test_a_fault_is_named_with_file_line_and_reason(tmp_path, name):
 
 
 def test_documents_are_found_in_folders_in_the_order_of_their_names(tmp_path):
-    write(tmp_path, b_txt="2", a__z_md="3", a__b__c_TXT="4", README_md="1", c_pdf="no", d_jsonl="no")
+    write(tmp_path, b_txt="2", a__z_md="3", a__b__c_TXT="4", README_md="1", c_png="no", d_jsonl="no")
     documents, _ = read(tmp_path)
     root = tmp_path.name
     assert [d.name for d in documents] == [
@@ -84,7 +87,7 @@ def test_hidden_files_empty_files_and_the_held_out_folders_are_left_out(tmp_path
 
 def test_validation_documents_are_named_within_their_dataset(tmp_path):
     write(tmp_path, valid__f_md="held out")
-    documents, _ = read(tmp_path / "valid", dataset=tmp_path)
+    documents, _ = read(tmp_path, part="valid")
     assert [d.name for d in documents] == [f"{tmp_path.name}/valid/f.md"]
 
 
