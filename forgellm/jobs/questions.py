@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from forgellm.data.files import misplaced
-from forgellm.data.rows import SUFFIXES, Row, read_rows
+from forgellm.data.documents import Document, document_files, read_documents
+from forgellm.data.example_files import Part, RowFile, row_files
+from forgellm.data.preferences import Preference
+from forgellm.data.problems import Problem
+from forgellm.data.records import Example, RecordFile, TextRow
+from forgellm.data.rows import Row
+from forgellm.domain.chat import Message
 from forgellm.domain.errors import PathNotFound
+from forgellm.jobs.showing import shown_row, shown_text
 from forgellm.storage.datasets import find_dataset
+from forgellm.storage.decisions import Decisions, read_decisions
 from forgellm.storage.workspace import Workspace
 
+PARTS: tuple[Part, ...] = get_args(Part)
+
 _FIRST_ROWS = 5
-_LONGEST_TEXT = 2_000
-_MOST_ITEMS = 50
 _MOST_COLUMNS = 1_000
-_DEEPEST = 6
+_MOST_FILES = 1_000
 
 
 @dataclass(frozen=True)
@@ -28,21 +37,38 @@ class Asked:
     hub_cache: Path
     tell: Callable[[int, int], None]
 
-    def folder(self, dataset: str) -> Path:
-        """Raises DatasetNotFound, InvalidPath."""
-        return find_dataset(self.workspace, dataset)
 
-    def file(self, dataset: str, name: str) -> Path:
-        """A file of rows of the dataset. Raises PathNotFound, InvalidPath."""
-        folder = self.folder(dataset)
-        path = folder / self.workspace.resolve(name, within=folder).relative_to(folder.resolve())
-        if path.suffix.lower() not in SUFFIXES or not path.is_file() or misplaced(path, folder):
-            raise PathNotFound(
-                f"dataset {dataset} has no file of rows {name!a:.200}",
-                details={"dataset": dataset, "file": name[:200]},
-                suggestion=f"Files of rows end in {', '.join(SUFFIXES)}.",
-            )
-        return path
+class Dataset:
+    """A dataset by name, with what was decided about it. Raises DatasetNotFound, InvalidDataset."""
+
+    def __init__(self, asked: Asked, name: str) -> None:
+        self.folder = find_dataset(asked.workspace, name)
+        self.decisions: Decisions = read_decisions(self.folder)
+
+    @cached_property
+    def row_files(self) -> list[RowFile]:
+        """All of its files of rows."""
+        return list(row_files(self.folder))
+
+    def records(self, file: RowFile) -> RecordFile:
+        """What the rows of the file come to."""
+        return RecordFile(file, self.decisions)
+
+    def documents(self) -> Iterator[Document | Problem]:
+        """Those of every part, one after the other."""
+        for part in PARTS:
+            yield from read_documents(self.folder, decisions=self.decisions, part=part)
+
+    def row_file(self, name: str) -> RowFile:
+        """The file of rows called that within the dataset. Raises PathNotFound."""
+        for file in self.row_files:
+            if file.relative == name:
+                return file
+        raise PathNotFound(
+            f"dataset {self.folder.name} has no file of rows {name!a:.200}",
+            details={"file": name[:200], "known": [file.relative for file in self.row_files][:20]},
+            suggestion="GET /api/datasets/NAME, or `forgellm datasets show NAME`, lists its files.",
+        )
 
 
 def table(asked: Asked, *, dataset: str, file: str, whole: bool) -> dict[str, object]:
@@ -50,12 +76,15 @@ def table(asked: Asked, *, dataset: str, file: str, whole: bool) -> dict[str, ob
 
     A file of documents has no columns.
     """
-    if Path(file).suffix.lower() not in SUFFIXES:
+    found = Dataset(asked, dataset)
+    if file not in (one.relative for one in found.row_files):
         return {"columns": [], "null_counts": {}, "first_rows": []}
     first: list[dict[str, object]] = []
     filled: dict[str, int] = {}
     count = 0
-    for row in _rows(asked.file(dataset, file), f"{dataset}/{file}"):
+    for row in found.records(found.row_file(file)).rows():
+        if isinstance(row, Problem):
+            continue
         if len(first) < _FIRST_ROWS:
             first.append(shown_row(row.values))
         elif not whole:
@@ -68,32 +97,111 @@ def table(asked: Asked, *, dataset: str, file: str, whole: bool) -> dict[str, ob
     return {"columns": list(filled), "null_counts": empty, "first_rows": first}
 
 
-def shown_row(values: Mapping[str, object]) -> dict[str, object]:
-    """A row for JSON: long texts and long lists end in an ellipsis."""
-    return {str(column): _shown(value) for column, value in list(values.items())[:_MOST_COLUMNS]}
+def describe(asked: Asked, *, dataset: str) -> dict[str, object]:
+    """The files of rows with the shape of each and why, the documents, and what was decided."""
+    found = Dataset(asked, dataset)
+    documents = list(_documents(found.folder))
+    return {
+        "files": [_described(found, file) for file in found.row_files[:_MOST_FILES]],
+        "documents": [
+            {"file": path.relative_to(found.folder).as_posix(), "size_bytes": path.stat().st_size}
+            for path in documents[:_MOST_FILES]
+        ],
+        "document_count": len(documents),
+        "decisions": asdict(found.decisions),
+    }
 
 
-def shown_text(text: str) -> str:
-    """The beginning of a text."""
-    return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "…"
+def rows(
+    asked: Asked, *, dataset: str, file: str | None, offset: int, limit: int, problems: bool
+) -> dict[str, object]:
+    """Rows `offset` to `offset + limit` of a file, or documents; with `problems` only what has one.
+
+    Without a file: the first file of rows, or all documents where there is none.
+    """
+    found = Dataset(asked, dataset)
+    known = [one.relative for one in found.row_files]
+    chosen = known[0] if file is None and known else file
+    if chosen in known:
+        shown = _shown_rows(found.records(found.row_file(str(chosen))))
+    else:
+        shown = _shown_documents(found, chosen)
+    wanted = (row for row in shown if not problems or row["problem"] is not None)
+    page = list(islice(wanted, offset, offset + limit + 1))
+    return {"file": chosen, "rows": page[:limit], "more": len(page) > limit}
 
 
-def _rows(path: Path, name: str) -> Any:
-    return (row for row in read_rows(path, name) if isinstance(row, Row))
+def _described(found: Dataset, file: RowFile) -> dict[str, object]:
+    records = found.records(file)
+    recognition = records.recognition
+    return {
+        "file": file.relative,
+        "part": file.part,
+        "size_bytes": file.path.stat().st_size,
+        **asdict(recognition),
+        "excluded": len(records.excluded),
+        "whole_file_excluded": 0 in records.excluded,
+    }
 
 
-def _shown(value: object, depth: int = 0) -> object:
-    if isinstance(value, str):
-        return shown_text(value)
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    if depth < _DEEPEST and isinstance(value, Mapping):
-        return {str(k): _shown(v, depth + 1) for k, v in list(value.items())[:_MOST_ITEMS]}
-    if depth < _DEEPEST and isinstance(value, (list, tuple)):
-        more = ["…"] if len(value) > _MOST_ITEMS else []
-        return [*(_shown(item, depth + 1) for item in value[:_MOST_ITEMS]), *more]
-    # What JSON has no word for: a date, bytes; or too deep to be looked at.
-    return shown_text(str(value))
+def _documents(folder: Path) -> Iterator[Path]:
+    for part in PARTS:
+        yield from document_files(folder, part=part)
 
 
-ANSWERS: Mapping[str, Callable[..., dict[str, object]]] = {"table": table}
+def _shown_rows(records: RecordFile) -> Iterator[dict[str, Any]]:
+    """Each row as it is in the file, and what it comes to; they are read side by side."""
+    outcomes = records.records()
+    last: object = None
+    for row in records.rows():
+        last = next(outcomes, last)
+        values = shown_row(row.values) if isinstance(row, Row) else None
+        yield {"line": row.line, "values": values, **_outcome(last)}
+
+
+def _outcome(found: object) -> dict[str, Any]:
+    """`messages`, `text`, or a preference's parts, cut short; and what is wrong."""
+    nothing = {
+        "messages": None,
+        "preference": None,
+        "text": None,
+        "problem": None,
+        "note": None,
+        "excluded": False,
+    }
+    if isinstance(found, Problem) and found.severity == "note":
+        return {**nothing, "note": found.reason}
+    if isinstance(found, Problem):
+        return {**nothing, "problem": {"reason": found.reason, "suggestion": found.suggestion}}
+    if isinstance(found, Example):
+        return {**nothing, "messages": _messages(found.messages)}
+    if isinstance(found, (TextRow, Document)):
+        return {**nothing, "text": shown_text(found.text)}
+    if isinstance(found, Preference):
+        parts = {"prompt": found.prompt, "chosen": found.chosen, "rejected": found.rejected}
+        return {**nothing, "preference": {part: _messages(said) for part, said in parts.items()}}
+    return {**nothing, "excluded": True}
+
+
+def _messages(messages: Iterable[Message]) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": shown_text(message.content)} for message in messages]
+
+
+def _shown_documents(found: Dataset, name: str | None) -> Iterator[dict[str, Any]]:
+    prefix = found.folder.name + "/"
+    for one in found.documents():
+        if isinstance(one, Problem):
+            shown = {**_outcome(one), "values": {"file": one.file.removeprefix(prefix)}}
+        else:
+            file = one.name.removeprefix(prefix)
+            values = {"file": file, "characters": len(one.text), "encoding": one.encoding, "kind": one.kind}
+            shown = {**_outcome(one), "values": values}
+        if name in (None, shown["values"]["file"]):
+            yield {"line": one.line, **shown}
+
+
+ANSWERS: Mapping[str, Callable[..., dict[str, object]]] = {
+    "table": table,
+    "describe": describe,
+    "rows": rows,
+}
