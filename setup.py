@@ -50,6 +50,7 @@ setup(
         "psutil>=6,<8",
         "pydantic>=2.10,<3",
         "pyyaml>=6,<7",
+        "rensa>=0.5,<0.6",
         "rich>=13,<16",
         "safetensors>=0.5,<1",
         "simple-websocket>=1.1,<2",

@@ -17,7 +17,7 @@ from forgellm.data.files import misplaced
 from forgellm.data.preferences import Preference, preference
 from forgellm.data.problems import BadRow, Problem
 from forgellm.data.recognition import Match, Recognition, match, recognise
-from forgellm.data.rows import Row, read_rows
+from forgellm.data.rows import Row, layout, read_rows
 from forgellm.data.shapes import PARTS, SHAPES, Choice, choose
 from forgellm.data.turns import text_in
 from forgellm.domain.chat import Message
@@ -74,6 +74,14 @@ class RecordFile:
         except BadRow as bad:
             return Recognition(None, {}, bad.reason, by_hand=True)
         return recognise((row for row in self.rows() if isinstance(row, Row)), choice)
+
+    @property
+    def layout(self) -> str | None:
+        """How a .csv or .tsv is read, in words; None for other files and for one that cannot be read."""
+        try:
+            return layout(self.file.path, header=self._header)
+        except OSError:
+            return None
 
     def rows(self) -> Iterator[Row | Problem]:
         """As they are written in the file, those that are left out as well."""

@@ -1,19 +1,22 @@
-"""What is in a dataset and what is wrong with it, so that a person reads it in a minute. Streams."""
+"""What is said about a dataset: counts, decisions, twins and problems, so that a person reads it in a minute.
+
+How it comes about is `checking`'s part.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from forgellm.data.documents import Document
 from forgellm.data.problems import Problem
 from forgellm.data.records import Example
-from forgellm.storage.decisions import Decisions
 
 LISTED = 1_000
-"""How many problems and how many pairs a report lists; it counts them all."""
+"""How many problems, notes and twins a report lists; it counts them all."""
+
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -26,14 +29,18 @@ class Measured:
 
 
 class Measure(Protocol):
-    """Tokens of a batch, with the tokenizer of a base model."""
+    """Tokens of some items, with the tokenizer of a base model."""
 
     def __call__(self, items: Sequence[Example | Document], /) -> Sequence[Measured]: ...
 
 
 @dataclass(frozen=True)
 class FileReport:
-    """One file of rows, or all documents of one suffix together (`file` is then `*.md`)."""
+    """One file of rows, or all documents with one ending together (`file` is then `*.md`).
+
+    `kind` is examples, preferences, texts, documents or unknown; `part` is train, valid, heldout or test;
+    `layout` is how a .csv or .tsv is read. `rows` are those that were read: usable, excluded and refused.
+    """
 
     file: str
     part: str
@@ -43,6 +50,7 @@ class FileReport:
     reason: str
     alternatives: Sequence[str]
     by_hand: bool
+    layout: str | None
     rows: int
     usable: int
     excluded: int
@@ -51,25 +59,51 @@ class FileReport:
 
 @dataclass(frozen=True)
 class Twin:
-    """A row that is (nearly) another: `file` and `line` are those of the later one."""
+    """A row or document that is (`nearly`) another one, which was read before it."""
 
     file: str
     line: int | None
     of_file: str
     of_line: int | None
+    nearly: bool
 
 
 @dataclass(frozen=True)
 class Twins:
-    """`count` of all; the first of them in `listed`."""
+    """`count` of all of them, the first in `listed`."""
 
     count: int
     listed: Sequence[Twin]
 
 
 @dataclass(frozen=True)
+class Reason:
+    """What is wrong with `count` rows, and where the first of them is."""
+
+    reason: str
+    count: int
+    file: str
+    line: int | None
+    suggestion: str
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """`cut` rows are longer than `max_seq_length`; `refused` ones the chat template does not take."""
+
+    total: int
+    longest: int
+    cut: int
+    refused: int
+
+
+@dataclass(frozen=True)
 class Report:
-    """JSON-able by `dataclasses.asdict`. What needs a tokenizer is None without one."""
+    """JSON-able by `dataclasses.asdict`. `tokens` is None where no base model was given.
+
+    `duplicates` and `near_duplicates` lie in one part of the dataset, `overlap` is between two, such as rows
+    that are trained on and validated on.
+    """
 
     dataset: str
     files: Sequence[FileReport]
@@ -77,25 +111,50 @@ class Report:
     usable: int
     excluded: int
     refused: int
-    tokens: int | None
-    longest: int | None
-    over_long: int | None
-    template_rejected: int | None
+    empty: int
+    tokens: Tokens | None
     duplicates: Twins
     near_duplicates: Twins
     overlap: Twins
     problem_count: int
+    reasons: Sequence[Reason]
     problems: Sequence[Problem]
     notes: Sequence[Problem]
     summary: Sequence[str]
 
 
-def check(
-    folder: Path,
-    *,
-    decisions: Decisions,
-    measure: Measure | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Report:
-    """Read a whole dataset once. `progress` is told bytes read and bytes in all."""
-    raise NotImplementedError
+def sentences(report: Report) -> Iterator[str]:
+    """The report in words, the most important first."""
+    rows = f"{_count(report.rows, 'row or document', 'rows and documents')}: {report.usable:,} can be used"
+    yield f"{rows}, {report.refused:,} cannot, {report.excluded:,} left out by hand."
+    for reason in report.reasons[:_NAMED]:
+        place = reason.file if reason.line is None else f"{reason.file}, line {reason.line}"
+        yield f"{reason.count:,} × {reason.reason} (first: {place}). {reason.suggestion}".rstrip()
+    for file in report.files[:_NAMED]:
+        if file.kind != "documents":
+            yield f"{file.file} ({file.part}) is read as {file.reason}."
+    if report.tokens is not None:
+        yield from _in_tokens(report.tokens)
+    yield from _in_twins(report)
+
+
+def _in_tokens(tokens: Tokens) -> Iterator[str]:
+    yield f"{_count(tokens.total, 'token')}, at most {tokens.longest:,} in one row or document."
+    if tokens.cut:
+        yield f"{_count(tokens.cut, 'row is', 'rows are')} longer than max_seq_length and would be cut."
+    if tokens.refused:
+        yield f"{_count(tokens.refused, 'row is', 'rows are')} refused by the chat template."
+
+
+def _in_twins(report: Report) -> Iterator[str]:
+    same, near, overlap = report.duplicates.count, report.near_duplicates.count, report.overlap.count
+    if same or near:
+        yield f"{_count(same, 'is', 'are')} the same as an earlier one, {near:,} more nearly the same."
+    else:
+        yield "None is the same, or nearly the same, as another one."
+    if overlap:
+        yield f"{_count(overlap, 'is', 'are')} in two parts, so that validation or a test flatters the model."
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
