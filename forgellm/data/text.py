@@ -35,7 +35,7 @@ _LIKELY = (
     "cp1250 cp1251 cp1252 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 cp874 koi8-r koi8-u mac-roman "
     "cp932 euc-jp gb18030 big5 cp949"
 ).split()
-"""What files of this century are in; among the rest, those of DOS and of mainframes, more would be mistaken."""
+"""What files of this century are in; with those of DOS and of mainframes more would be mistaken."""
 
 _MIXED = re.compile("[A-Za-z][\u0370-\u06ff]|[\u0370-\u06ff][A-Za-z]")
 """Latin letters in one word with Greek, Cyrillic, Hebrew or Arabic ones: nobody writes so."""

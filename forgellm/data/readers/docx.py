@@ -36,8 +36,8 @@ def read_docx(path: Path) -> str:
         file.seek(0)
         try:
             html = mammoth.convert_to_html(file, style_map=_STYLES, convert_image=_no_image)
-        except (KeyError, ValueError, AttributeError, TypeError, IndexError) as error:
-            raise Unreadable(f"is damaged: {error!a}", "Open it in Word and save it again.") from error
+        except (OSError, KeyError, ValueError, AttributeError, TypeError, IndexError) as error:
+            raise Unreadable(f"is damaged: {error}", "Open it in Word and save it again.") from error
     return to_markdown(html.value, titled=False)
 
 
