@@ -25,6 +25,7 @@ class Measured:
 
     tokens: int
     cut: bool = False
+    learned: int = 0
     problem: str | None = None
 
 
@@ -132,7 +133,7 @@ def sentences(report: Report) -> Iterator[str]:
         yield f"{reason.count:,} × {reason.reason} (first: {place}). {reason.suggestion}".rstrip()
     for file in report.files[:_NAMED]:
         if file.kind != "documents":
-            yield f"{file.file} ({file.part}) is read as {file.reason}."
+            yield f"{file.file} ({file.part}): {file.reason}."
     if report.tokens is not None:
         yield from _in_tokens(report.tokens)
     yield from _in_twins(report)
