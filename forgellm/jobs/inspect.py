@@ -15,12 +15,14 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from forgellm.domain.errors import ForgeError
+from forgellm.jobs.answers import ANSWERS
+from forgellm.jobs.asked import Asked, Tokenizers
 from forgellm.jobs.job import failure_values
-from forgellm.jobs.questions import ANSWERS, Asked
 from forgellm.storage.workspace import Workspace
 
 _MEMORY_BYTES = 16 * 2**30
@@ -33,18 +35,24 @@ def main() -> None:
     # What readers have to say about a file is a problem in the answer, not a line in a server's log.
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    output = _own_output()
+    output, tokenizers = _own_output(), Tokenizers()
     lines = _lines()
     _say(output, {"ready": True})
     while True:
         question = json.loads(lines.get())
-        _say(output, _answered(question, lambda done, total: _say(output, {"progress": [done, total]})))
+        _say(output, _answered(question, tokenizers, tell=partial(_tell, output)))
 
 
-def _answered(question: Mapping[str, Any], tell: Callable[[int, int], None]) -> dict[str, object]:
+def _tell(output: TextIO, done: int, total: int) -> None:
+    _say(output, {"progress": [done, total]})
+
+
+def _answered(
+    question: Mapping[str, Any], tokenizers: Tokenizers, *, tell: Callable[[int, int], None]
+) -> dict[str, object]:
     details = dict(question)
     workspace = Workspace.open(Path(details.pop("workspace")))
-    asked = Asked(workspace, Path(details.pop("hub_cache")), tell)
+    asked = Asked(workspace, Path(details.pop("hub_cache")), tell, tokenizers)
     try:
         return {"answer": ANSWERS[details.pop("ask")](asked, **details)}
     except ForgeError as error:

@@ -2,73 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from itertools import islice
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from forgellm.data.documents import Document, document_files, read_documents
-from forgellm.data.example_files import Part, RowFile, row_files
+from forgellm.data.documents import Document
+from forgellm.data.example_files import RowFile
 from forgellm.data.preferences import Preference
 from forgellm.data.problems import Problem
 from forgellm.data.records import Example, RecordFile, TextRow
 from forgellm.data.rows import Row
 from forgellm.domain.chat import Message
-from forgellm.domain.errors import PathNotFound
+from forgellm.jobs.asked import Asked, Dataset, side_by_side
 from forgellm.jobs.showing import shown_row, shown_text
-from forgellm.storage.datasets import find_dataset
-from forgellm.storage.decisions import Decisions, read_decisions
-from forgellm.storage.workspace import Workspace
-
-PARTS: tuple[Part, ...] = get_args(Part)
 
 _FIRST_ROWS = 5
 _MOST_COLUMNS = 1_000
 _MOST_FILES = 1_000
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Where datasets and models are, and whom to tell how far it is: (done, of how much)."""
-
-    workspace: Workspace
-    hub_cache: Path
-    tell: Callable[[int, int], None]
-
-
-class Dataset:
-    """A dataset by name, with what was decided about it. Raises DatasetNotFound, InvalidDataset."""
-
-    def __init__(self, asked: Asked, name: str) -> None:
-        self.folder = find_dataset(asked.workspace, name)
-        self.decisions: Decisions = read_decisions(self.folder)
-
-    @cached_property
-    def row_files(self) -> list[RowFile]:
-        """All of its files of rows."""
-        return list(row_files(self.folder))
-
-    def records(self, file: RowFile) -> RecordFile:
-        """What the rows of the file come to."""
-        return RecordFile(file, self.decisions)
-
-    def documents(self) -> Iterator[Document | Problem]:
-        """Those of every part, one after the other."""
-        for part in PARTS:
-            yield from read_documents(self.folder, decisions=self.decisions, part=part)
-
-    def row_file(self, name: str) -> RowFile:
-        """The file of rows called that within the dataset. Raises PathNotFound."""
-        for file in self.row_files:
-            if file.relative == name:
-                return file
-        raise PathNotFound(
-            f"dataset {self.folder.name} has no file of rows {name!a:.200}",
-            details={"file": name[:200], "known": [file.relative for file in self.row_files][:20]},
-            suggestion="GET /api/datasets/NAME, or `forgellm datasets show NAME`, lists its files.",
-        )
 
 
 def table(asked: Asked, *, dataset: str, file: str, whole: bool) -> dict[str, object]:
@@ -100,7 +51,7 @@ def table(asked: Asked, *, dataset: str, file: str, whole: bool) -> dict[str, ob
 def describe(asked: Asked, *, dataset: str) -> dict[str, object]:
     """The files of rows with the shape of each and why, the documents, and what was decided."""
     found = Dataset(asked, dataset)
-    documents = list(_documents(found.folder))
+    documents = found.document_files
     return {
         "files": [_described(found, file) for file in found.row_files[:_MOST_FILES]],
         "documents": [
@@ -120,7 +71,7 @@ def rows(
     Without a file: the first file of rows, or all documents where there is none.
     """
     found = Dataset(asked, dataset)
-    known = [one.relative for one in found.row_files]
+    known = [one.relative for one in sorted(found.row_files, key=lambda one: one.part != "train")]
     chosen = known[0] if file is None and known else file
     if chosen in known:
         shown = _shown_rows(found.records(found.row_file(str(chosen))))
@@ -144,19 +95,11 @@ def _described(found: Dataset, file: RowFile) -> dict[str, object]:
     }
 
 
-def _documents(folder: Path) -> Iterator[Path]:
-    for part in PARTS:
-        yield from document_files(folder, part=part)
-
-
 def _shown_rows(records: RecordFile) -> Iterator[dict[str, Any]]:
     """Each row as it is in the file, and what it comes to; they are read side by side."""
-    outcomes = records.records()
-    last: object = None
-    for row in records.rows():
-        last = next(outcomes, last)
+    for row, record in side_by_side(records):
         values = shown_row(row.values) if isinstance(row, Row) else None
-        yield {"line": row.line, "values": values, **_outcome(last)}
+        yield {"line": row.line, "values": values, **_outcome(record)}
 
 
 def _outcome(found: object) -> dict[str, Any]:
@@ -189,7 +132,7 @@ def _messages(messages: Iterable[Message]) -> list[dict[str, str]]:
 
 def _shown_documents(found: Dataset, name: str | None) -> Iterator[dict[str, Any]]:
     prefix = found.folder.name + "/"
-    for one in found.documents():
+    for _, one in found.documents():
         if isinstance(one, Problem):
             shown = {**_outcome(one), "values": {"file": one.file.removeprefix(prefix)}}
         else:
@@ -198,10 +141,3 @@ def _shown_documents(found: Dataset, name: str | None) -> Iterator[dict[str, Any
             shown = {**_outcome(one), "values": values}
         if name in (None, shown["values"]["file"]):
             yield {"line": one.line, **shown}
-
-
-ANSWERS: Mapping[str, Callable[..., dict[str, object]]] = {
-    "table": table,
-    "describe": describe,
-    "rows": rows,
-}

@@ -50,7 +50,7 @@ class ReportState:
 
 def describe(parts: Parts, name: str) -> dict[str, Any]:
     """The files of a dataset with the shape that each is recognised as, and why."""
-    return parts.inspections.recall(_about(parts, name, "describe"), seconds=_SECONDS)
+    return parts.inspections.recall(about(parts, name, "describe"), seconds=_SECONDS)
 
 
 def rows(
@@ -58,12 +58,12 @@ def rows(
 ) -> dict[str, Any]:
     """Some rows of one file, or documents, as they are and as what they are taken for."""
     page = {"file": file, "offset": offset, "limit": limit, "problems": problems}
-    return parts.inspections.ask(_about(parts, name, "rows", **page), seconds=_SECONDS)
+    return parts.inspections.ask(about(parts, name, "rows", **page), seconds=_SECONDS)
 
 
 def preview(parts: Parts, name: str, *, model: str, page: Mapping[str, object]) -> dict[str, Any]:
     """Some rows as the model's chat template renders them, token by token, with what is learned."""
-    return parts.inspections.ask(_about(parts, name, "preview", model=model, **page), seconds=_SECONDS)
+    return parts.inspections.ask(about(parts, name, "preview", model=model, **page), seconds=_SECONDS)
 
 
 def report(
@@ -116,7 +116,7 @@ def checked_at_once(parts: Parts, name: str) -> Checked | None:
 def table(parts: Parts, name: str, file: str) -> Table:
     """The columns of a file of rows; nothing but the first rows where counting takes too long."""
     for whole in (True, False):
-        question = _about(parts, name, "table", file=file, whole=whole)
+        question = about(parts, name, "table", file=file, whole=whole)
         try:
             return Table(**parts.inspections.ask(question, seconds=_SECONDS_AT_ONCE))
         except InspectionTimeout:
@@ -127,13 +127,14 @@ def table(parts: Parts, name: str, file: str) -> Table:
 def _report(
     parts: Parts, name: str, *, model: str | None = None, max_seq_length: int | None = None
 ) -> dict[str, object]:
-    return _about(parts, name, "report", model=model, max_seq_length=max_seq_length)
+    return about(parts, name, "report", model=model, max_seq_length=max_seq_length)
 
 
-def _about(parts: Parts, name: str, ask: str, **more: object) -> dict[str, object]:
-    folder = find_dataset(parts.workspace, name)
-    dataset = folder.relative_to(parts.workspace.datasets.resolve()).as_posix()
-    return {"ask": ask, "dataset": dataset, **more}
+def about(parts: Parts, dataset: str, ask: str, /, **more: object) -> dict[str, object]:
+    """The question `ask` about a dataset. Raises DatasetNotFound, InvalidPath."""
+    folder = find_dataset(parts.workspace, dataset)
+    name = folder.relative_to(parts.workspace.datasets.resolve()).as_posix()
+    return {"ask": ask, "dataset": name, **more}
 
 
 def _line(problem: Mapping[str, object]) -> str:

@@ -47,3 +47,8 @@ def dataset_fingerprint(folder: Path) -> str:
                 digest.update(os.fsencode(path.relative_to(folder)))
                 digest.update(f"\0{status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
+
+
+def dataset_size(folder: Path) -> int:
+    """Bytes of the files of a dataset; links are not followed."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())

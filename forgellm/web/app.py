@@ -14,6 +14,7 @@ from forgellm.api.http import handle_errors, register
 from forgellm.api.native import (
     checkpoints,
     dashboard,
+    dataset_contents,
     datasets,
     health,
     library,
@@ -39,6 +40,7 @@ NATIVE = (
     *runs.ROUTES,
     *library.ROUTES,
     *datasets.ROUTES,
+    *dataset_contents.ROUTES,
     *dashboard.ROUTES,
     *health.ROUTES,
 )
