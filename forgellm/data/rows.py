@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from forgellm.data.problems import Problem
@@ -11,11 +12,12 @@ from forgellm.data.tables.json_array import read_json
 from forgellm.data.tables.jsonl import read_jsonl
 from forgellm.data.tables.parquet import read_parquet
 from forgellm.data.tables.row import Row
-from forgellm.data.text import SAVE_AS_UTF8, other_encoding
+from forgellm.data.text import SAVE_AS_UTF8, Undecodable, decode_document, other_encoding
 
 __all__ = ["SUFFIXES", "Row", "layout", "read_rows"]
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+_SAMPLE = 1 << 16
 _DELIMITED = (".csv", ".tsv")
 
 
@@ -29,7 +31,7 @@ def read_rows(path: Path, name: str, *, header: bool | None = None) -> Iterator[
         if encoding is not None:
             yield Problem(name, None, f"is {encoding}, not UTF-8", SAVE_AS_UTF8)
         else:
-            yield from _read(path, name, header=header)
+            yield from _name_encodings(_read(path, name, header=header), path)
     except OSError as error:
         yield Problem(name, None, f"cannot be read: {error.strerror}")
 
@@ -46,6 +48,28 @@ def _read(path: Path, name: str, *, header: bool | None) -> Iterator[Row | Probl
     if suffix == ".parquet":
         return read_parquet(path, name)
     return read_json(path, name) if suffix == ".json" else read_jsonl(path, name)
+
+
+def _name_encodings(found: Iterator[Row | Problem], path: Path) -> Iterator[Row | Problem]:
+    """Add to the first complaint about a byte what the file's encoding probably is."""
+    named = False
+    for one in found:
+        if not named and isinstance(one, Problem) and one.reason.startswith("is not UTF-8"):
+            named = True
+            likely = _likely_encoding(path)
+            one = replace(one, reason=f"{one.reason}; the file looks like {likely}") if likely else one
+        yield one
+
+
+def _likely_encoding(path: Path) -> str | None:
+    """From the lines at the beginning; None where they do not tell."""
+    with open(path, "rb") as file:
+        lines = file.readlines(_SAMPLE)
+    try:
+        _, encoding = decode_document(b"".join(lines)[: 4 * _SAMPLE])
+    except Undecodable:
+        return None
+    return None if encoding == "UTF-8" else encoding
 
 
 def _suffix(path: Path) -> str:

@@ -20,6 +20,9 @@ from forgellm.data.text import SAVE_AS_UTF8
 
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _LOOKED_AT = 20
+_LONGEST_CELL = LONGEST_ROW // 4
+"""Characters: csv keeps four bytes of each in a buffer that doubles, also of a quote never closed."""
+
 _LONGEST_NAME = 64
 _NUMBER = re.compile(r"[-+]?[0-9][0-9.,:/ -]*$")
 
@@ -74,7 +77,7 @@ class _Records:
 
     def __init__(self, file: TextIO, layout: Layout) -> None:
         # The limit is the whole process's; nobody but this module reads with csv, and always with this one.
-        csv.field_size_limit(LONGEST_ROW)
+        csv.field_size_limit(_LONGEST_CELL)
         self._file = file
         self._giant = False
         self._reader = csv.reader(

@@ -14,6 +14,7 @@ from forgellm.data.problems import BadRow, Problem, kind_of
 from forgellm.data.tables.jsonl import read_jsonl
 from forgellm.data.tables.row import LONGEST_ROW, SHORTEN, TOO_LONG, Row
 from forgellm.data.tables.utf8 import open_text, undecodable
+from forgellm.data.text import SAVE_AS_UTF8
 
 _OF_ONE_ROW = "messages conversations conversation prompt completion chosen rejected answers tools".split()
 """Lists that belong to a row: an object that has one is a row, not a file of rows."""
@@ -37,6 +38,10 @@ def read_json(path: Path, name: str) -> Iterator[Row | Problem]:
             stream.end()
         except BadRow as bad:
             yield bad.at(name, stream.line)
+
+
+class _Unusable(BadRow):
+    """A value that is whole but cannot be used; what comes after it can be read."""
 
 
 class _Stream:
@@ -113,11 +118,11 @@ class _Stream:
     def _past(self, value: object, end: int) -> object:
         piece = self._text[self._at : end]
         self._at = end
-        if (reason := undecodable(piece)) is not None:
-            raise BadRow(reason, "Save the file as UTF-8.")
-        if "\0" in piece:
-            raise BadRow("has a NUL character", "Remove it; the file may be UTF-16 or damaged.")
         self.line += piece.count("\n")
+        if len(piece) > LONGEST_ROW:
+            raise _Unusable(TOO_LONG, SHORTEN)
+        if (reason := undecodable(piece)) is not None:
+            raise _Unusable(reason, SAVE_AS_UTF8)
         return value
 
     def _more(self) -> bool:
@@ -135,15 +140,20 @@ def _elements(stream: _Stream, name: str) -> Iterator[Row | Problem]:
     stream.take("[")
     while stream.peek() != "]":
         line = stream.line
-        value = stream.value()
-        if isinstance(value, dict):
-            yield Row(value, name, line)
-        else:
-            reason = f"is {kind_of(value)}, not an object"
-            yield Problem(name, line, reason, "Write an array of objects.")
+        yield _row(stream, name, line=line)
         if stream.peek() != "]":
             stream.take(",")
     stream.take("]")
+
+
+def _row(stream: _Stream, name: str, *, line: int) -> Row | Problem:
+    try:
+        value = stream.value()
+    except _Unusable as bad:
+        return bad.at(name, line)
+    if isinstance(value, dict):
+        return Row(value, name, line)
+    return Problem(name, line, f"is {kind_of(value)}, not an object", "Write an array of objects.")
 
 
 def _within(stream: _Stream, name: str) -> Iterator[Row | Problem]:
