@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePath
 from typing import BinaryIO
@@ -20,6 +20,7 @@ UPLOADED = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt", ".md", ".rst"
 """What a browser may bring. Pages and programs are not among it: whoever serves them again would run them."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_PIECE = 1 << 20
 _LONGEST_FILE_NAME = 255
 # So that a run that is writing its checkpoints at this moment can go on.
 _RESERVE = 64 << 20
@@ -65,6 +66,20 @@ class Arrival:
         check_file_name(file)
         self.names.append(file)
         return self._place.create(file)
+
+    def copy(self, source: Path, name: str, *, told: Callable[[int], None] | None = None) -> None:
+        """A file of this machine as `name`, which may lie in folders; `told` how many bytes are there.
+
+        Raises DatasetConflict, DiskFull, ReadOnly.
+        """
+        self.names.append(name)
+        done = 0
+        with open(source, "rb") as read, self._place.create(name) as written:
+            while piece := read.read(_PIECE):
+                written.write(piece)
+                done += len(piece)
+                if told is not None:
+                    told(done)
 
     def keep(self, name: str, *, source: Mapping[str, object]) -> str:
         """Make them the dataset `name`, and remember where they came from; the name.
