@@ -32,11 +32,12 @@ _CONFIDENT = 0.1
 """By chardet's measure: paragraphs have 0.12 to 1; what it mistook in trials, 20 letters long, under 0.07."""
 
 _LIKELY = (
-    "cp1250 cp1251 cp1252 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 cp874 koi8-r koi8-u mac-roman "
-    "cp932 euc-jp gb18030 big5 cp949"
+    "cp1250 cp1251 cp1252 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 cp874 iso-8859-2 iso-8859-5 iso-8859-6 "
+    "koi8-r koi8-u mac-roman cp932 euc-jp gb18030 big5 cp949"
 ).split()
 """What files of this century are in; with those of DOS and of mainframes more would be mistaken."""
 
+_SHIFT = re.compile(rb"\x1b\$(?:[@B]|\)C)")
 _MIXED = re.compile("[A-Za-z][\u0370-\u06ff]|[\u0370-\u06ff][A-Za-z]")
 """Latin letters in one word with Greek, Cyrillic, Hebrew or Arabic ones: nobody writes so."""
 
@@ -64,7 +65,7 @@ def decode(data: bytes) -> str:
 
 def decode_document(data: bytes) -> tuple[str, str]:
     """(text, encoding) of a whole document, lines ended by a line feed. Raises Undecodable."""
-    marked = other_encoding(data) or _wide(data)
+    marked = other_encoding(data) or _wide(data) or _shifted(data)
     if marked is not None:
         return _decoded(data, marked), marked
     try:
@@ -101,6 +102,12 @@ def _wide(data: bytes) -> str | None:
     return "UTF-16-BE" if low > high else "UTF-16-LE"
 
 
+def _shifted(data: bytes) -> str | None:
+    """Japanese and Korean mail, which changes its alphabet by escapes and has no byte beyond ASCII."""
+    found = _SHIFT.search(data) if b"\x1b$" in data else None
+    return None if found is None else "ISO-2022-KR" if found[0].endswith(b"C") else "ISO-2022-JP"
+
+
 def _decoded(data: bytes, encoding: str) -> str:
     try:
         return _line_feeds(data.decode(encoding)).removeprefix("\ufeff")
@@ -126,7 +133,7 @@ def _detected(data: bytes) -> str | None:
     """The encoding that the bytes speak for; None where there is a doubt."""
     sample = _sample(data)
     found = chardet.detect(
-        sample, include_encodings=_LIKELY, prefer_superset=True, compat_names=True, no_match_encoding="utf-8"
+        sample, include_encodings=_LIKELY, prefer_superset=False, no_match_encoding="utf-8"
     )
     name = found["encoding"]
     if not name or found["confidence"] < _CONFIDENT or not _reads(data, name):
