@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from forgellm.data.documents import Document
-from forgellm.data.records import Example, Preference
+from forgellm.data.preferences import Preference
+from forgellm.data.records import Example
 from forgellm.data.report import Measure
 from forgellm.domain.spec import TrainingSpec
 

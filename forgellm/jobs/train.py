@@ -14,6 +14,7 @@ from mlx_lm.tuner.trainer import grad_checkpoint
 from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from forgellm.data.corpus import Corpus, build_corpus, load_corpus
+from forgellm.data.token_cache import TokenCache
 from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.errors import ResumeMismatch
 from forgellm.domain.spec import TrainingSpec, parse_spec, sequence_length, total_iterations
@@ -78,6 +79,7 @@ def _corpus(job: Job, spec: TrainingSpec, base: ModelFolder) -> Corpus:
         general=general,
         tokenizer=load_tokenizer(base.path),
         vocab_size=vocabulary_size(base.config),
+        cache=TokenCache(job.workspace.tokens),
     )
     job.log.append("corpus", **corpus.summary)
     return corpus

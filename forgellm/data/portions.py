@@ -1,0 +1,27 @@
+"""Portions of a stream that are worth one call of the tokenizer and fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+BATCH_CHARACTERS = 1_000_000
+"""Text in one call of the tokenizer: enough to keep it busy, little enough to hold its answers."""
+
+MOST_IN_A_BATCH = 4096
+
+Item = TypeVar("Item")
+
+
+def batches(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Neighbours whose sizes sum to at most `BATCH_CHARACTERS`, or one that is larger alone."""
+    batch: list[Item] = []
+    total = 0
+    for item in items:
+        if batch and (total + size(item) > BATCH_CHARACTERS or len(batch) == MOST_IN_A_BATCH):
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
+        total += size(item)
+    if batch:
+        yield batch
