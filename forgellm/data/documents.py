@@ -2,7 +2,7 @@
 
 Each file is a document, in the order of their names, a README.md too; of a file of rows each row is one. Left
 out are hidden files and folders, what is held out, what was excluded, and files without any text. What was
-decided about a file without being asked (its encoding, that it is not read) is told as a note.
+decided about a file without being asked (its encoding, that it is left out) is told as a note.
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ def _read(path: Path, name: str, *, dataset: Path, reader: BoundedReader) -> Ite
         return
     if isinstance(found, Refusal):
         yield Problem(name, found.line, found.reason, found.suggestion)
-    elif found.text.strip():
+    elif not found.text.strip():
+        yield Problem(name, None, "is left out, because it has no text", severity="note")
+    else:
         yield from _checked(found, path, name)
 
 

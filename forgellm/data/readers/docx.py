@@ -20,7 +20,6 @@ p[style-name='Source Code'] => pre:separator('\\n')
 p[style-name='HTML Preformatted'] => pre:separator('\\n')
 p[style-name='Preformatted Text'] => pre:separator('\\n')
 r[style-name='Verbatim Char'] => code
-comment-reference =>
 """
 _OLD = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """How the files of Word before 2007 begin, and newer ones with a password."""

@@ -24,8 +24,8 @@ _BLOCKS = frozenset(
 )
 _MARKS = {"strong": "**", "b": "**", "em": "*", "i": "*"}
 _CODE = frozenset("code kbd samp tt".split())
-_ANCHORS = frozenset("¶ # § 🔗 \uf0c1 \u200b".split())
-"""What documentation puts behind a heading as a link to itself."""
+_ANCHORS = frozenset("¶ # § 🔗 ↑ ↩ ↩︎ \uf0c1 \u200b".split())
+"""What stands for a link and nothing else: behind a heading to itself, behind a footnote back to the text."""
 
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language-|lang-|highlight-|brush:\s*)([\w+#.-]+)")
 _NOT_A_LANGUAGE = frozenset(["default", "none", "text", "plaintext", "notranslate"])

@@ -76,6 +76,11 @@ def test_a_page_says_its_encoding_itself():
     assert read_html(page) == ("é", "Windows-1252")
 
 
+def test_elements_that_xhtml_closes_at_once_swallow_nothing():
+    head = '<html xmlns="http://www.w3.org/1999/xhtml"><head><title/><script src="a"/></head>'
+    assert to_markdown(f'{head}<body><a id="x"/><p>a<br/>b</p><div/>c</body></html>') == "a\nb\n\nc"
+
+
 def test_elements_inside_each_other_without_end_are_read_flat():
     for tag in ("div", "b", "blockquote", "ul><li", "span"):
         assert "deep" in to_markdown(f"<{tag}>" * 4_000 + "deep")
