@@ -37,7 +37,8 @@ def row_lines(page: Mapping[str, Any]) -> Iterator[str]:
             yield "  left out by decision"
         if row["problem"]:
             yield harmless(f"  cannot be used: {row['problem']['reason']}")
-            yield harmless(f"  {row['problem']['suggestion']}")
+            if row["problem"]["suggestion"]:
+                yield harmless(f"  {row['problem']['suggestion']}")
         for said in row["messages"] or ():
             yield f"  {said['role']}: {_short(said['content'])}"
         for part, messages in (row["preference"] or {}).items():
@@ -79,7 +80,7 @@ def report_lines(report: Mapping[str, Any]) -> Iterator[str]:
         yield ""
     for problem in report["problems"][:_SHOWN]:
         line = "" if problem["line"] is None else f", line {problem['line']}"
-        yield harmless(f"{problem['file']}{line}: {problem['reason']}. {problem['suggestion']}")
+        yield harmless(f"{problem['file']}{line}: {problem['reason']}. {problem['suggestion']}".rstrip())
     if report["problem_count"] > _SHOWN:
         yield f"… and {report['problem_count'] - _SHOWN} more; --json lists the first thousand."
     for note in report["notes"][:_SHOWN]:

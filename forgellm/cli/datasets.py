@@ -91,7 +91,7 @@ def add(
     from forgellm.cli.dataset_lines import described
     from forgellm.services import adding, contents
 
-    shown = Download()
+    shown = Download(patience=1.0)
     texts = [valid_text(source) for source in sources]
     try:
         if any(text.startswith(_HUB) for text in texts):
@@ -109,7 +109,7 @@ def add(
         click.echo("\nStopped: nothing was added.", err=True)
         sys.exit(_INTERRUPTED)
     shown.end()
-    click.echo(f"{added.files} files are in dataset/{added.name}")
+    click.echo(f"dataset/{added.name}: {added.files} {'file' if added.files == 1 else 'files'}")
     if added.passed_over:
         more = f" and {len(added.passed_over) - 5} more" if len(added.passed_over) > 5 else ""
         click.echo(f"Passed over, because no reader is for them: {', '.join(added.passed_over[:5])}{more}")
@@ -200,7 +200,7 @@ def check(
     from forgellm.cli.dataset_lines import report_lines
     from forgellm.services import contents
 
-    shown = Download()
+    shown = Download(patience=1.0)
     found = contents.report(
         forge,
         name,

@@ -16,7 +16,9 @@ _SECONDS_BETWEEN_LINES = 10.0
 class Download:
     """How far it is: one line that changes on a terminal, lines now and then anywhere else."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, patience: float = 0.0) -> None:
+        """Nothing is said of what takes less than `patience` seconds."""
+        self._patience = patience
         self._began: tuple[float, int] | None = None
         self._shown: float | None = None
         self._last = ""
@@ -27,6 +29,8 @@ class Download:
         self._began = self._began or (now, done)
         seconds = now - self._began[0]
         speed = f", {size((done - self._began[1]) / seconds)}/s" if seconds > 1 else ""
+        if seconds < self._patience:
+            return
         self._last = f"{size(done)} of {size(total)}{speed}"
         pause = _SECONDS_BETWEEN_LOOKS if live else _SECONDS_BETWEEN_LINES
         if self._shown is None or now - self._shown >= pause:
@@ -35,6 +39,8 @@ class Download:
 
     def end(self) -> None:
         """All of it is here."""
+        if not self._last:
+            return
         live = sys.stderr.isatty()
         self._write(live)
         if live:

@@ -77,7 +77,7 @@ def upload(forge: Forge, upload: Upload[UploadForm]) -> Uploaded:
         else:
             files.keep(name, source={"kind": "upload", "files": files.names})
     return Uploaded(
-        message=f"{len(files.names)} files are in dataset/{name}",
+        message=f"Uploaded to dataset/{name}",
         dataset=name,
         path=f"dataset/{name}",
         files=files.names,
