@@ -35,7 +35,7 @@ class Problem:
 class BadRow(Exception):
     """Why a row cannot be used, raised where its file and line are not known; caught where they are."""
 
-    def __init__(self, reason: str, suggestion: str = "") -> None:
+    def __init__(self, reason: str, suggestion: str = "Correct the row, or leave it out.") -> None:
         super().__init__(reason)
         self.reason = reason
         self.suggestion = suggestion

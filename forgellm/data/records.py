@@ -108,10 +108,15 @@ class RecordFile:
             elif isinstance(row, Problem):
                 yield row
             else:
-                found = match(row.values, choice)
-                yield _record(row, found)
-                if found is None and self.recognition.shape is None:
+                yield _record(row, self._match(row, choice))
+                if self.recognition.shape is None:
                     return
+
+    def _match(self, row: Row, choice: Choice | None) -> Match | None:
+        """A row that has no part of any shape lacks those of its file's."""
+        found = match(row.values, choice)
+        shape = self.recognition.shape
+        return match(row.values, Choice(shape, {})) if found is None and shape is not None else found
 
     @property
     def _choice(self) -> Choice | None:

@@ -38,7 +38,7 @@ def shingles(texts: Sequence[str]) -> tuple[Hashes, Offsets]:
 
 def _words(data: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int64], Hashes]:
     """Where each word begins, and its hash: a polynomial in its bytes."""
-    of_word = _IN_WORDS[data]
+    of_word = _IN_WORDS[data] & ~_punctuation(data)
     before = np.concatenate([[False], of_word[:-1]])
     begins = of_word & (~before | _ALONE[data])
     starts = np.flatnonzero(begins)
@@ -48,6 +48,17 @@ def _words(data: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int64], Hashes]:
     weighed = _POWERS[np.clip(place, 0, _LONGEST_WORD - 1)] * (data.astype(np.uint64) + np.uint64(1))
     weighed[~of_word] = 0
     return starts, np.add.reduceat(weighed, starts)
+
+
+def _punctuation(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Dashes, quotation marks and spaces beyond ASCII: U+0080 to U+00BF, U+2000 to U+207F, U+3000 to U+303F."""
+    first = data[:-1].astype(np.uint16) << 8 | data[1:]
+    found = np.zeros(len(data), np.bool_)
+    found[:-1] = (first >> 8 == 0xC2) | np.isin(first, (0xE280, 0xE281, 0xE380))
+    wide = found & (data != 0xC2)
+    found[1:] |= found[:-1]
+    found[2:] |= wide[:-2]
+    return found
 
 
 def _joined(words: Hashes, counts: npt.NDArray[np.int64]) -> tuple[Hashes, Offsets]:

@@ -61,7 +61,8 @@ def text_in(values: Mapping[str, object], column: str) -> str:
     """The text in a column. Raises BadRow."""
     if column not in values:
         like = nearest(column, values)
-        raise BadRow(f"{column!r} is missing", f"Did you mean {column!r} by {like!r}?" if like else "")
+        hint = (f"Did you mean {column!r} by {like!r}?",) if like else ()
+        raise BadRow(f"{column!r} is missing", *hint)
     value = values[column]
     if not isinstance(value, str):
         raise BadRow(f"{column!r} is {kind_of(value)}, not text")
