@@ -6,7 +6,9 @@ refused before anything is unpacked. The sizes that a zip declares bind: `zipfil
 
 from __future__ import annotations
 
+import errno
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,8 +32,13 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(path) as archive:
             _check(archive)
             yield archive
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
         raise Unreadable(f"is damaged: {error}", _DAMAGED) from error
+    except OSError as error:
+        # A damaged table of contents may point before the beginning of the file.
+        if error.errno != errno.EINVAL:
+            raise
+        raise Unreadable("is damaged: its contents are not where it says", _DAMAGED) from error
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:

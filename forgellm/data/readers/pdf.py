@@ -11,6 +11,12 @@ from pypdf.errors import DependencyError, PyPdfError
 from forgellm.data.readers.pdf_layout import Piece, to_markdown
 from forgellm.data.readers.unreadable import Unreadable, check_length
 
+_FAULTS = (
+    PyPdfError,
+    *(KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError, NotImplementedError),
+)
+"""What pypdf raises for files that are not as they should be."""
+
 MOST_PAGES = 20_000
 _LOCKED = "Save a copy without the password, for instance by printing it to a file."
 _SCANNED = "Run a text recognition such as ocrmypdf over it, and add its result."
@@ -27,7 +33,7 @@ def read_pdf(path: Path) -> str:
             pages = _pages(reader)
     except DependencyError as error:
         raise Unreadable("is encrypted in a way that needs the package cryptography", _LOCKED) from error
-    except (PyPdfError, KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
+    except _FAULTS as error:
         raise Unreadable(f"is damaged: {str(error)[:200] or type(error).__name__}", _DAMAGED) from error
     text = to_markdown(pages)
     if not text.strip():
