@@ -35,10 +35,13 @@ class EncodedDocument:
 
 
 def encode_documents(
-    tokenizer: Any, documents: Iterable[Document], *, segment: int = SEGMENT
+    tokenizer: Any, documents: Iterable[Document], *, placer: Placer | None = None, segment: int = SEGMENT
 ) -> Iterator[EncodedDocument]:
-    """Every document in tokens, in order. One document and one batch are in memory at a time."""
-    placer = Placer(tokenizer)
+    """Every document in tokens, in order. One document and one batch are in memory at a time.
+
+    Who calls often hands in a `placer` made of the same tokenizer.
+    """
+    placer = placer or Placer(tokenizer)
     joiner = Joiner(placer)
     marker = _Marker()
     parts: list[_Part] = []

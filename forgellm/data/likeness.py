@@ -1,7 +1,7 @@
 """Keys of documents and examples: two that have one in common are equal, or nearly, and must not be parted.
 
-Documents are nearly equal where about nine tenths of their runs of five tokens are the same (MinHash, four
-bands of six); what a report lists for a person is `duplicates`' part.
+Documents are nearly equal where about nine tenths of their runs of five tokens are the same (MinHash, six
+bands of five); what a report lists for a person is `duplicates`' part.
 """
 
 from __future__ import annotations
@@ -16,11 +16,8 @@ from forgellm.data.documents import Document
 from forgellm.data.records import Example
 from forgellm.data.sequences import Tokens
 
-DOCUMENT_KEYS = 5
-EXAMPLE_KEYS = 2
-
 _RUN = 5
-_BANDS, _IN_A_BAND = 4, 6
+_BANDS, _IN_A_BAND = 6, 5
 _FEWEST_RUNS = 40
 """Of fewer too little is known to call two documents alike."""
 
@@ -43,7 +40,7 @@ def document_key(document: Document) -> int:
 
 
 def sketch(documents: Sequence[Tokens]) -> npt.NDArray[np.uint64]:
-    """The other keys of documents, uint64 [count, 4], from their tokens; 0 where one is too short."""
+    """The other keys of documents, uint64 [count, 6], from their tokens; 0 where one is too short."""
     lengths = np.array([len(ids) for ids in documents], np.int64)
     long = np.flatnonzero(lengths >= _FEWEST_RUNS + _RUN)
     keys = np.zeros((len(documents), _BANDS), np.uint64)
@@ -67,7 +64,7 @@ def _runs(ids: Tokens) -> Words:
 
 
 def _least(runs: Words, begins: npt.NDArray[np.int64], reaching: npt.NDArray[np.int64]) -> Words:
-    """The least hash of each document in each of 24 orders of the hashes, uint32 [documents, 24]."""
+    """The least hash of each document in each of 30 orders of the hashes, uint32 [documents, 30]."""
     rng = np.random.default_rng(5)
     factors = rng.integers(0, 2**32, (_BANDS * _IN_A_BAND, 1), dtype=np.uint32) | np.uint32(1)
     summands = rng.integers(0, 2**32, (_BANDS * _IN_A_BAND, 1), dtype=np.uint32)

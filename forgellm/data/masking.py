@@ -45,8 +45,7 @@ def encode_examples(
             if isinstance(one, Problem):
                 yield example, one
             else:
-                masked = _mask(one, next(encoded), special=special, end=tokenizer.eos_token_id)
-                yield EncodedExample(example, one.text, *masked)
+                yield _masked(example, one, next(encoded), special=special, end=tokenizer.eos_token_id)
 
 
 def _rendered(form: ChatFormat, example: Example) -> Rendered | Problem:
@@ -68,24 +67,29 @@ def _special_ids(tokenizer: Any) -> frozenset[int]:
     return frozenset([*added, *tokenizer.all_special_ids])
 
 
-def _mask(
-    rendered: Rendered, encoded: Any, *, special: frozenset[int], end: int | None
-) -> tuple[Tokens, Learned, Starts]:
+def _masked(
+    example: Example, rendered: Rendered, encoded: Any, *, special: frozenset[int], end: int | None
+) -> EncodedExample:
     listed = encoded.ids
     ids = np.array(listed, dtype=np.int32)
     offsets = np.array(encoded.offsets, dtype=np.int64).reshape(-1, 2)
-    starts = offsets[:, 0]
     ends_turn = np.fromiter(map(special.__contains__, listed), dtype=np.bool_, count=len(ids))
     learned = np.zeros(len(ids), dtype=np.bool_)
     closed = False
     for turn in rendered.turns:
         closed = _learn(learned, turn, offsets, ends_turn=ends_turn)
     if closed or end is None or not learned.any():
-        return ids, learned, starts
+        return EncodedExample(example, rendered.text, ids, learned, offsets[:, 0])
     # The template ends the last answer with nothing: without this the model would never learn to stop.
     last = int(np.flatnonzero(learned)[-1]) + 1
-    ended = np.append(starts[:last], offsets[last - 1, 1])
-    return np.append(ids[:last], np.int32(end)), np.append(learned[:last], True), ended
+    place = int(offsets[last - 1, 1])
+    return EncodedExample(
+        example,
+        rendered.text[:place],
+        np.append(ids[:last], np.int32(end)),
+        np.append(learned[:last], True),
+        np.append(offsets[:last, 0], place),
+    )
 
 
 def _learn(learned: Learned, turn: Turn, offsets: np.ndarray, *, ends_turn: Learned) -> bool:

@@ -5,15 +5,22 @@ Works on the items that are handed in; reading and paging them is for the caller
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, pairwise
 from typing import Any
 
+import numpy as np
+
+from forgellm.data.chunks import rows
 from forgellm.data.documents import Document
+from forgellm.data.encoding import EncodedDocument, encode_documents
+from forgellm.data.masking import EncodedExample, encode_examples
+from forgellm.data.places import Placer, Starts
 from forgellm.data.preferences import Preference
+from forgellm.data.problems import Problem
 from forgellm.data.records import Example
-from forgellm.data.report import Measure
-from forgellm.domain.spec import TrainingSpec
+from forgellm.data.sequences import Learned, Tokens
 
 
 @dataclass(frozen=True)
@@ -47,30 +54,6 @@ class PreviewRow:
     problem: str | None = None
 
 
-@dataclass(frozen=True)
-class Lengths:
-    """How long items are, in tokens. `bins` are (upper bound, count), the bounds powers of two."""
-
-    count: int
-    tokens: int
-    learned: int
-    shortest: int
-    median: int
-    longest: int
-    cut: int
-    bins: Sequence[tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class Passes:
-    """How often a spec passes over its data: `epochs` = iterations x accumulation / batches of one epoch."""
-
-    sequences: int
-    batches_per_epoch: int
-    iterations: int
-    epochs: float
-
-
 def preview(
     items: Iterable[Document | Example | Preference],
     *,
@@ -78,20 +61,101 @@ def preview(
     max_seq_length: int,
     chunk_overlap: int = 0,
 ) -> Iterator[PreviewRow]:
-    """The rows that items become, in order. A preference gives two: what is chosen, then what is rejected."""
-    raise NotImplementedError
+    """The rows that items become, in order; each document by itself, though short ones share a row.
+
+    A preference gives two rows: what is chosen, then what is rejected.
+    """
+    placer = Placer(tokenizer)
+    names = dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
+    for kind, group in groupby(items, key=lambda item: isinstance(item, Document)):
+        if kind:
+            documents = (item for item in group if isinstance(item, Document))
+            for one in encode_documents(tokenizer, documents, placer=placer):
+                whole = _Whole(one, _document_texts(one, len(placer.lead), names))
+                yield from whole.chunks(length=max_seq_length, overlap=chunk_overlap)
+        else:
+            conversations = (one for item in group if not isinstance(item, Document) for one in _sides(item))
+            for example in encode_examples(tokenizer, conversations):
+                yield _row(example, names, length=max_seq_length)
 
 
-def measure_with(tokenizer: Any, *, max_seq_length: int) -> Measure:
-    """What `report.check` counts tokens with."""
-    raise NotImplementedError
+@dataclass(frozen=True)
+class _Whole:
+    """A document in tokens, and the text of each of them."""
+
+    encoded: EncodedDocument
+    texts: Sequence[str]
+
+    def chunks(self, *, length: int, overlap: int) -> Iterator[PreviewRow]:
+        document, at = self.encoded.document, 0
+        found = list(rows([(self.encoded.ids, self.encoded.marks)], length=length, overlap=overlap))
+        for number, (ids, learned) in enumerate(found, 1):
+            begin = at - int(np.argmax(learned))
+            pieces = _pieces(ids, learned, self.texts[begin : begin + len(ids)])
+            taught = sum(piece.learned for piece in pieces)
+            yield PreviewRow(
+                document.name, document.line, pieces, len(ids), taught, chunk=number, chunks=len(found)
+            )
+            at = begin + len(ids)
 
 
-def lengths(counts: Iterable[tuple[int, int]], *, max_seq_length: int) -> Lengths:
-    """From (tokens, learned tokens) of every item. Streams; the median is that of its bin's upper bound."""
-    raise NotImplementedError
+def _row(
+    found: EncodedExample | tuple[Example, Problem], names: Mapping[int, str], *, length: int
+) -> PreviewRow:
+    if not isinstance(found, EncodedExample):
+        example, problem = found
+        return PreviewRow(example.file, example.line, (), 0, 0, problem=problem.reason)
+    bounds = _bounds(found.starts, len(found.text))
+    texts = _named([found.text[a:b] for a, b in pairwise(bounds)], found.ids, names)
+    pieces = _pieces(found.ids[:length], found.learned[:length], texts)
+    taught = sum(piece.learned for piece in pieces)
+    return PreviewRow(
+        found.example.file,
+        found.example.line,
+        pieces,
+        len(found.ids),
+        taught,
+        cut=max(0, len(found.ids) - length),
+        problem=None if taught else "has nothing to learn before it is cut",
+    )
 
 
-def passes(spec: TrainingSpec, sequences: int) -> Passes:
-    """What a spec comes to with that many rows to train on."""
-    raise NotImplementedError
+def _sides(item: Example | Preference) -> Iterator[Example]:
+    if isinstance(item, Example):
+        yield item
+    else:
+        yield Example((*item.prompt, *item.chosen), item.file, item.line)
+        yield Example((*item.prompt, *item.rejected), item.file, item.line)
+
+
+def _pieces(ids: Tokens, learned: Learned, texts: Sequence[str]) -> list[Piece]:
+    """The first token of a row is seen and never learned."""
+    taught = [False, *learned.tolist()[1:]]
+    return [Piece(text, index, one) for text, index, one in zip(texts, ids.tolist(), taught, strict=False)]
+
+
+def _document_texts(one: EncodedDocument, lead: int, names: Mapping[int, str]) -> list[str]:
+    data = one.document.text.encode()
+    bounds = [_character(data, place) for place in _bounds(one.starts[lead:], len(data))]
+    texts = [data[a:b].decode() for a, b in pairwise(bounds)]
+    return _named([""] * lead + texts, one.ids, names)
+
+
+def _bounds(starts: Starts, end: int) -> list[int]:
+    """Where the text of each token begins, and the last ends: of tokens that begin at one place the first
+    has all of it."""
+    after = np.append(starts, end)[np.searchsorted(starts, starts, side="right")]
+    again = np.append(False, starts[1:] == starts[:-1])[: len(starts)]
+    return [*np.where(again, after, starts).tolist(), end]
+
+
+def _character(data: bytes, place: int) -> int:
+    """The first character that begins at `place` or behind it."""
+    while place < len(data) and (data[place] & 0xC0) == 0x80:
+        place += 1
+    return place
+
+
+def _named(texts: Sequence[str], ids: Tokens, names: Mapping[int, str]) -> list[str]:
+    """Special tokens that have no text of their own are shown by name."""
+    return [text or names.get(index, "") for text, index in zip(texts, ids.tolist(), strict=True)]

@@ -32,10 +32,11 @@ _ATTEMPTS = 3
 
 
 class TokenCache:
-    """Stores below a folder, one for each dataset, tokenizer and kind of item."""
+    """Stores below a folder, one for each dataset, tokenizer and kind of item, of `most_bytes` in all."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, most_bytes: int = MOST_BYTES) -> None:
         self._root = root
+        self._most_bytes = most_bytes
 
     @contextmanager
     def opened(self, dataset: Path, kind: Kind, tokenizer: Any) -> Iterator[TokenStore]:
@@ -102,7 +103,7 @@ class TokenCache:
         for manifest in found:
             total += sum(file.stat().st_size for file in manifest.parent.iterdir())
             old = newest - _used(manifest) > MOST_DAYS * 86_400
-            if manifest.parent.name != used and (old or total > MOST_BYTES):
+            if manifest.parent.name != used and (old or total > self._most_bytes):
                 _remove(manifest.parent)
 
 

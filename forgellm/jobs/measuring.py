@@ -11,8 +11,9 @@ from typing import Any
 
 from forgellm.data.checking import check
 from forgellm.data.documents import Document
+from forgellm.data.lengths import Lengths, Measurer, lengths
 from forgellm.data.preferences import Preference
-from forgellm.data.preview import Lengths, PreviewRow, lengths, measure_with
+from forgellm.data.preview import PreviewRow
 from forgellm.data.preview import preview as previewed
 from forgellm.data.problems import Problem
 from forgellm.data.records import Example, TextRow
@@ -73,7 +74,7 @@ def report(asked: Asked, *, dataset: str, model: str | None, max_seq_length: int
         return {**asdict(made), "model": None, "max_seq_length": None, "trained_on": None}
     base = find_model(asked.workspace, asked.hub_cache, model)
     length = _length(base, max_seq_length)
-    counted = Counted(found, measure_with(asked.tokenizers.of(base.path), max_seq_length=length))
+    counted = Counted(found, Measurer(asked.tokenizers.of(base.path), max_seq_length=length))
     made = check(found.folder, decisions=found.decisions, measure=counted, progress=asked.tell)
     return {
         **asdict(made),
