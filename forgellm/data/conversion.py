@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from forgellm.data.problems import BadRow, kind_of
+from forgellm.data.problems import BadRow, kind_of, likely, quoted
 from forgellm.data.recognition import Match
 from forgellm.data.turns import conversation, messages_of, text_in, with_system
 from forgellm.domain.chat import Message
-from forgellm.domain.errors import nearest
 
 SUMMARISE = "Summarise the following text."
 """Stands before each document of the shape document_summary, because a model must be told what is wanted."""
@@ -37,7 +36,7 @@ def check_whole(values: Values, found: Match) -> None:
         return
     part = found.missing[0]
     used = {column for _, column in found.columns}
-    near = nearest(part, (column for column in values if column not in used))
+    near = likely(part, (column for column in values if column not in used))
     hint = f"Did you mean {part!r} by {near!r}?" if near else f"Rows of the shape {found.shape} have it."
     raise BadRow(f"{part!r} is missing", hint)
 
@@ -82,7 +81,7 @@ def _answer(values: Values, column: str) -> str:
     if not isinstance(several, list):
         return text_in(values, column)
     if not several:
-        raise BadRow(f"{column!r} has no answer in it", "Leave the row out, or give it an answer.")
+        raise BadRow(f"{quoted(column)} has no answer in it", "Leave the row out, or give it an answer.")
     if not isinstance(several[0], str):
-        raise BadRow(f"{column!r} begins with {kind_of(several[0])}, not text")
+        raise BadRow(f"{quoted(column)} begins with {kind_of(several[0])}, not text")
     return text_in({column: several[0]}, column)

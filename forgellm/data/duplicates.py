@@ -17,7 +17,7 @@ _IN_BAND = 8
 
 _SEED = 20
 _WAITING = 1 << 20
-"""Characters that are gathered before they are hashed."""
+"""Characters that are hashed at once."""
 
 Signatures = npt.NDArray[np.uint8]
 Keys = npt.NDArray[np.uint32]
@@ -82,7 +82,15 @@ class NearDuplicates:
 
 def content_key(text: str) -> bytes:
     """16 bytes that are the same for texts that differ in white space alone."""
-    return hashlib.blake2b(" ".join(text.split()).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    digest = hashlib.blake2b(digest_size=16)
+    begun = gap = False
+    for start in range(0, len(text), _WAITING):
+        piece = text[start : start + _WAITING]
+        if words := piece.split():
+            space = " " if begun and (gap or piece[0].isspace()) else ""
+            digest.update((space + " ".join(words)).encode("utf-8", "surrogatepass"))
+        begun, gap = begun or bool(words), piece[-1].isspace()
+    return digest.digest()
 
 
 def _band_keys(digests: npt.NDArray[np.uint32]) -> Keys:

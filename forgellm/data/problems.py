@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Literal
 
-from forgellm.domain.errors import InvalidDataset
+from forgellm.domain.errors import InvalidDataset, nearest
 
 SHOWN = 100
 """How many problems an error lists; it counts them all."""
+
+_QUOTED = 60
+_COMPARED = 50
 
 Severity = Literal["error", "note"]
 
@@ -58,6 +62,22 @@ def kind_of(value: object) -> str:
     if isinstance(value, dict):
         return "an object"
     return "a number" if isinstance(value, int | float) else f"{type(value).__name__}"
+
+
+def quoted(value: object) -> str:
+    """A value of the user's in a reason: escaped, and cut where it is long."""
+    try:
+        text = ascii(value)
+    except RecursionError:
+        return "something deeply nested"
+    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…"
+
+
+def likely(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like `name`. Among many or long ones it is not looked for: that takes too long."""
+    if len(name) > _QUOTED:
+        return None
+    return nearest(name, islice((one for one in known if len(one) <= _QUOTED), _COMPARED))
 
 
 def invalid_dataset(name: str, problems: Sequence[Problem]) -> InvalidDataset:

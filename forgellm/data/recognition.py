@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from forgellm.data.problems import quoted
 from forgellm.data.shapes import MEANING, NAMES, REQUIRED, SHAPES, Choice, Shape
 from forgellm.data.tables.row import Row
 
@@ -19,6 +20,8 @@ _LOOKED_AT = 200
 
 _TURN = re.compile(r"\s*\[\s*\{[^{}]{0,80}?\"(from|value|role|content)\"\s*:")
 _KEYS = {"from": "from", "value": "from", "role": "role", "content": "role"}
+
+_FEW_COLUMNS = 100
 
 Signature = tuple[tuple[str, str], ...]
 """The columns of a row, each with what kind of turns lies in it: `from`, `role` or none."""
@@ -52,7 +55,7 @@ def match(values: Mapping[str, object], choice: Choice | None = None) -> Match |
     signature = _signature(values)
     if choice is not None:
         return _fit(choice.shape, signature, chosen=choice.columns)
-    return _match(signature)
+    return _remembered(signature) if len(signature) <= _FEW_COLUMNS else _match(signature)
 
 
 def recognise(rows: Iterable[Row], choice: Choice | None = None) -> Recognition:
@@ -75,7 +78,7 @@ def _recognition(
     best: Match | None, counts: Counter[Match | None], *, signature: Signature, by_hand: bool
 ) -> Recognition:
     if best is None:
-        columns = ", ".join(repr(column) for column, _ in signature[:8]) or "none"
+        columns = ", ".join(quoted(column) for column, _ in signature[:8]) or "none"
         return Recognition(None, {}, f"its columns fit none of the known shapes (it has {columns})")
     others = [one for one in SHAPES if one != best.shape and not _fit(one, signature).missing]
     return Recognition(
@@ -85,7 +88,7 @@ def _recognition(
 
 def _reason(best: Match, counts: Counter[Match | None], *, by_hand: bool) -> str:
     where = ", ".join(
-        f"{part} in {column!r}" if part != column else repr(part) for part, column in best.columns
+        f"{part} in {quoted(column)}" if part != column else repr(part) for part, column in best.columns
     )
     said = f"{MEANING[best.shape]}: {where}{' (by hand)' if by_hand else ''}"
     if best.missing:
@@ -115,6 +118,10 @@ def _turns(value: object) -> str:
 
 # The files of a dataset have few sets of columns, so each is looked at once.
 @lru_cache(maxsize=256)
+def _remembered(signature: Signature) -> Match | None:
+    return _match(signature)
+
+
 def _match(signature: Signature) -> Match | None:
     fits = [_fit(shape, signature) for shape in SHAPES]
     whole = next((fit for fit in fits if not fit.missing), None)

@@ -15,13 +15,12 @@ from forgellm.data.conversion import check_whole, messages_in
 from forgellm.data.example_files import RowFile
 from forgellm.data.files import misplaced
 from forgellm.data.preferences import Preference, preference
-from forgellm.data.problems import BadRow, Problem
+from forgellm.data.problems import BadRow, Problem, likely, quoted
 from forgellm.data.recognition import Match, Recognition, match, recognise
 from forgellm.data.rows import Row, layout, read_rows
 from forgellm.data.shapes import PARTS, SHAPES, Choice, choose
 from forgellm.data.turns import text_in
 from forgellm.domain.chat import Message
-from forgellm.domain.errors import nearest
 from forgellm.storage.decisions import Decisions
 
 _UNNAMED = "column "
@@ -79,15 +78,15 @@ class RecordFile:
     def layout(self) -> str | None:
         """How a .csv or .tsv is read, in words; None for other files and for one that cannot be read."""
         try:
-            return layout(self.file.path, header=self._header)
+            return None if self._misplaced else layout(self.file.path, header=self._header)
         except OSError:
             return None
 
     def rows(self) -> Iterator[Row | Problem]:
         """As they are written in the file, those that are left out as well."""
-        reason = misplaced(self.file.path, self.file.dataset)
-        if reason is not None:
-            return iter([Problem(self.file.name, None, reason, "Copy the file itself into the dataset.")])
+        if self._misplaced is not None:
+            hint = "Copy the file itself into the dataset."
+            return iter([Problem(self.file.name, None, self._misplaced, hint)])
         return read_rows(self.file.path, self.file.name, header=self._header)
 
     def records(self) -> Iterator[Record | Problem]:
@@ -117,6 +116,10 @@ class RecordFile:
         found = match(row.values, choice)
         shape = self.recognition.shape
         return match(row.values, Choice(shape, {})) if found is None and shape is not None else found
+
+    @property
+    def _misplaced(self) -> str | None:
+        return misplaced(self.file.path, self.file.dataset)
 
     @property
     def _choice(self) -> Choice | None:
@@ -198,9 +201,9 @@ def _record(row: Row, found: Match | None) -> Record | Problem:
 
 
 def _unknown(row: Row) -> BadRow:
-    columns = ", ".join(map(repr, list(row.values)[:5])) or "none"
+    columns = ", ".join(map(quoted, list(row.values)[:5])) or "none"
     known = {part for shape in SHAPES for part in PARTS[shape]}
-    near = next((n for n in (nearest(column, known) for column in row.values) if n), None)
+    near = next((n for n in (likely(column, known) for column in list(row.values)[:5]) if n), None)
     hint = f" Did you mean {near!r}?" if near else ""
     suggestion = f"Map its columns to the parts of a shape by hand, rename them, or leave the file out.{hint}"
-    return BadRow(f"has none of the known keys (it has {ascii(columns)[1:-1]})", suggestion)
+    return BadRow(f"has none of the known keys (it has {columns})", suggestion)

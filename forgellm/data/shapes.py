@@ -110,7 +110,9 @@ def choose(shape: str | None, columns: Mapping[str, str]) -> Choice | None:
     found = named or next(fitting, None)
     if found is None:
         parts = " and ".join(map(repr, columns))
-        raise BadRow(f"{parts} alone is no shape", "Name the shape, or the columns of the other parts as well.")
+        raise BadRow(
+            f"{parts} alone is no shape", "Name the shape, or the columns of the other parts as well."
+        )
     return Choice(found, columns)
 
 

@@ -51,7 +51,7 @@ def _words(data: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int64], Hashes]:
 
 
 def _punctuation(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Dashes, quotation marks and spaces beyond ASCII: U+0080 to U+00BF, U+2000 to U+207F, U+3000 to U+303F."""
+    """Dashes, quotes and spaces beyond ASCII: U+0080 to U+00BF, U+2000 to U+207F, U+3000 to U+303F."""
     first = data[:-1].astype(np.uint16) << 8 | data[1:]
     found = np.zeros(len(data), np.bool_)
     found[:-1] = (first >> 8 == 0xC2) | np.isin(first, (0xE280, 0xE281, 0xE380))

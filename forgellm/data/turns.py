@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from forgellm.data.problems import BadRow, kind_of
+from forgellm.data.problems import BadRow, kind_of, likely, quoted
 from forgellm.data.text import unusable
 from forgellm.domain.chat import Message
-from forgellm.domain.errors import nearest
 
 ROLES = ("system", "user", "assistant")
 _OPENAI = {**{role: role for role in ROLES}, "developer": "system"}
@@ -25,9 +24,9 @@ def listed(value: object, name: str) -> list[object]:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError) as error:
-            raise BadRow(f"{name!r} looks like a list and is not JSON") from error
+            raise BadRow(f"{quoted(name)} looks like a list and is not JSON") from error
     if not isinstance(value, list):
-        raise BadRow(f"{name!r} is {kind_of(value)}, not a list")
+        raise BadRow(f"{quoted(name)} is {kind_of(value)}, not a list")
     return value
 
 
@@ -60,15 +59,15 @@ def with_system(
 def text_in(values: Mapping[str, object], column: str) -> str:
     """The text in a column. Raises BadRow."""
     if column not in values:
-        like = nearest(column, values)
-        hint = (f"Did you mean {column!r} by {like!r}?",) if like else ()
-        raise BadRow(f"{column!r} is missing", *hint)
+        like = likely(column, values)
+        hint = (f"Did you mean {quoted(column)} by {like!r}?",) if like else ()
+        raise BadRow(f"{quoted(column)} is missing", *hint)
     value = values[column]
     if not isinstance(value, str):
-        raise BadRow(f"{column!r} is {kind_of(value)}, not text")
+        raise BadRow(f"{quoted(column)} is {kind_of(value)}, not text")
     reason = unusable(value)
     if reason is not None:
-        raise BadRow(f"{column!r} {reason}")
+        raise BadRow(f"{quoted(column)} {reason}")
     return value
 
 
@@ -82,7 +81,7 @@ def _message(item: object, number: int) -> Message | None:
     role = roles.get(named) if isinstance(named, str) else None
     if role is None:
         word = "the role" if speaker == "role" else "'from'"
-        raise BadRow(f"message {number} has {word} {named!a}", f"Known are {', '.join(roles)}.")
+        raise BadRow(f"message {number} has {word} {quoted(named)}", f"Known are {', '.join(roles)}.")
     if role == "system" and item.get(said) in ("", None):
         return None
     try:

@@ -115,7 +115,9 @@ TABLE_FAULTS = {
     "csv with an empty cell": Fault("faulty.csv", TABLE + b"Why?,\n", 3, "'answer' is empty"),
     "csv with NUL": Fault("faulty.csv", TABLE + b"Why\0,b\n", 3, "'question' has a NUL"),
     "csv with unknown columns": Fault("faulty.csv", b"a,b\nc,d\n", 2, "none of the known keys"),
-    "csv with two columns of one name": Fault("faulty.csv", b"question,question\na,b\n", 1, "two columns"),
+    "csv with two columns of one name": Fault(
+        "faulty.csv", b"question,question\na,b\n", 1, "has 2 columns called"
+    ),
     "tsv that is a csv": Fault("faulty.tsv", TABLE, 2, "none of the known keys"),
     "json cut off": Fault("faulty.json", b"[" + GOOD + b",\n" + GOOD[:20], 3, "is not JSON"),
     "json of numbers": Fault("faulty.json", b"[1]", 1, "is a number, not an object"),

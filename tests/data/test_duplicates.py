@@ -102,3 +102,6 @@ def test_how_texts_are_gathered_makes_no_difference_to_their_hashes():
 def test_texts_that_differ_in_white_space_have_one_key():
     assert content_key("a  b\n") == content_key("a b")
     assert content_key("a b") != content_key("ab")
+    long = "ab c\n" * 300_000
+    assert content_key(long) == content_key(" ".join(long.split()))
+    assert content_key("ab" * 600_000) != content_key("ab" * 599_999 + " ab")

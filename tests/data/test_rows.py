@@ -131,7 +131,7 @@ FAULTS = {
     "an open quote": ("a.csv", 'a,b\nc,d\ne,"open\nf,g\n', 3, "does not end before the file", 1),
     "text behind a quote": ("a.csv", 'a,b\n"c"x,d\ne,f\n', 2, "not a row of cells", 1),
     "too many cells": ("a.csv", "a,b\nc,d\ne,f,g\nh,i\n", 3, "has 3 cells, and the first row has 2", 2),
-    "two columns of one name": ("a.csv", "a,a\nb,c\n", 1, "two columns called 'a'", 0),
+    "two columns of one name": ("a.csv", "a,a\nb,c\n", 1, "has 2 columns called 'a'", 0),
     "UTF-16": ("a.csv", "a,b\nc,d\n".encode("utf-16"), None, "is UTF-16, not UTF-8", 0),
     "an empty parquet file": ("a.parquet", b"", 1, "not a parquet file", 0),
     "a parquet file cut off": ("a.parquet", b"PAR1" + b"x" * 50, 1, "not a parquet file", 0),

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
-from forgellm.data.problems import BadRow, Problem
+from forgellm.data.problems import BadRow, Problem, quoted
 from forgellm.data.tables.row import LONGEST_ROW, SHORTEN, TOO_LONG, Row
 from forgellm.data.tables.utf8 import open_text, undecodable
 from forgellm.data.text import SAVE_AS_UTF8
@@ -56,9 +57,10 @@ def layout_of(path: Path, *, header: bool | None = None) -> Layout:
 def read_delimited(path: Path, name: str, *, header: bool | None = None) -> Iterator[Row | Problem]:
     """Every row that is not blank; columns without a name are `column 1`, `column 2` … Raises OSError."""
     layout = layout_of(path, header=header)
-    twice = next((c for c in layout.columns if layout.columns.count(c) > 1), None)
-    if twice is not None:
-        yield Problem(name, 1, f"has two columns called {twice!r}", "Give each column a name of its own.")
+    [(column, times)] = Counter(layout.columns).most_common(1) or [("", 0)]
+    if times > 1:
+        reason = f"has {times} columns called {quoted(column)}"
+        yield Problem(name, 1, reason, "Give each column a name of its own.")
         return
     with open_text(path, newline="") as file:
         records = _Records(file, layout)

@@ -6,11 +6,12 @@ Read piece by piece, so that a file larger than memory is no matter.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from forgellm.data.problems import BadRow, Problem, kind_of
+from forgellm.data.problems import BadRow, Problem, kind_of, quoted
 from forgellm.data.tables.jsonl import read_jsonl
 from forgellm.data.tables.row import LONGEST_ROW, SHORTEN, TOO_LONG, Row
 from forgellm.data.tables.utf8 import open_text, undecodable
@@ -20,7 +21,7 @@ _OF_ONE_ROW = "messages conversations conversation prompt completion chosen reje
 """Lists that belong to a row: an object that has one is a row, not a file of rows."""
 
 _MEND = "Mend the file, or leave it out."
-_WHITE = " \t\r\n"
+_WHITE = re.compile("[ \t\r\n]*")
 
 
 def read_json(path: Path, name: str) -> Iterator[Row | Problem]:
@@ -57,9 +58,7 @@ class _Stream:
     def peek(self) -> str:
         """The next character that is not white space; empty at the end of the file."""
         while True:
-            start = self._at
-            while self._at < len(self._text) and self._text[self._at] in _WHITE:
-                self._at += 1
+            start, self._at = self._at, _past_white(self._text, self._at)
             self.line += self._text.count("\n", start, self._at)
             if self._at < len(self._text):
                 return self._text[self._at]
@@ -96,9 +95,9 @@ class _Stream:
         """Whether an array comes next whose first element is an object."""
         if self.peek() != "[":
             return False
-        while not (rest := self._text[self._at + 1 :].lstrip(_WHITE)) and self._more():
+        while (at := _past_white(self._text, self._at + 1)) == len(self._text) and self._more():
             pass
-        return rest.startswith("{")
+        return self._text[at : at + 1] == "{"
 
     def end(self) -> None:
         """Raises BadRow where more follows."""
@@ -133,6 +132,11 @@ class _Stream:
         self._text = self._text[self._at :] + piece
         self._at = 0
         return True
+
+
+def _past_white(text: str, at: int) -> int:
+    found = _WHITE.match(text, at)
+    return at if found is None else found.end()
 
 
 def _elements(stream: _Stream, name: str) -> Iterator[Row | Problem]:
@@ -171,7 +175,7 @@ def _within(stream: _Stream, name: str) -> Iterator[Row | Problem]:
             found = key
             yield from _elements(stream, name)
         else:
-            reason = f"has more than one list of rows: {found!r} and {key!r}"
+            reason = f"has more than one list of rows: {quoted(found)} and {quoted(key)}"
             raise BadRow(reason, "Make a file of each, such as train.json and valid.json.")
         if stream.peek() != "}":
             stream.take(",")
