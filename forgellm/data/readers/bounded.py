@@ -16,8 +16,9 @@ KINDS = {".html": "html", ".htm": "html", ".xhtml": "html", ".pdf": "pdf", ".doc
 """The module that reads each kind of file, by the file's suffix."""
 
 LARGEST_FILE = 1 << 30
-DEADLINE_SECONDS = 300.0
-"""For one file. pypdf reads some 30 pages a second, and the thickest books have 3,000."""
+SECONDS, MOST_SECONDS = 60.0, 600.0
+"""For one file: so long, and so long again for each MiB of it. pypdf reads some 30 pages a second, and a
+MiB has a thousand where it has no pictures."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Refusal:
 class BoundedReader:
     """One reading process, begun with the first file, followed by another where it came to an end."""
 
-    def __init__(self, *, seconds: float = DEADLINE_SECONDS) -> None:
+    def __init__(self, *, seconds: float = SECONDS) -> None:
         self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -54,13 +55,15 @@ class BoundedReader:
 
     def read(self, path: Path) -> Text | Refusal:
         """The text of a file whose suffix is one of `KINDS`."""
-        if path.stat().st_size > LARGEST_FILE:
+        size = path.stat().st_size
+        if size > LARGEST_FILE:
             return Refusal(f"is larger than {LARGEST_FILE >> 20} MiB", "Split it.")
-        job = {"kind": KINDS[path.suffix.lower()], "path": str(path.absolute()), "seconds": self._seconds}
+        seconds = min(MOST_SECONDS, self._seconds * (1 + size // 2**20))
+        job = {"kind": KINDS[path.suffix.lower()], "path": str(path.absolute()), "seconds": seconds}
         process = self._process or self._start()
         answer = self._ask(process, json.dumps(job).encode() + b"\n")
         if not answer.endswith(b"\n"):
-            return self._fate(process)
+            return self._fate(process, seconds)
         found = json.loads(answer)
         return Text(**found) if "text" in found else Refusal(**found)
 
@@ -88,12 +91,12 @@ class BoundedReader:
         )
         return self._process
 
-    def _fate(self, process: subprocess.Popen[bytes]) -> Refusal:
+    def _fate(self, process: subprocess.Popen[bytes], seconds: float) -> Refusal:
         """What the process that gave no answer died of."""
         words = process.communicate()[1][-2000:].decode("utf-8", "replace").strip().rpartition("\n")[2]
         self._process = None
         if process.returncode == -signal.SIGALRM:
-            return Refusal(f"takes longer than {self._seconds:g} seconds to read", _SIMPLER)
+            return Refusal(f"takes longer than {seconds:g} seconds to read", _SIMPLER)
         if "MemoryError" in words:
             return Refusal("takes too much memory to read", _SIMPLER)
         died = words[:200] or f"its reader ended with {process.returncode}"
