@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -187,10 +188,20 @@ def preview(invocation: Invocation, /, *, name: str, model: str, as_json: bool, 
 @click.argument("name")
 @_model_option
 @_length_option
+@click.option("--max-iterations", type=click.IntRange(min=1), help="Tell how many epochs such a run has.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Of that run.")
+@click.option("--grad-accumulation-steps", type=click.IntRange(min=1), help="Of that run.")
 @_json_option
 @click.pass_obj
 def check(
-    invocation: Invocation, /, *, name: str, model: str | None, max_seq_length: int | None, as_json: bool
+    invocation: Invocation,
+    /,
+    *,
+    name: str,
+    model: str | None,
+    max_seq_length: int | None,
+    as_json: bool,
+    **run: int | None,
 ) -> None:
     """Check every row: counts, problems, duplicates, overlap; with --model, lengths in tokens too.
 
@@ -210,11 +221,14 @@ def check(
         seconds=_UNLIMITED,
     )
     shown.end()
+    passes = contents.epochs(found, run) if run["max_iterations"] else None
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps({**found, "passes": None if passes is None else asdict(passes)}, indent=2))
     else:
         for line in report_lines(found):
             click.echo(line)
+        if passes is not None:
+            click.echo(f"{passes.iterations} iterations are {passes.epochs:.2f} epochs.")
     if found["refused"] or not found["usable"] or found["problem_count"]:
         sys.exit(1)
 

@@ -58,9 +58,10 @@ class Dataset:
         return list(row_files(self.folder))
 
     @cached_property
-    def document_files(self) -> list[Path]:
-        """All of its files that are documents."""
-        return [path for part in PARTS for path in document_files(self.folder, part=part)]
+    def document_names(self) -> dict[str, Path]:
+        """All of its files that are documents, by their names within it."""
+        paths = (path for part in PARTS for path in document_files(self.folder, part=part))
+        return {path.relative_to(self.folder).as_posix(): path for path in paths}
 
     def records(self, file: RowFile) -> RecordFile:
         """What the rows of the file come to."""
@@ -77,11 +78,16 @@ class Dataset:
         for file in self.row_files:
             if file.relative == name:
                 return file
-        raise PathNotFound(
-            f"dataset {self.folder.name} has no file of rows {name!a:.200}",
-            details={"file": name[:200], "known": [file.relative for file in self.row_files][:20]},
-            suggestion="GET /api/datasets/NAME, or `forgellm datasets show NAME`, lists its files.",
-        )
+        raise not_there(self, name)
+
+
+def not_there(found: Dataset, file: str) -> PathNotFound:
+    """The error for a file that the dataset does not have, or that nobody reads."""
+    return PathNotFound(
+        f"dataset {found.folder.name} has no file {file!a:.200} that is read",
+        details={"file": file[:200]},
+        suggestion="GET /api/datasets/NAME, or `forgellm datasets show NAME`, lists its files.",
+    )
 
 
 def side_by_side(records: RecordFile) -> Iterator[tuple[Row | Problem, Record | Problem | None]]:

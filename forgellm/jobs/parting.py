@@ -19,7 +19,6 @@ from forgellm.data.split import groups, hold_out
 from forgellm.jobs.asked import Asked, Dataset, side_by_side
 from forgellm.jobs.writing import Writing, part_file, writing
 
-_KINDS = 5
 _LOOKED_AT = 1_000_000
 """Characters of a document that its likeness to others is told from."""
 
@@ -101,7 +100,7 @@ def _copy(found: Dataset, made: Writing, name: str, *, to: str) -> None:
 
 def _drawn(keys: Sequence[Sequence[int]], sizes: Sequence[int], *, shares: Shares) -> list[Part]:
     """The part of each item."""
-    table = np.zeros((len(keys), _KINDS), np.uint64)
+    table = np.zeros((len(keys), max(map(len, keys), default=1)), np.uint64)
     for number, found in enumerate(keys):
         table[number, : len(found)] = found
     labels = groups(table)

@@ -14,7 +14,7 @@ from forgellm.data.problems import Problem
 from forgellm.data.records import Example, RecordFile, TextRow
 from forgellm.data.rows import Row
 from forgellm.domain.chat import Message
-from forgellm.jobs.asked import Asked, Dataset, side_by_side
+from forgellm.jobs.asked import Asked, Dataset, not_there, side_by_side
 from forgellm.jobs.showing import shown_row, shown_text
 
 _FIRST_ROWS = 5
@@ -51,12 +51,12 @@ def table(asked: Asked, *, dataset: str, file: str, whole: bool) -> dict[str, ob
 def describe(asked: Asked, *, dataset: str) -> dict[str, object]:
     """The files of rows with the shape of each and why, the documents, and what was decided."""
     found = Dataset(asked, dataset)
-    documents = found.document_files
+    documents = found.document_names
     return {
         "files": [_described(found, file) for file in found.row_files[:_MOST_FILES]],
         "documents": [
-            {"file": path.relative_to(found.folder).as_posix(), "size_bytes": path.stat().st_size}
-            for path in documents[:_MOST_FILES]
+            {"file": name, "size_bytes": path.stat().st_size}
+            for name, path in islice(documents.items(), _MOST_FILES)
         ],
         "document_count": len(documents),
         "decisions": asdict(found.decisions),
@@ -73,6 +73,8 @@ def rows(
     found = Dataset(asked, dataset)
     known = [one.relative for one in sorted(found.row_files, key=lambda one: one.part != "train")]
     chosen = known[0] if file is None and known else file
+    if file is not None and file not in (*known, *found.document_names):
+        raise not_there(found, file)
     if chosen in known:
         shown = _shown_rows(found.records(found.row_file(str(chosen))))
     else:

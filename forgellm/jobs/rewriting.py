@@ -40,7 +40,7 @@ def convert(
 
 
 def _messages(found: Dataset, made: Writing) -> None:
-    made.tell(len(found.document_files), "documents are no rows, and are not in the new dataset", found)
+    made.tell(len(found.document_names), "documents are no rows, and are not in the new dataset", found)
     for file in found.row_files:
         for record in found.records(file).records():
             if isinstance(record, Problem):

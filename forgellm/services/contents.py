@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from forgellm.data.lengths import Passes, passes
+from forgellm.domain.spec import parse_spec
 from forgellm.jobs.inspector import InspectionBusy, InspectionTimeout, OnProgress
 from forgellm.services.inspection import Going
 from forgellm.services.parts import Parts
@@ -94,6 +97,25 @@ def report_state(parts: Parts, name: str, *, model: str | None, max_seq_length: 
     # In this order: what is not going on any more is known by then.
     going = parts.inspections.going(question)
     return ReportState(parts.inspections.known(question), going)
+
+
+def epochs(report: Mapping[str, Any], wish: Mapping[str, object]) -> Passes | None:
+    """How often a run with the fields in `wish` (`max_iterations`, `batch_size` …) passes over what there is.
+
+    None where the report counted no tokens, or nothing can be trained on. Raises InvalidField.
+    """
+    counted = report["trained_on"]
+    if counted is None:
+        return None
+    kind = wish.get("training_type") or ("ift" if counted["example_sequences"] else "cpt")
+    given = {name: value for name, value in wish.items() if value is not None}
+    spec = parse_spec(
+        {**given, "model_name": report["model"], "dataset": report["dataset"], "training_type": kind}
+    )
+    sequences = counted["example_sequences" if kind == "ift" else "document_sequences"]
+    if not any(file["part"] == "valid" for file in report["files"]):
+        sequences = math.floor(sequences * (1 - spec.validation_fraction))
+    return passes(spec, sequences) if sequences else None
 
 
 def counted(parts: Parts, name: str) -> int | None:

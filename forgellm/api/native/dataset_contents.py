@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -15,6 +16,7 @@ from forgellm.services.decisions import decide
 _MOST_ROWS = 100
 _MOST_SHOWN = 20
 _LONGEST_SEQUENCE = 1 << 20
+LineNumber = Annotated[int, Field(ge=0, le=10**12)]
 
 
 class DecisionsItem(BaseModel):
@@ -126,17 +128,32 @@ class ReportWish(Query):
     max_seq_length: int | None = Field(None, ge=2, le=_LONGEST_SEQUENCE)
 
 
+class Run(ReportWish):
+    max_iterations: int | None = Field(None, ge=1, description="tell how often such a run sees everything")
+    batch_size: int | None = Field(None, ge=1)
+    grad_accumulation_steps: int | None = Field(None, ge=1)
+    training_type: Literal["cpt", "ift"] | None = None
+
+
+class Passes(BaseModel):
+    sequences: int = Field(description="to train on, about: documents share them")
+    batches_per_epoch: int
+    iterations: int
+    epochs: float
+
+
 class ReportAnswer(Answer):
     state: Literal["absent", "running", "failed", "done"]
     progress_percentage: float | None
     report: dict[str, Any] | None
     failure: dict[str, Any] | None
+    passes: Passes | None = Field(None, description="of a report with a model, where max_iterations is given")
 
 
 class Decided(Body):
     columns: dict[str, dict[str, str]] | None = Field(None, description="left out: as they were")
     shapes: dict[str, str] | None = None
-    excluded: dict[str, list[int]] | None = None
+    excluded: dict[str, list[LineNumber]] | None = None
 
 
 class Decision(Answer):
@@ -185,9 +202,15 @@ def preview(forge: Forge, name: str, query: PreviewWish) -> PreviewPage:
     return PreviewPage(**contents.preview(forge, name, model=query.model, page=page))
 
 
-def report(forge: Forge, name: str, query: ReportWish) -> ReportAnswer:
-    """The report of a dataset, or how far it is; POST there has it made."""
-    return _told(contents.report_state(forge, name, **query.model_dump()))
+def report(forge: Forge, name: str, query: Run) -> ReportAnswer:
+    """The report of a dataset, or how far it is; POST there has it made. Also: how many epochs a run has."""
+    state = contents.report_state(forge, name, model=query.model, max_seq_length=query.max_seq_length)
+    answer = _told(state)
+    if state.report is None or query.max_iterations is None:
+        return answer
+    wish = query.model_dump(exclude={"model"})
+    found = contents.epochs(state.report, wish)
+    return answer.model_copy(update={"passes": None if found is None else Passes(**asdict(found))})
 
 
 def make_report(forge: Forge, name: str, query: ReportWish) -> ReportAnswer:
