@@ -25,7 +25,12 @@ def dataset_files(folder: Path) -> Iterator[Path]:
 
 def misplaced(path: Path, dataset: Path) -> str | None:
     """Why a file must not be opened: a link out of its dataset, or a pipe, which would block for ever."""
-    if dataset.resolve() not in path.resolve().parents:
+    try:
+        real = path.resolve()
+    except (OSError, RuntimeError):
+        # What pathlib raises for it changed in 3.13.
+        return "is a link that leads to itself"
+    if dataset.resolve() not in real.parents:
         return "is a link to a place outside the dataset"
     odd = path.exists() and not path.is_file() and not path.is_dir()
     return "is a pipe or a device, not a file" if odd else None

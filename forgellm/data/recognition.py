@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 from forgellm.data.problems import quoted
 from forgellm.data.shapes import MEANING, NAMES, REQUIRED, SHAPES, Choice, Shape
@@ -21,7 +22,8 @@ _LOOKED_AT = 200
 _TURN = re.compile(r"\s*\[\s*\{[^{}]{0,80}?\"(from|value|role|content)\"\s*:")
 _KEYS = {"from": "from", "value": "from", "role": "role", "content": "role"}
 
-_FEW_COLUMNS = 100
+_MOST_COLUMNS = 200
+"""Of a wider table the first columns are looked at."""
 
 Signature = tuple[tuple[str, str], ...]
 """The columns of a row, each with what kind of turns lies in it: `from`, `role` or none."""
@@ -55,7 +57,7 @@ def match(values: Mapping[str, object], choice: Choice | None = None) -> Match |
     signature = _signature(values)
     if choice is not None:
         return _fit(choice.shape, signature, chosen=choice.columns)
-    return _remembered(signature) if len(signature) <= _FEW_COLUMNS else _match(signature)
+    return _match(signature)
 
 
 def recognise(rows: Iterable[Row], choice: Choice | None = None) -> Recognition:
@@ -102,7 +104,8 @@ def _reason(best: Match, counts: Counter[Match | None], *, by_hand: bool) -> str
 
 
 def _signature(values: Mapping[str, object]) -> Signature:
-    return tuple((column, _turns(value)) for column, value in values.items())
+    first = islice(values.items(), _MOST_COLUMNS)
+    return tuple((column, _turns(value)) for column, value in first)
 
 
 def _turns(value: object) -> str:
@@ -118,10 +121,6 @@ def _turns(value: object) -> str:
 
 # The files of a dataset have few sets of columns, so each is looked at once.
 @lru_cache(maxsize=256)
-def _remembered(signature: Signature) -> Match | None:
-    return _match(signature)
-
-
 def _match(signature: Signature) -> Match | None:
     fits = [_fit(shape, signature) for shape in SHAPES]
     whole = next((fit for fit in fits if not fit.missing), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -318,3 +319,23 @@ def test_a_files_name_says_which_part_it_belongs_to(tmp_path):
     (tmp_path / ".hidden.jsonl").touch()
     assert {file.relative: file.part for file in row_files(tmp_path)} == PARTS
     assert [file.relative for file in row_files(tmp_path, part="heldout")] == ["heldout.jsonl"]
+
+
+def test_links_that_lead_out_or_to_themselves_and_pipes_are_problems(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "secret.csv").write_text("question,answer\na,b\n")
+    (tmp_path / "mine" / "out.csv").symlink_to(tmp_path / "secret.csv")
+    (tmp_path / "mine" / "self.csv").symlink_to("self.csv")
+    os.mkfifo(tmp_path / "mine" / "pipe.csv")
+    files = [RecordFile(file, Decisions()) for file in row_files(tmp_path / "mine")]
+    assert [(file.layout, [problem.reason for problem in file.records()]) for file in files] == [
+        (None, ["is a link to a place outside the dataset"]),
+        (None, ["is a pipe or a device, not a file"]),
+        (None, ["is a link that leads to itself"]),
+    ]
+
+
+def test_names_of_columns_without_end_are_cut_where_they_are_told(tmp_path):
+    file = opened(tmp_path, {"a" * 100_000: 1, **{f"column{n}": n for n in range(5_000)}})
+    [problem] = file.records()
+    assert max(len(problem.reason), len(problem.suggestion), len(file.recognition.reason)) < 700

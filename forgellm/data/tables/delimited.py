@@ -116,7 +116,7 @@ class _Records:
 def _unreadable(error: csv.Error, *, until: int) -> BadRow:
     said = str(error)
     if "field limit" in said:
-        said = "a quoted cell does not end"
+        said = f"a cell is longer than {_LONGEST_CELL >> 20} MiB, or a quoted cell does not end"
     elif "unexpected end of data" in said:
         said = "a quoted cell does not end before the file does"
     hint = "Put cells that hold a separator, a quote or a line break into quotes, with their quotes doubled."
