@@ -5,9 +5,8 @@ How it comes about is `checking`'s part.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from forgellm.data.documents import Document
 from forgellm.data.problems import Problem
@@ -29,10 +28,8 @@ class Measured:
     problem: str | None = None
 
 
-class Measure(Protocol):
-    """Tokens of some items, with the tokenizer of a base model."""
-
-    def __call__(self, items: Sequence[Example | Document], /) -> Sequence[Measured]: ...
+Measure = Callable[[Sequence[Example | Document]], Sequence[Measured]]
+"""Tokens of some items, with the tokenizer of a base model."""
 
 
 @dataclass(frozen=True)
