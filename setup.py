@@ -14,7 +14,8 @@ assert VERSION is not None
 TOP_LEVEL = ("dataset", "static", "templates")
 
 # What is asked for by name where a file needs it.
-DOCUMENTS = ("mammoth>=1.9,<2", "pypdf>=6,<8")
+# Since 1.11 mammoth opens no file that a Word file names elsewhere on the disk.
+DOCUMENTS = ("mammoth>=1.11,<2", "pypdf>=6,<8")
 PARQUET = ("pyarrow>=18,<27",)
 
 setup(
@@ -44,6 +45,7 @@ setup(
         'mlx>=0.32,<0.33; sys_platform == "darwin"',
         'mlx[cpu]>=0.32,<0.33; sys_platform == "linux"',
         "mlx-lm>=0.32,<0.33",
+        "chardet>=7.6,<8",
         "click>=8.1,<9",
         "flask>=3.1,<4",
         "flask-socketio>=5.5,<6",
@@ -54,7 +56,6 @@ setup(
         "psutil>=6,<8",
         "pydantic>=2.10,<3",
         "pyyaml>=6,<7",
-        "rensa>=0.5,<0.6",
         "rensa>=0.5,<0.6",
         "rich>=13,<16",
         "safetensors>=0.5,<1",
