@@ -20,7 +20,6 @@ from forgellm.cli.terminal import has_terminal
 
 _HUB = "hf:"
 _INTERRUPTED = 130
-_UNLIMITED = 7 * 24 * 3600.0
 
 # The services are imported inside the commands: they reach numpy, which `--help` must not wait for.
 
@@ -218,7 +217,6 @@ def check(
         model=model,
         max_seq_length=max_seq_length,
         on_progress=shown.show,
-        seconds=_UNLIMITED,
     )
     shown.end()
     passes = contents.epochs(found, run) if run["max_iterations"] else None

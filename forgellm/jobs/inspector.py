@@ -65,7 +65,7 @@ class Inspector:
     def ask(
         self, question: Mapping[str, object], *, seconds: float, on_progress: OnProgress | None = None
     ) -> dict[str, Any]:
-        """The answer to a question of `jobs.inspect`.
+        """The answer to a question of `jobs.inspect`; `seconds` may pass until it, or until news of progress.
 
         Raises what it was refused with, InspectionTimeout, InspectionFailed, InspectionBusy.
         """
@@ -155,6 +155,7 @@ class _Process:
             values: dict[str, Any] = json.loads(self._line(seconds, end=end))
             if "progress" not in values:
                 return values
+            end = self._monotonic() + seconds
             if on_progress is not None:
                 on_progress(*values["progress"])
 

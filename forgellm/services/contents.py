@@ -15,6 +15,8 @@ from forgellm.services.parts import Parts
 from forgellm.storage.datasets import find_dataset
 
 _SECONDS = 60.0
+_PREVIEW_SECONDS = 30.0
+_REPORT_SECONDS = 900.0
 # An upload is answered meanwhile: beyond it, what has not been counted is not told.
 _SECONDS_AT_ONCE = 30.0
 
@@ -66,7 +68,7 @@ def rows(
 
 def preview(parts: Parts, name: str, *, model: str, page: Mapping[str, object]) -> dict[str, Any]:
     """Some rows as the model's chat template renders them, token by token, with what is learned."""
-    return parts.inspections.ask(about(parts, name, "preview", model=model, **page), seconds=_SECONDS)
+    return parts.inspections.ask(about(parts, name, "preview", model=model, **page), seconds=_PREVIEW_SECONDS)
 
 
 def report(
@@ -76,11 +78,10 @@ def report(
     model: str | None,
     max_seq_length: int | None,
     on_progress: OnProgress,
-    seconds: float,
 ) -> dict[str, Any]:
     """The report of a dataset, waiting for it."""
     question = _report(parts, name, model=model, max_seq_length=max_seq_length)
-    return parts.inspections.recall(question, seconds=seconds, on_progress=on_progress)
+    return parts.inspections.recall(question, seconds=_REPORT_SECONDS, on_progress=on_progress)
 
 
 def begin_report(parts: Parts, name: str, *, model: str | None, max_seq_length: int | None) -> ReportState:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from forgellm.domain.errors import InvalidField
+from forgellm.services.browsing import count
 from forgellm.services.contents import about
 from forgellm.services.ingestion import check_name, check_room
 from forgellm.services.parts import Parts
-from forgellm.storage.datasets import dataset_size, find_dataset
+from forgellm.storage.datasets import find_dataset
 
 _SECONDS = 1800.0
 
@@ -47,7 +48,7 @@ def split(parts: Parts, source: str, *, name: str, valid: float, heldout: float,
 def _prepare(parts: Parts, source: str, name: str) -> None:
     check_name(name)
     folder = find_dataset(parts.workspace, source)
-    check_room(folder, dataset_size(folder))
+    check_room(folder, count(folder)[1])
 
 
 def _now(parts: Parts) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -32,13 +33,19 @@ class DatasetInfo:
 
 def datasets(parts: Parts) -> list[DatasetInfo]:
     """Every dataset, by name."""
-    return [_info(parts, name) for name in list_datasets(parts.workspace)]
+    found = (_info(parts, name) for name in list_datasets(parts.workspace))
+    return [info for info in found if info is not None]
 
 
-def _info(parts: Parts, name: str) -> DatasetInfo:
+def _info(parts: Parts, name: str) -> DatasetInfo | None:
+    """None where it has gone since its name was read."""
     folder = parts.workspace.datasets / name
     files, size = count(folder)
-    visible = [path.name for path in folder.iterdir() if not path.name.startswith(".")] if files == 1 else []
+    try:
+        changed = folder.stat().st_mtime
+        visible = [one for one in os.listdir(folder) if not one.startswith(".")] if files == 1 else []
+    except FileNotFoundError:
+        return None
     return DatasetInfo(
         name=name,
         path=f"dataset/{name}",
@@ -46,5 +53,5 @@ def _info(parts: Parts, name: str) -> DatasetInfo:
         size_bytes=size,
         estimated_tokens=size // BYTES_PER_TOKEN,
         only_file=visible[0] if len(visible) == 1 else None,
-        changed=datetime.fromtimestamp(folder.stat().st_mtime, timezone.utc),
+        changed=datetime.fromtimestamp(changed, timezone.utc),
     )

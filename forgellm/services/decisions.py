@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,12 @@ def decide(
 
 
 def _check(folder: Path, decided: Decisions) -> None:
-    files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    files = {
+        Path(place, name).relative_to(folder).as_posix()
+        for place, _, names in os.walk(folder)
+        for name in names
+        if not name.startswith(".")
+    }
     for field, by_file in (
         ("columns", decided.columns),
         ("shapes", decided.shapes),

@@ -23,8 +23,8 @@ from forgellm.storage.models import find_model, fingerprint
 from forgellm.storage.workspace import Workspace
 
 _KEPT = 500
-# A report of a dataset of many gigabytes with a tokenizer; nobody waits for it.
-_BACKGROUND_SECONDS = 6 * 3600.0
+# Without any progress. A chat template that does not come to an end makes none.
+_BACKGROUND_SECONDS = 900.0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from forgellm.domain.errors import DatasetNotFound, nearest
@@ -42,13 +43,10 @@ def dataset_fingerprint(folder: Path) -> str:
         for name in sorted(files):
             if not name.startswith(".") or name == DECISIONS_FILE:
                 path = Path(place, name)
-                status = path.lstat()
-                # A name may have bytes that are no UTF-8.
-                digest.update(os.fsencode(path.relative_to(folder)))
-                digest.update(f"\0{status.st_size} {status.st_mtime_ns}\n".encode())
+                # It may have gone since its name was read.
+                with suppress(FileNotFoundError):
+                    status = path.lstat()
+                    # A name may have bytes that are no UTF-8.
+                    digest.update(os.fsencode(path.relative_to(folder)))
+                    digest.update(f"\0{status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
-
-
-def dataset_size(folder: Path) -> int:
-    """Bytes of the files of a dataset; links are not followed."""
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())

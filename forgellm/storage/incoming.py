@@ -27,7 +27,10 @@ class Incoming:
 
     @contextmanager
     def create(self, name: str) -> Iterator[BinaryIO]:
-        """A new file, perhaps in folders of the dataset. Raises DatasetConflict where there is one of that name, DiskFull, ReadOnly."""
+        """A new file, perhaps in folders of the dataset.
+
+        Raises DatasetConflict where there is one of that name, DiskFull, ReadOnly.
+        """
         path = self.folder / name
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
