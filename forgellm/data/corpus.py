@@ -74,6 +74,8 @@ def build_corpus(
     """
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        for left_over in folder.glob(f"{PARTIAL}*"):
+            left_over.unlink(missing_ok=True)
     settings = _Settings(folder, spec, max_seq_length, tokenizer, vocab_size, cache)
     names = ["train", "valid"]
     with writing_sequences(folder, "train") as train:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from forgellm.data.documents import Document
-from forgellm.data.places import Placer, Starts
-from forgellm.data.portions import batches
+from forgellm.data.places import Placed, Placer, Starts
+from forgellm.data.portions import ahead, batches
 from forgellm.data.segments import CONTEXT, SEGMENT, Joined, Joiner, Segment, segments
 from forgellm.data.sequences import Tokens
 from forgellm.data.structure import DOCUMENT, Carried, Marks, break_marks
@@ -45,8 +45,11 @@ def encode_documents(
     joiner = Joiner(placer)
     marker = _Marker()
     parts: list[_Part] = []
-    for batch in batches(segments(documents, size=segment), _characters):
-        placed = placer.place([one.text for one in batch], [one.data_around for one in batch])
+
+    def place(batch: Sequence[Segment]) -> list[Placed]:
+        return placer.place([one.text for one in batch])
+
+    for batch, placed in ahead(batches(segments(documents, size=segment), _characters), place):
         marker.take(batch)
         for one, tokens in zip(batch, placed, strict=True):
             for joined in joiner.take(one, tokens):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,13 @@ PARTS: tuple[Part, ...] = ("train", "valid")
 
 _SKETCHED = 1 << 19
 _NOTES = 100
+_ATTENDED = 5_000
 
 
-def fill(writer: StoreWriter, dataset: Path, kind: Kind, *, tokenizer: Any) -> None:
-    """Write the part train and then the part valid of a dataset.
+def fill(
+    writer: StoreWriter, dataset: Path, kind: Kind, *, tokenizer: Any, attend: Callable[[], None]
+) -> None:
+    """Write the part train and then the part valid of a dataset, calling `attend` about once a second.
 
     The store's facts are how many items each part has, the tokens before each document as `lead`, and up to
     100 notes. Raises InvalidDataset with what is wrong with the rows.
@@ -38,9 +41,9 @@ def fill(writer: StoreWriter, dataset: Path, kind: Kind, *, tokenizer: Any) -> N
     for part in PARTS:
         before = len(writer)
         if kind == "documents":
-            keys += _write_documents(writer, reading.documents(part), tokenizer)
+            keys += _write_documents(writer, reading.documents(part), tokenizer=tokenizer, attend=attend)
         else:
-            keys += _write_examples(writer, reading, part, tokenizer=tokenizer)
+            keys += _write_examples(writer, reading, part, tokenizer=tokenizer, attend=attend)
         counts[part] = len(writer) - before
     if not counts["train"] and not reading.problems:
         reading.problems.append(nothing(dataset.name, kind))
@@ -90,7 +93,9 @@ class _Reading:
                 return
 
 
-def _write_documents(writer: StoreWriter, documents: Iterator[Document], tokenizer: Any) -> Iterator[Keys]:
+def _write_documents(
+    writer: StoreWriter, documents: Iterator[Document], *, tokenizer: Any, attend: Callable[[], None]
+) -> Iterator[Keys]:
     waiting: list[EncodedDocument] = []
     total = 0
     for encoded in encode_documents(tokenizer, documents):
@@ -100,6 +105,7 @@ def _write_documents(writer: StoreWriter, documents: Iterator[Document], tokeniz
         if total >= _SKETCHED:
             yield _keys(waiting)
             waiting, total = [], 0
+            attend()
     yield _keys(waiting)
 
 
@@ -108,12 +114,16 @@ def _keys(encoded: list[EncodedDocument]) -> Keys:
     return np.column_stack([exact, sketch([one.ids for one in encoded])])
 
 
-def _write_examples(writer: StoreWriter, reading: _Reading, part: Part, *, tokenizer: Any) -> Iterator[Keys]:
+def _write_examples(
+    writer: StoreWriter, reading: _Reading, part: Part, *, tokenizer: Any, attend: Callable[[], None]
+) -> Iterator[Keys]:
     keys: list[tuple[int, int]] = []
     for encoded in encode_examples(tokenizer, reading.examples(part)):
         if isinstance(encoded, EncodedExample):
             writer.add(encoded.ids, encoded.learned)
             keys.append(example_keys(encoded.example))
+            if len(keys) % _ATTENDED == 0:
+                attend()
         else:
             reading.refuse(encoded[1])
     yield np.array(keys, np.uint64).reshape(-1, 2)

@@ -10,7 +10,7 @@ import numpy as np
 
 from forgellm.data.chat import ChatFormat, Rendered, Turn, UnmaskableExample, chat_format, render
 from forgellm.data.places import Starts
-from forgellm.data.portions import batches
+from forgellm.data.portions import ahead, batches
 from forgellm.data.problems import Problem
 from forgellm.data.records import Example
 from forgellm.data.sequences import Learned, Tokens
@@ -36,12 +36,15 @@ def encode_examples(
     """Every example in tokens, in order, or with what the chat template has against it."""
     form = chat_format(tokenizer)
     special = _special_ids(tokenizer)
-    for batch in batches(examples, _letters):
-        rendered = [_rendered(form, example) for example in batch]
-        texts = [one.text for one in rendered if isinstance(one, Rendered)]
+    rendered = ([(one, _rendered(form, one)) for one in batch] for batch in batches(examples, _letters))
+
+    def encode(portion: list[tuple[Example, Rendered | Problem]]) -> Iterator[Any]:
+        texts = [one.text for _, one in portion if isinstance(one, Rendered)]
         # The template has written the beginning-of-text token already.
-        encoded = iter(tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False))
-        for example, one in zip(batch, rendered, strict=True):
+        return iter(tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False))
+
+    for portion, encoded in ahead(rendered, encode):
+        for example, one in portion:
             if isinstance(one, Problem):
                 yield example, one
             else:

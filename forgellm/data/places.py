@@ -40,19 +40,18 @@ class Placer:
         self._widths = _widths(self._backend)
         self.lead, self.tail = _around(self._backend)
 
-    def place(self, texts: Sequence[str], data: Sequence[bytes]) -> list[Placed]:
-        """The tokens of texts and of the same texts in UTF-8, with the tokenizer's own threads."""
+    def place(self, texts: Sequence[str]) -> list[Placed]:
+        """The tokens of texts, with the tokenizer's own threads."""
         encoded = self._backend.encode_batch_fast(texts, add_special_tokens=False)
         return [
-            self._placed(np.array(one.ids, np.int32), text, raw)
-            for one, text, raw in zip(encoded, texts, data, strict=True)
+            self._placed(np.array(one.ids, np.int32), text) for one, text in zip(encoded, texts, strict=True)
         ]
 
-    def _placed(self, ids: Tokens, text: str, data: bytes) -> Placed:
+    def _placed(self, ids: Tokens, text: str) -> Placed:
         widths = self._widths[ids]
         ends = np.cumsum(widths, dtype=np.int64)
         # A tokenizer that begins with a space of its own has one byte more.
-        more = int(widths.sum()) - len(data)
+        more = int(widths.sum()) - len(text.encode())
         if more == 0 or (more == 1 and not text.startswith(" ")):
             return Placed(ids, np.maximum(ends - widths - more, 0))
         return self._asked(text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 BATCH_CHARACTERS = 1_000_000
@@ -11,6 +13,7 @@ BATCH_CHARACTERS = 1_000_000
 MOST_IN_A_BATCH = 4096
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def batches(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
@@ -25,3 +28,20 @@ def batches(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list
         total += size(item)
     if batch:
         yield batch
+
+
+def ahead(portions: Iterable[Item], work: Callable[[Item], Result]) -> Iterator[tuple[Item, Result]]:
+    """Each portion with what `work` makes of it: the next is worked on while its forerunner is used.
+
+    A tokenizer leaves Python free meanwhile, so that reading and writing cost nothing beside it.
+    """
+    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    with ThreadPoolExecutor(1) as pool:
+        for portion in portions:
+            waiting.append((portion, pool.submit(work, portion)))
+            if len(waiting) > 1:
+                first, result = waiting.popleft()
+                yield first, result.result()
+        while waiting:
+            first, result = waiting.popleft()
+            yield first, result.result()

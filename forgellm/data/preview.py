@@ -71,7 +71,7 @@ def preview(
         if kind:
             documents = (item for item in group if isinstance(item, Document))
             for one in encode_documents(tokenizer, documents, placer=placer):
-                whole = _Whole(one, _document_texts(one, len(placer.lead), names))
+                whole = _Whole(one, one.document.text.encode(), len(placer.lead), names)
                 yield from whole.chunks(length=max_seq_length, overlap=chunk_overlap)
         else:
             conversations = (one for item in group if not isinstance(item, Document) for one in _sides(item))
@@ -81,22 +81,32 @@ def preview(
 
 @dataclass(frozen=True)
 class _Whole:
-    """A document in tokens, and the text of each of them."""
+    """A document in tokens with its text in UTF-8, and how many tokens the tokenizer puts before it."""
 
     encoded: EncodedDocument
-    texts: Sequence[str]
+    data: bytes
+    lead: int
+    names: Mapping[int, str]
 
     def chunks(self, *, length: int, overlap: int) -> Iterator[PreviewRow]:
         document, at = self.encoded.document, 0
         found = list(rows([(self.encoded.ids, self.encoded.marks)], length=length, overlap=overlap))
         for number, (ids, learned) in enumerate(found, 1):
             begin = at - int(np.argmax(learned))
-            pieces = _pieces(ids, learned, self.texts[begin : begin + len(ids)])
+            pieces = _pieces(ids, learned, self._texts(begin, begin + len(ids)))
             taught = sum(piece.learned for piece in pieces)
             yield PreviewRow(
                 document.name, document.line, pieces, len(ids), taught, chunk=number, chunks=len(found)
             )
             at = begin + len(ids)
+
+    def _texts(self, begin: int, end: int) -> list[str]:
+        starts = self.encoded.starts
+        after = int(starts[end]) if end < len(starts) else len(self.data)
+        first = min(max(begin, self.lead), end)
+        bounds = [_character(self.data, place) for place in _bounds(starts[first:end], after)]
+        texts = [self.data[a:b].decode() for a, b in pairwise(bounds)]
+        return _named([""] * (first - begin) + texts, self.encoded.ids[begin:end], self.names)
 
 
 def _row(
@@ -132,13 +142,6 @@ def _pieces(ids: Tokens, learned: Learned, texts: Sequence[str]) -> list[Piece]:
     """The first token of a row is seen and never learned."""
     taught = [False, *learned.tolist()[1:]]
     return [Piece(text, index, one) for text, index, one in zip(texts, ids.tolist(), taught, strict=False)]
-
-
-def _document_texts(one: EncodedDocument, lead: int, names: Mapping[int, str]) -> list[str]:
-    data = one.document.text.encode()
-    bounds = [_character(data, place) for place in _bounds(one.starts[lead:], len(data))]
-    texts = [data[a:b].decode() for a, b in pairwise(bounds)]
-    return _named([""] * lead + texts, one.ids, names)
 
 
 def _bounds(starts: Starts, end: int) -> list[int]:

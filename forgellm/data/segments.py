@@ -121,7 +121,7 @@ class Joiner:
             cut -= 1
         place = max(int(starts[cut]), -len(segment.before)) if len(ids) else 0
         rest = whole[len(segment.before) + place :]
-        [placed] = self._placer.place([rest.decode()], [rest])
+        [placed] = self._placer.place([rest.decode()])
         return (cut, 0), Placed(placed.ids, placed.starts + place)
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,16 @@ _ATTEMPTS = 3
 
 
 class TokenCache:
-    """Stores below a folder, one for each dataset, tokenizer and kind of item, of `most_bytes` in all."""
+    """Stores below a folder, one for each dataset, tokenizer and kind of item, of `most_bytes` in all.
 
-    def __init__(self, root: Path, *, most_bytes: int = MOST_BYTES) -> None:
+    While tokens are made `attend` is called about once a second; what it raises ends the making.
+    """
+
+    def __init__(
+        self, root: Path, *, attend: Callable[[], None] = lambda: None, most_bytes: int = MOST_BYTES
+    ) -> None:
         self._root = root
+        self._attend = attend
         self._most_bytes = most_bytes
 
     @contextmanager
@@ -89,7 +95,7 @@ class TokenCache:
             partial.mkdir()
         try:
             with StoreWriter(partial) as writer:
-                fill(writer, dataset, kind, tokenizer=tokenizer)
+                fill(writer, dataset, kind, tokenizer=tokenizer, attend=self._attend)
             with storage_errors(partial):
                 partial.rename(self._root / key)
         finally:
