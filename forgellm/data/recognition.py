@@ -25,6 +25,8 @@ _KEYS = {"from": "from", "value": "from", "role": "role", "content": "role"}
 _MOST_COLUMNS = 200
 """Of a wider table the first columns are looked at."""
 
+_LONGEST_NAME = 200
+
 Signature = tuple[tuple[str, str], ...]
 """The columns of a row, each with what kind of turns lies in it: `from`, `role` or none."""
 
@@ -56,7 +58,7 @@ def match(values: Mapping[str, object], choice: Choice | None = None) -> Match |
     """The shape of one row; the likeliest where a part is missing, None where there is no part of any."""
     signature = _signature(values)
     if choice is not None:
-        return _fit(choice.shape, signature, chosen=choice.columns)
+        return _fit(choice.shape, signature, chosen=tuple(choice.columns.items()))
     return _match(signature)
 
 
@@ -80,7 +82,7 @@ def _recognition(
     best: Match | None, counts: Counter[Match | None], *, signature: Signature, by_hand: bool
 ) -> Recognition:
     if best is None:
-        columns = ", ".join(quoted(column) for column, _ in signature[:8]) or "none"
+        columns = ", ".join(quoted(column) for column, _ in signature[:8]) or "none with a short name"
         return Recognition(None, {}, f"its columns fit none of the known shapes (it has {columns})")
     others = [one for one in SHAPES if one != best.shape and not _fit(one, signature).missing]
     return Recognition(
@@ -105,7 +107,7 @@ def _reason(best: Match, counts: Counter[Match | None], *, by_hand: bool) -> str
 
 def _signature(values: Mapping[str, object]) -> Signature:
     first = islice(values.items(), _MOST_COLUMNS)
-    return tuple((column, _turns(value)) for column, value in first)
+    return tuple((column, _turns(value)) for column, value in first if len(column) <= _LONGEST_NAME)
 
 
 def _turns(value: object) -> str:
@@ -129,14 +131,16 @@ def _match(signature: Signature) -> Match | None:
     )
 
 
-def _fit(shape: Shape, signature: Signature, *, chosen: Mapping[str, str] | None = None) -> Match:
-    """The columns of a shape's parts, as far as it has them; those chosen by hand in any case."""
+@lru_cache(maxsize=256)
+def _fit(shape: Shape, signature: Signature, *, chosen: Signature = ()) -> Match:
+    """The columns of a shape's parts as far as it has them; those `chosen` by hand as (part, column) too."""
     free = {_plain(column): column for column, _ in reversed(signature)}
     turns = {_plain(column): kind for column, kind in signature}
     columns: dict[str, str] = {}
+    by_hand = dict(chosen)
     for part, names in NAMES[shape].items():
-        if chosen is not None and part in chosen:
-            columns[part] = chosen[part]
+        if part in by_hand:
+            columns[part] = by_hand[part]
             continue
         found = next((n for n in names if n in free and _takes(shape, part, name=n, turns=turns[n])), None)
         if found is not None:

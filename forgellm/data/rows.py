@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from forgellm.data.problems import Problem
-from forgellm.data.tables.delimited import layout_of, read_delimited
+from forgellm.data.tables.delimited import read_delimited
 from forgellm.data.tables.json_array import read_json
 from forgellm.data.tables.jsonl import read_jsonl
+from forgellm.data.tables.layouts import layout_of
 from forgellm.data.tables.parquet import read_parquet
 from forgellm.data.tables.row import Row
 from forgellm.data.text import SAVE_AS_UTF8, Undecodable, decode_document, other_encoding

@@ -33,6 +33,7 @@ SAME_ROWS = {
     "blanks after commas.csv": 'question, answer\nWhen?, On Monday.\nWho?, "Ada, Grace"\n',
     "blank lines.csv": '\n\nquestion,answer\n\nWhen?,On Monday.\n\nWho?,"Ada, Grace"\n\n',
     "tabs.tsv": "question\tanswer\nWhen?\tOn Monday.\nWho?\tAda, Grace\n",
+    "quoted.tsv": 'question\tanswer\n"When?"\tOn Monday.\nWho?\t"Ada, Grace"\n',
     "SHOUTING.CSV": 'question,answer\nWhen?,On Monday.\nWho?,"Ada, Grace"\n',
 }
 
@@ -99,6 +100,17 @@ def test_whether_there_is_a_header_can_be_said(tmp_path):
     path = write(tmp_path, "a.csv", "cat,chat\ndog,chien\n")
     assert [row.values for row in read_rows(path, "a.csv")] == [{"cat": "dog", "chat": "chien"}]
     assert len(list(read_rows(path, "a.csv", header=False))) == 2
+
+
+def test_quotation_marks_between_tabs_are_characters_unless_cells_are_quoted(tmp_path):
+    stray = 'question\tanswer\n"When" is it?\tMonday\n"Who\tAda\nis it?"\tGrace\n'
+    rows, problems = read(tmp_path, "stray.tsv", stray)
+    assert [row.values["question"] for row in rows] == ['"When" is it?', '"Who', 'is it?"']
+    assert problems == []
+    assert str(layout(tmp_path / "stray.tsv")).endswith("a quotation mark is a character like others")
+    quoted = 'question\tanswer\n"When\nis\tit?"\tMonday\n"So ""he"" said"\tAda\n'
+    rows, _ = read(tmp_path, "quoted.tsv", quoted)
+    assert [row.values["question"] for row in rows] == ["When\nis\tit?", 'So "he" said']
 
 
 def test_cells_that_are_missing_at_the_end_are_missing_in_the_row(tmp_path):
