@@ -15,7 +15,7 @@ Stamp = list[int]
 
 
 def stamps(folder: Path) -> dict[str, Stamp]:
-    """Size, times of change and place on the disk of every file that a corpus is made of, by relative name."""
+    """Size, times of change and place on the disk of each file that a corpus is made of, by name."""
     return {path.relative_to(folder).as_posix(): _stamp(path) for path in _files(folder)}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,51 +21,56 @@ from forgellm.data.structure import DOCUMENT, Carried, Marks, break_marks
 
 
 @dataclass(frozen=True)
-class EncodedDocument:
-    """`ids` int32 [n], begun as the tokenizer begins a text and ended with its end-of-text token.
+class Encoded:
+    """A document in tokens, or the next part of one; the last ends with the end-of-text token.
 
-    `marks` uint8 [n] say how strong a break there is before each (`structure`), `starts` int64 [n] at which
-    byte of the text in UTF-8 each begins.
+    `ids` int32 [n] begin as the tokenizer begins a text. `marks` uint8 [n] say how strong a break there is
+    before each (`structure`), `starts` int64 [n] at which byte of the text in UTF-8 each begins.
     """
 
     document: Document
     ids: Tokens
     marks: Marks
     starts: Starts
+    last: bool = True
 
 
 def encode_documents(
-    tokenizer: Any, documents: Iterable[Document], *, placer: Placer | None = None, segment: int = SEGMENT
-) -> Iterator[EncodedDocument]:
-    """Every document in tokens, in order. One document and one batch are in memory at a time.
+    tokenizer: Any, documents: Iterable[Document], *, segment: int = SEGMENT
+) -> Iterator[Encoded]:
+    """Every document in tokens, in order, each whole."""
+    parts: list[Encoded] = []
+    for part in encode_parts(tokenizer, documents, placer=Placer(tokenizer), segment=segment):
+        parts.append(part)
+        if part.last:
+            yield Encoded(
+                part.document,
+                np.concatenate([one.ids for one in parts]),
+                np.concatenate([one.marks for one in parts]),
+                np.concatenate([one.starts for one in parts]),
+            )
+            parts = []
 
-    Who calls often hands in a `placer` made of the same tokenizer.
+
+def encode_parts(
+    tokenizer: Any, documents: Iterable[Document], *, placer: Placer, segment: int = SEGMENT
+) -> Iterator[Encoded]:
+    """Every document in tokens, in order, long ones in parts: in memory are its text and two batches.
+
+    `placer` is made of the same tokenizer, once.
     """
-    placer = placer or Placer(tokenizer)
-    joiner = Joiner(placer)
-    marker = _Marker()
-    parts: list[_Part] = []
 
     def place(batch: Sequence[Segment]) -> list[Placed]:
         return placer.place([one.text for one in batch])
 
+    joiner, marker = Joiner(placer), _Marker()
     for batch, placed in ahead(batches(segments(documents, size=segment), _characters), place):
         marker.take(batch)
         for one, tokens in zip(batch, placed, strict=True):
             for joined in joiner.take(one, tokens):
-                parts.append(marker.mark(joined))
-                if joined.segment.last:
-                    yield _whole(joined.segment.document, parts, placer, end=tokenizer.eos_token_id)
-                    parts = []
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One segment's tokens with their marks; `starts` count from the beginning of the document."""
-
-    ids: Tokens
-    marks: Marks
-    starts: Starts
+                part = marker.mark(joined)
+                part = _begun(part, placer.lead) if joined.segment.first else part
+                yield _ended(part, placer.tail, tokenizer.eos_token_id) if part.last else part
 
 
 class _Marker:
@@ -89,7 +94,7 @@ class _Marker:
         )
         self._marks.extend(np.split(marks, ends[1:-1]))
 
-    def mark(self, joined: Joined) -> _Part:
+    def mark(self, joined: Joined) -> Encoded:
         """The tokens of the next segment; the first of them may begin in the segment before."""
         if joined.segment.first:
             self._before, self._at = np.zeros(0, np.uint8), 0
@@ -99,27 +104,33 @@ class _Marker:
         # A token that has no text of its own, at the very end of a text, begins nowhere in it.
         found = places[np.minimum(starts + len(self._before), max(len(places) - 1, 0))]
         found[1:][np.diff(starts) == 0] = 0
-        part = _Part(joined.placed.ids, found, starts + self._at)
+        segment = joined.segment
+        part = Encoded(segment.document, joined.placed.ids, found, starts + self._at, segment.last)
         self._before, self._at = places[-4 * CONTEXT :], self._at + len(own)
         return part
 
 
-def _whole(document: Document, parts: Sequence[_Part], placer: Placer, *, end: int | None) -> EncodedDocument:
-    last = parts[-1].ids[-1:] if not placer.tail else placer.tail[-1:]
-    tail = [*placer.tail, *([] if end is None or list(last) == [end] else [end])]
-    length = len(document.text.encode())
-    ids = [np.array(placer.lead, np.int32), *(part.ids for part in parts), np.array(tail, np.int32)]
-    marks = [np.zeros(len(placer.lead), np.uint8), *(p.marks for p in parts), np.zeros(len(tail), np.uint8)]
-    starts = [
-        np.zeros(len(placer.lead), np.int64),
-        *(part.starts for part in parts),
-        np.full(len(tail), length, np.int64),
-    ]
-    joined = np.concatenate(marks)
-    # Whatever the tokenizer puts first stays with the text it begins.
-    joined[1 : len(placer.lead) + 1] = 0
-    joined[:1] = DOCUMENT
-    return EncodedDocument(document, np.concatenate(ids), joined, np.concatenate(starts))
+def _begun(part: Encoded, lead: Sequence[int]) -> Encoded:
+    """With the tokens before it; they stay with the text that they begin."""
+    ids = np.concatenate([np.array(lead, np.int32), part.ids])
+    marks = np.concatenate([np.zeros(len(lead), np.uint8), part.marks])
+    marks[1 : len(lead) + 1] = 0
+    marks[:1] = DOCUMENT
+    return replace(
+        part, ids=ids, marks=marks, starts=np.concatenate([np.zeros(len(lead), np.int64), part.starts])
+    )
+
+
+def _ended(part: Encoded, tail: Sequence[int], end: int | None) -> Encoded:
+    last = list(tail[-1:] or part.ids[-1:])
+    added = [*tail] if end is None or last == [end] else [*tail, end]
+    length = len(part.document.text.encode())
+    return replace(
+        part,
+        ids=np.concatenate([part.ids, np.array(added, np.int32)]),
+        marks=np.concatenate([part.marks, np.zeros(len(added), np.uint8)]),
+        starts=np.concatenate([part.starts, np.full(len(added), length, np.int64)]),
+    )
 
 
 def _characters(segment: Segment) -> int:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from forgellm.data.documents import Document
-from forgellm.data.encoding import EncodedDocument, encode_documents
+from forgellm.data.encoding import encode_parts
 from forgellm.data.example_files import Part
-from forgellm.data.likeness import document_key, example_keys, sketch
+from forgellm.data.likeness import Sketcher, document_key, example_keys
 from forgellm.data.masking import EncodedExample, encode_examples
 from forgellm.data.places import Placer
 from forgellm.data.problems import Problem, invalid_dataset
@@ -96,22 +96,22 @@ class _Reading:
 def _write_documents(
     writer: StoreWriter, documents: Iterator[Document], *, tokenizer: Any, attend: Callable[[], None]
 ) -> Iterator[Keys]:
-    waiting: list[EncodedDocument] = []
-    total = 0
-    for encoded in encode_documents(tokenizer, documents):
-        writer.add(encoded.ids, encoded.marks)
-        waiting.append(encoded)
-        total += len(encoded.ids)
-        if total >= _SKETCHED:
-            yield _keys(waiting)
-            waiting, total = [], 0
+    sketcher, exact = Sketcher(), []
+    waiting = 0
+    for part in encode_parts(tokenizer, documents, placer=Placer(tokenizer)):
+        writer.add(part.ids, part.marks, last=part.last)
+        sketcher.add(part.ids, last=part.last)
+        exact += [document_key(part.document)] if part.last else []
+        waiting += len(part.ids)
+        if waiting >= _SKETCHED:
+            yield _keys(exact, sketcher)
+            exact, waiting = [], 0
             attend()
-    yield _keys(waiting)
+    yield _keys(exact, sketcher)
 
 
-def _keys(encoded: list[EncodedDocument]) -> Keys:
-    exact = np.array([document_key(one.document) for one in encoded], np.uint64)
-    return np.column_stack([exact, sketch([one.ids for one in encoded])])
+def _keys(exact: list[int], sketcher: Sketcher) -> Keys:
+    return np.column_stack([np.array(exact, np.uint64), sketcher.keys()])
 
 
 def _write_examples(

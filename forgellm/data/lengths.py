@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from typing import Any
 
 from forgellm.data.documents import Document
-from forgellm.data.encoding import encode_documents
+from forgellm.data.encoding import encode_parts
 from forgellm.data.masking import EncodedExample, encode_examples
 from forgellm.data.places import Placer
 from forgellm.data.problems import Problem
@@ -56,12 +56,19 @@ class Measurer:
         for kind, group in groupby(items, key=lambda item: isinstance(item, Document)):
             if kind:
                 documents = (item for item in group if isinstance(item, Document))
-                encoded = encode_documents(self._tokenizer, documents, placer=self._placer)
-                found += [Measured(len(one.ids), learned=len(one.ids) - 1) for one in encoded]
+                found += self._documents(documents)
             else:
                 examples = (item for item in group if isinstance(item, Example))
                 found += map(self._measured, encode_examples(self._tokenizer, examples))
         return found
+
+    def _documents(self, documents: Iterable[Document]) -> Iterator[Measured]:
+        tokens = 0
+        for part in encode_parts(self._tokenizer, documents, placer=self._placer):
+            tokens += len(part.ids)
+            if part.last:
+                yield Measured(tokens, learned=tokens - 1)
+                tokens = 0
 
     def _measured(self, one: EncodedExample | tuple[Example, Problem]) -> Measured:
         if not isinstance(one, EncodedExample):

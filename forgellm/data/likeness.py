@@ -15,6 +15,7 @@ import numpy.typing as npt
 from forgellm.data.documents import Document
 from forgellm.data.records import Example
 from forgellm.data.sequences import Tokens
+from forgellm.data.split import Keys
 
 _RUN = 5
 _BANDS, _IN_A_BAND = 6, 5
@@ -39,18 +40,58 @@ def document_key(document: Document) -> int:
     return _key(document.text.strip())
 
 
-def sketch(documents: Sequence[Tokens]) -> npt.NDArray[np.uint64]:
-    """The other keys of documents, uint64 [count, 6], from their tokens; 0 where one is too short."""
-    lengths = np.array([len(ids) for ids in documents], np.int64)
+class Sketcher:
+    """Takes the tokens of documents, part after part, and gives the other keys of those that are complete."""
+
+    def __init__(self) -> None:
+        self._parts: list[Tokens] = []
+        self._lasts: list[bool] = []
+        self._begun: Words = _nothing(1)[0]
+
+    def add(self, ids: Tokens, *, last: bool) -> None:
+        """The next part; with the last the document is complete."""
+        self._parts.append(ids)
+        self._lasts.append(last)
+
+    def keys(self) -> Keys:
+        """uint64 [documents, 6] of those completed since the last call; 0 where one is too short."""
+        if not self._parts:
+            return np.zeros((0, _BANDS), np.uint64)
+        least = _least_of_all(self._parts)
+        least[0] = np.minimum(least[0], self._begun)
+        ends = np.flatnonzero(self._lasts) + 1
+        complete = int(ends[-1]) if len(ends) else 0
+        begins = np.concatenate([[0], ends[:-1]]).astype(np.int64)
+        documents = np.minimum.reduceat(least[:complete], begins) if complete else least[:0]
+        self._begun = np.minimum.reduce(least[complete:], axis=0, initial=_NONE)
+        self._parts, self._lasts = [], []
+        return _bands(documents)
+
+
+def sketch(documents: Sequence[Tokens]) -> Keys:
+    """The other keys of whole documents, uint64 [documents, 6]."""
+    sketcher = Sketcher()
+    for ids in documents:
+        sketcher.add(ids, last=True)
+    return sketcher.keys()
+
+
+def _least_of_all(parts: Sequence[Tokens]) -> Words:
+    """The least hashes of each part, uint32 [parts, 30]; of one that is too short the highest number."""
+    lengths = np.array([len(ids) for ids in parts], np.int64)
     long = np.flatnonzero(lengths >= _FEWEST_RUNS + _RUN)
-    keys = np.zeros((len(documents), _BANDS), np.uint64)
+    least = _nothing(len(parts))
     if len(long):
         ends = np.cumsum(lengths[long])
-        runs = _runs(np.concatenate([documents[int(n)] for n in long]))
-        # A run that reaches into the next document is none.
+        runs = _runs(np.concatenate([parts[int(n)] for n in long]))
+        # A run that reaches into the next part is none.
         reaching = np.unique(np.concatenate([ends - back for back in range(1, _RUN)]))
-        keys[long] = _bands(_least(runs, ends - lengths[long], reaching))
-    return keys
+        least[long] = _least(runs, ends - lengths[long], reaching)
+    return least
+
+
+def _nothing(count: int) -> Words:
+    return np.full((count, _BANDS * _IN_A_BAND), _NONE, np.uint32)
 
 
 def _runs(ids: Tokens) -> Words:
@@ -68,7 +109,7 @@ def _least(runs: Words, begins: npt.NDArray[np.int64], reaching: npt.NDArray[np.
     rng = np.random.default_rng(5)
     factors = rng.integers(0, 2**32, (_BANDS * _IN_A_BAND, 1), dtype=np.uint32) | np.uint32(1)
     summands = rng.integers(0, 2**32, (_BANDS * _IN_A_BAND, 1), dtype=np.uint32)
-    least = np.full((len(begins), len(factors)), _NONE, np.uint32)
+    least = _nothing(len(begins))
     for start in range(0, len(runs), _BLOCK):
         end = min(start + _BLOCK, len(runs))
         ordered = runs[start:end] * factors + summands
@@ -80,13 +121,15 @@ def _least(runs: Words, begins: npt.NDArray[np.int64], reaching: npt.NDArray[np.
     return least
 
 
-def _bands(least: Words) -> npt.NDArray[np.uint64]:
-    """One key for each band of hashes; the number of the band is in it."""
+def _bands(least: Words) -> Keys:
+    """One key for each band of hashes; the number of the band is in it. 0 where there are none."""
     keys = np.tile(np.arange(1, _BANDS + 1, dtype=np.uint64), (len(least), 1))
     for column in least.reshape(len(least), _BANDS, _IN_A_BAND).transpose(2, 0, 1):
         keys = (keys ^ column.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
         keys ^= keys >> np.uint64(29)
-    return keys | np.uint64(1)
+    keys |= np.uint64(1)
+    keys[(least == _NONE).all(axis=1)] = 0
+    return keys
 
 
 def _key(text: str) -> int:

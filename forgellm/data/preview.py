@@ -14,7 +14,7 @@ import numpy as np
 
 from forgellm.data.chunks import rows
 from forgellm.data.documents import Document
-from forgellm.data.encoding import EncodedDocument, encode_documents
+from forgellm.data.encoding import Encoded, encode_documents
 from forgellm.data.masking import EncodedExample, encode_examples
 from forgellm.data.places import Placer, Starts
 from forgellm.data.preferences import Preference
@@ -70,7 +70,7 @@ def preview(
     for kind, group in groupby(items, key=lambda item: isinstance(item, Document)):
         if kind:
             documents = (item for item in group if isinstance(item, Document))
-            for one in encode_documents(tokenizer, documents, placer=placer):
+            for one in encode_documents(tokenizer, documents):
                 whole = _Whole(one, one.document.text.encode(), len(placer.lead), names)
                 yield from whole.chunks(length=max_seq_length, overlap=chunk_overlap)
         else:
@@ -83,7 +83,7 @@ def preview(
 class _Whole:
     """A document in tokens with its text in UTF-8, and how many tokens the tokenizer puts before it."""
 
-    encoded: EncodedDocument
+    encoded: Encoded
     data: bytes
     lead: int
     names: Mapping[int, str]

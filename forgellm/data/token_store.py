@@ -38,11 +38,12 @@ class StoreWriter:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._stack = ExitStack()
-        with storage_errors(folder):
-            self._tokens = self._stack.enter_context(open(folder / "tokens", "wb"))
-            self._marks = self._stack.enter_context(open(folder / "marks", "wb"))
+        with storage_errors(folder), ExitStack() as stack:
+            self._tokens = stack.enter_context(open(folder / "tokens", "wb"))
+            self._marks = stack.enter_context(open(folder / "marks", "wb"))
+            self._stack = stack.pop_all()
         self._offsets = array("q", [0])
+        self._end = 0
         self._sums = {"tokens": 0, "marks": 0}
         self.largest = -1
 
@@ -58,12 +59,15 @@ class StoreWriter:
         with storage_errors(self._folder / "tokens"):
             self._stack.close()
 
-    def add(self, ids: Tokens, marks: npt.NDArray[np.generic]) -> None:
-        """The next item. Of an example the marks are 1 where a token is learned."""
+    def add(self, ids: Tokens, marks: npt.NDArray[np.generic], *, last: bool = True) -> None:
+        """The next item, or a part of it up to the last. Of an example the marks are 1 where a token is
+        learned."""
         with storage_errors(self._folder / "tokens"):
             self._write(self._tokens, "tokens", ids.astype("<i4"))
             self._write(self._marks, "marks", marks.astype("u1"))
-        self._offsets.append(self._offsets[-1] + len(ids))
+        self._end += len(ids)
+        if last:
+            self._offsets.append(self._end)
         self.largest = max(self.largest, int(ids.max(initial=-1)))
 
     def finish(self, keys: Keys, facts: Mapping[str, object]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgellm.data.likeness import example_keys, sketch
+from forgellm.data.likeness import Sketcher, example_keys, sketch
 from forgellm.data.records import Example
 from forgellm.data.split import groups, hold_out, split
 from forgellm.domain.chat import Message
@@ -110,6 +110,20 @@ def test_the_key_of_a_text_does_not_depend_on_what_is_looked_at_with_it():
     together = sketch(texts)
     for n in (0, 1, 30, 44):
         assert np.array_equal(sketch([texts[n]])[0], together[n])
+
+
+def test_a_document_in_parts_has_the_keys_of_what_is_in_them_also_over_several_calls():
+    texts = [np.array(a_text(seed, 900), np.int32) for seed in range(4)]
+    sketcher, found = Sketcher(), []
+    for text in texts:
+        for start in (0, 300, 600):
+            sketcher.add(text[start : start + 300], last=start == 600)
+            if start == 300:
+                found.append(sketcher.keys())
+    found.append(sketcher.keys())
+    assert [len(keys) for keys in found] == [0, 1, 1, 1, 1]
+    for whole, parted in zip(sketch(texts), np.concatenate(found), strict=True):
+        assert set(whole) & set(parted)
 
 
 def test_a_text_of_a_few_words_has_no_key_beside_its_own():
