@@ -84,16 +84,26 @@ def _end(marks: Marks, at: int, limit: int) -> int:
     """Where the row that learns from `at` on ends, at most at `limit`."""
     if limit >= len(marks):
         return len(marks)
-    low = max(at + 1, limit - (limit - at) // SEARCHED)
-    levels = marks[low : limit + 1] & LEVEL
-    end = limit - int(np.argmax(levels[::-1]))
+    end = _strongest(marks, at, limit, room=limit - at)
     return _before_block(marks, at, end, room=limit - at) if marks[end] & BLOCK else end
 
 
+def _strongest(marks: Marks, at: int, limit: int, *, room: int) -> int:
+    """The strongest break at `limit` or up to an eighth of a row before it, the last of several."""
+    low = max(at + 1, limit - room // SEARCHED)
+    return limit - int(np.argmax((marks[low : limit + 1] & LEVEL)[::-1]))
+
+
 def _before_block(marks: Marks, at: int, end: int, *, room: int) -> int:
-    """Where a block begins that `end` would cut, if it fits into a row of its own; else `end`."""
+    """Where a block begins that `end` would cut, if it fits into a row of its own; else `end`.
+
+    What leads to it, such as a heading, goes with it where that fits too.
+    """
     outside = np.flatnonzero((marks[at:end] & BLOCK) == 0)
     start = at + int(outside[-1]) if len(outside) else at
     closes = np.flatnonzero((marks[end : start + room + 1] & BLOCK) == 0)
-    fits = len(closes) > 0 or start + room >= len(marks)
-    return start if fits and start > at else end
+    ends = end + int(closes[0]) if len(closes) else len(marks)
+    if start <= at or ends > start + room:
+        return end
+    led = _strongest(marks, at, start, room=room)
+    return led if ends <= led + room else start

@@ -134,6 +134,14 @@ def test_a_block_of_code_stays_whole_where_it_fits_and_only_there(tokenizer):
     assert "".join(small) == text + "<|im_end|>"
 
 
+def test_a_heading_goes_with_the_block_that_it_leads_to(tokenizer):
+    code = "```py\n" + "".join(f"x{n} = {n}\n" for n in range(9)) + "```\n"
+    [one] = encoded(tokenizer, f"{'Some words stand here. ' * 8}\n\n## How\n\n{code}\nAnd on.\n")
+    start, end = np.flatnonzero(one.marks & BLOCK)[[0, -1]]
+    for length in range(end - start + 12, start + 8):
+        assert any("## How" in part and code in part for part in texts_of(tokenizer, one, length=length))
+
+
 def test_a_hash_in_code_is_a_comment_and_in_a_fenced_block_too(tokenizer):
     [code] = encoded(tokenizer, "x = 1\n\n# note\ny = 2\n", kind="code")
     assert (code.marks[1:] & LEVEL).max() == PARAGRAPH
