@@ -14,6 +14,7 @@ from mlx_lm.tuner.trainer import grad_checkpoint
 from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from forgellm.data.corpus import Corpus, build_corpus, load_corpus
+from forgellm.data.token_cache import TokenCache
 from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.errors import ResumeMismatch
 from forgellm.domain.spec import TrainingSpec, parse_spec, sequence_length, total_iterations
@@ -30,10 +31,19 @@ from forgellm.training.samples import Questions, end_tokens, questions
 from forgellm.training.state import read_progress
 
 
+class _CalledOff(Exception):
+    """A pause or a stop came before the first iteration."""
+
+
 def train(job: Job) -> Outcome:
     """Run a `cpt` or `ift` run to its end, from its saved state where it has one."""
-    with kept_awake():
-        return _train(job)
+    try:
+        with kept_awake():
+            return _train(job)
+    except _CalledOff as called:
+        command = str(called)
+        job.log.append("stopping", iteration=0, command=command)
+        return Outcome("paused" if command == "pause" else "stopped", {"iteration": 0})
 
 
 def _train(job: Job) -> Outcome:
@@ -87,6 +97,7 @@ def _corpus(job: Job, spec: TrainingSpec, base: ModelFolder) -> Corpus:
         general=general,
         tokenizer=load_tokenizer(base.path),
         vocab_size=vocabulary_size(base.config),
+        cache=TokenCache(job.workspace.tokens, attend=lambda: _attend(job)),
     )
     job.log.append("corpus", **corpus.summary)
     return corpus
@@ -101,6 +112,13 @@ def _questions(spec: TrainingSpec, base: ModelFolder) -> Questions:
         ends=set(end_tokens(base.config)),
         longest=sequence_length(spec, context_length(base.config)),
     )
+
+
+def _attend(job: Job) -> None:
+    """A large dataset takes minutes to tokenise: who asks for a stop does not wait for that."""
+    command = job.control()
+    if command != "run":
+        raise _CalledOff(command)
 
 
 def _model(job: Job, spec: TrainingSpec, base: ModelFolder) -> nn.Module:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from forgellm.data.token_files import hash_of, read_sequences
+from forgellm.data.token_files import hash_of
 from forgellm.domain.checkpoints import Checkpoint, is_tie
 from forgellm.domain.errors import ResumeMismatch
 from forgellm.domain.metrics import (
@@ -128,7 +128,7 @@ def _corpus(folder: Path) -> str | None:
 def _validation_set(folder: Path) -> str | None:
     """A hash over the tokens that a run is validated on; losses on others cannot be compared."""
     try:
-        return hash_of([read_sequences(folder / "corpus", "valid")], {})
+        return hash_of(folder / "corpus", ["valid"], {})
     except ResumeMismatch:
         return None
 

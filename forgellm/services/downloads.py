@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.file_download import http_get
@@ -23,12 +21,12 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from forgellm.domain.errors import (
     DiskFull,
     InvalidModel,
-    RunConflict,
 )
-from forgellm.services.hub import HubUnreachable, check_hub_id, hub_errors, not_a_hub
+from forgellm.services.hub import HubUnreachable, OnProgress, alone, model_errors, not_a_hub, reporter
+from forgellm.services.hub_search import check_hub_id
 from forgellm.services.parts import Parts
 from forgellm.storage.checkpoints import sha256_of
-from forgellm.storage.files import HeldLock, storage_errors, write_bytes
+from forgellm.storage.files import storage_errors, write_bytes
 from forgellm.storage.models import (
     TOKENIZERS,
     ModelFolder,
@@ -38,9 +36,6 @@ from forgellm.storage.models import (
     read_model_config,
 )
 from forgellm.storage.pulls import PART, begun_files
-
-OnProgress = Callable[[int, int], None]
-"""Told (bytes of weights that are here, bytes in all)."""
 
 _WEIGHTS = re.compile(r"model[^/]*\.safetensors")
 _OTHERS = re.compile(r"[^/]+\.(json|jinja|tiktoken)|tokenizer\.model|merges\.txt|vocab\.txt|README\.md")
@@ -59,16 +54,17 @@ class _Files:
 
 
 def pull(parts: Parts, name: str, *, on_progress: OnProgress) -> ModelFolder:
-    """Fetch the newest version of a model, going on with what an earlier attempt has fetched.
+    """Fetch the newest version of a model, going on with what an earlier attempt has fetched. Told is how far
+    its weights are.
 
     Raises InvalidField, ModelNotFound, InvalidModel, UntrustedModelCode before any weights are fetched;
     HubUnreachable, DiskFull, ReadOnly, and RunConflict while another process fetches it.
     """
     check_hub_id(name)
     folder = cache_folder(parts.hub_cache, name)
-    with hub_errors(name):
+    with model_errors(name):
         files = _listed(name)
-    with hub_errors(name), _alone(parts.hub_cache / ".locks" / folder.name / "pull.lock", name):
+    with model_errors(name), alone(parts.hub_cache / ".locks" / folder.name / "pull.lock", name):
         snapshot = folder / "snapshots" / files.revision
         for file in files.others:
             _link(parts.hub_cache, files, file)
@@ -149,7 +145,7 @@ def _fetch(hub_cache: Path, files: _Files, file: str, *, told: Callable[[int], N
                 resume_size=have,
                 headers=headers,
                 expected_size=found.size,
-                tqdm_class=_reporter(told),
+                tqdm_class=reporter(told),
             )
         if _SHA256.fullmatch(blob.name) and sha256_of(part) != blob.name:
             part.unlink()
@@ -163,7 +159,7 @@ def _fetch(hub_cache: Path, files: _Files, file: str, *, told: Callable[[int], N
 def _link(hub_cache: Path, files: _Files, file: str) -> None:
     """Have huggingface_hub put the file into the snapshot, fetching what is small or not there."""
     hf_hub_download(
-        files.name, file, revision=files.revision, cache_dir=hub_cache, tqdm_class=_reporter(lambda _: None)
+        files.name, file, revision=files.revision, cache_dir=hub_cache, tqdm_class=reporter(lambda _: None)
     )
 
 
@@ -181,37 +177,3 @@ def _check_room(hub_cache: Path, needed: int, *, name: str) -> None:
             details={"path": str(hub_cache), "free_bytes": free, "needed_bytes": needed},
             suggestion="Free some space, or put the cache on another disk with HF_HOME.",
         )
-
-
-def _reporter(told: Callable[[int], None]) -> Any:
-    """A progress bar, in the form that huggingface_hub expects, that only tells how far a file is."""
-
-    class Reporter:
-        def __init__(self, *, initial: int = 0, **_: object) -> None:
-            self._count = initial
-            told(initial)
-
-        def update(self, count: int) -> None:
-            self._count += count
-            told(self._count)
-
-        def __enter__(self) -> Reporter:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-    return Reporter
-
-
-@contextmanager
-def _alone(path: Path, name: str) -> Iterator[None]:
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    lock = HeldLock.acquire(path)
-    if lock is None:
-        raise RunConflict(f"{name} is being downloaded already", suggestion="Wait for that download.")
-    try:
-        yield
-    finally:
-        lock.release()

@@ -19,6 +19,7 @@ from pathlib import Path
 from forgellm.domain.errors import ForgeError, PathNotFound
 from forgellm.jobs.job import failure_values, utc_now
 from forgellm.services.downloads import pull
+from forgellm.services.inspection import Inspections
 from forgellm.services.parts import Parts
 from forgellm.storage.files import HeldLock
 from forgellm.storage.pulls import Pull, is_cancelled, pull_folder, read_pull, write_pull
@@ -76,7 +77,9 @@ class Record:
 def main(root: str, identity: str, hub_cache: str, lock: str, parent: str) -> None:
     """Download what the record names, to the end or until `_watch` ends this process."""
     held = HeldLock(int(lock))
-    parts = Parts(Workspace.open(Path(root)), Path(hub_cache), environment={}, clock=utc_now)
+    workspace, cache = Workspace.open(Path(root)), Path(hub_cache)
+    inspections = Inspections(workspace, cache, {})
+    parts = Parts(workspace, cache, environment={}, clock=utc_now, inspections=inspections)
     folder = pull_folder(parts.workspace, identity)
     begun = None if folder is None else read_pull(folder)
     if folder is None or begun is None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from forgellm.domain.errors import ForgeError, RunConflict
-from forgellm.services.hub import check_hub_id
+from forgellm.services.hub_search import check_hub_id
 from forgellm.services.parts import Parts
 from forgellm.settings import importing_this
 from forgellm.storage.files import HeldLock, storage_errors

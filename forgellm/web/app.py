@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from werkzeug.routing import PathConverter
 
-from forgellm.api import model_routes
+from forgellm.api import model_routes, modelforge, sienn
 from forgellm.api.guard import JSON_LIMIT, Access, Guard
 from forgellm.api.http import handle_errors, register
 from forgellm.api.native import (
@@ -17,6 +17,8 @@ from forgellm.api.native import (
     checkpoints,
     comparing,
     dashboard,
+    dataset_contents,
+    datasets,
     demo,
     health,
     hub,
@@ -29,6 +31,7 @@ from forgellm.api.native import (
 )
 from forgellm.api.openapi import openapi_route
 from forgellm.api.places import places
+from forgellm.api.uploads import UPLOAD_LIMIT
 from forgellm.forge import Forge
 from forgellm.settings import packaged
 from forgellm.web import pages
@@ -47,6 +50,8 @@ NATIVE = (
     *runs.ROUTES,
     *comparing.ROUTES,
     *library.ROUTES,
+    *datasets.ROUTES,
+    *dataset_contents.ROUTES,
     *models.ROUTES,
     *hub.ROUTES,
     *chat_settings.ROUTES,
@@ -55,6 +60,7 @@ NATIVE = (
     *demo.ROUTES,
     *health.ROUTES,
 )
+DIALECTS = (*modelforge.ROUTES, *sienn.ROUTES)
 
 
 class RestOfPath(PathConverter):
@@ -71,6 +77,7 @@ class WebApp:
     flask: Flask
     wsgi: WSGIApplication
     live: Live
+    forge: Forge
 
     def start(self) -> None:
         """Begin to follow runs."""
@@ -79,6 +86,7 @@ class WebApp:
     def stop(self) -> None:
         """End what `start` began."""
         self.live.stop()
+        self.forge.inspections.close()
 
 
 def create_app(forge: Forge, access: Access) -> WebApp:
@@ -90,7 +98,7 @@ def create_app(forge: Forge, access: Access) -> WebApp:
     # A redirect would not have the shape of an error.
     app.url_map.merge_slashes = False
     app.url_map.converters["rest"] = RestOfPath
-    own = [*pages.ROUTES, *NATIVE]
+    own = [*pages.ROUTES, *NATIVE, *DIALECTS]
     known = places(forge)
     register(app, forge, [*own, openapi_route([*own, *model_routes.ROUTES])], known=known)
     pass_on(app, forge, model_routes.ROUTES, token=access.token)
@@ -98,4 +106,6 @@ def create_app(forge: Forge, access: Access) -> WebApp:
     server = sockets(app, [f"http://{host}" for host in sorted(access.hosts)])
     live = Live(forge, SocketPost(server, known))
     listen(server, forge, live)
-    return WebApp(app, Guard(app.wsgi_app, access, is_page=pages.is_page), live)
+    uploads = [route.path for route in own if route.uploads]
+    guard = Guard(app.wsgi_app, access, is_page=pages.is_page, uploads=uploads, upload_limit=UPLOAD_LIMIT)
+    return WebApp(app, guard, live, forge)

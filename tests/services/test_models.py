@@ -1,7 +1,6 @@
 """The library with its fit, cards, and the way into the trash and back."""
 
 import shutil
-from dataclasses import replace
 
 import pytest
 
@@ -155,4 +154,4 @@ def replace_cache(forge, cache):
     from forgellm.services.parts import Parts
 
     cache.mkdir()
-    return replace(Parts(forge.workspace, cache, forge.environment, forge.clock))
+    return Parts(forge.workspace, cache, forge.environment, forge.clock, forge.inspections)

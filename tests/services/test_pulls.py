@@ -10,7 +10,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from forgellm.domain.errors import InvalidField, RunConflict
-from forgellm.services import hub, pulls
+from forgellm.services import hub_search, pulls
+from forgellm.services.hub import HubUnreachable
 from forgellm.services.parts import Parts
 from forgellm.storage.models import find_model
 from forgellm.storage.pulls import list_pulls, pull_folder
@@ -42,7 +43,7 @@ def parts(forge, fake, worker_environment, tmp_path):
     cache = tmp_path / "cache"
     cache.mkdir()
     environment["HF_HUB_CACHE"] = str(cache)
-    return Parts(forge.workspace, cache, environment, forge.clock)
+    return Parts(forge.workspace, cache, environment, forge.clock, forge.inspections)
 
 
 def wait():
@@ -120,7 +121,7 @@ def endpoint(fake, monkeypatch):
 
 
 def test_a_search_says_what_a_model_takes_before_it_is_downloaded(endpoint, fake):
-    found, silent = hub.search("tiny", limit=20, only_mlx=True)
+    found, silent = hub_search.search("tiny", limit=20, only_mlx=True)
     assert (found.name, found.licence, found.model_type, found.quantization) == (
         NAME,
         "apache-2.0",
@@ -130,16 +131,16 @@ def test_a_search_says_what_a_model_takes_before_it_is_downloaded(endpoint, fake
     assert found.weight_bytes == 4 * 500_000_000 + 2 * 125_000_000
     assert (silent.name, silent.weight_bytes, silent.model_type) == ("somebody/silent", None, None)
     assert fake.searches[0]["filter"] == ["mlx"]
-    assert hub.search("absent", limit=20, only_mlx=False) == []
+    assert hub_search.search("absent", limit=20, only_mlx=False) == []
 
 
 def test_a_card_on_the_hub_is_read(endpoint):
-    assert hub.hub_card(NAME).endswith("# Tiny\n")
+    assert hub_search.hub_card(NAME).endswith("# Tiny\n")
 
 
 def test_without_a_network_the_hub_is_unreachable(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with pytest.raises(hub.HubUnreachable):
-        hub.search("tiny", limit=20, only_mlx=True)
+    with pytest.raises(HubUnreachable):
+        hub_search.search("tiny", limit=20, only_mlx=True)

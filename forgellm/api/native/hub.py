@@ -12,7 +12,7 @@ from forgellm.api.routes import Answer, Body, Query, Route
 from forgellm.domain.chat import ModelType
 from forgellm.forge import Forge
 from forgellm.inference.memory import loaded_bytes
-from forgellm.services import hub, pulls
+from forgellm.services import hub_search, pulls
 from forgellm.services.cards import parse_card
 from forgellm.services.memory import Machine, machine
 from forgellm.storage.pulls import Pull, State, list_pulls
@@ -91,13 +91,13 @@ class PullEnded(Answer):
 def search(forge: Forge, query: Search) -> Found:
     """Models on the Hub, the most downloaded first. 503 HUB_UNREACHABLE where there is no network."""
     known = machine()
-    found = hub.search(query.q.strip(), limit=query.limit, only_mlx=query.only_mlx)
+    found = hub_search.search(query.q.strip(), limit=query.limit, only_mlx=query.only_mlx)
     return Found(models=[_found(model, known) for model in found], machine=machine_memory(known))
 
 
 def card(_: Forge, query: Named) -> CardAnswer:
     """The README.md of a model on the Hub."""
-    found = parse_card(hub.hub_card(query.name))
+    found = parse_card(hub_search.hub_card(query.name))
     return CardAnswer(name=query.name, card=found.text, licence=found.licence)
 
 
@@ -125,7 +125,7 @@ def cancel(forge: Forge, pull_id: str) -> PullEnded:
     return PullEnded(message=f"The download of {ended.name} was cancelled", pull=_pull(ended))
 
 
-def _found(model: hub.HubModel, machine: Machine) -> HubModel:
+def _found(model: hub_search.HubModel, machine: Machine) -> HubModel:
     size = model.weight_bytes
     return HubModel(
         name=model.name,
