@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from forgellm.data.sequences import join
-from forgellm.data.token_files import write_sequences
+from forgellm.data.token_files import writing_sequences
 from forgellm.domain.checkpoints import Checkpoint
 from forgellm.domain.runs import RunKind
 from forgellm.domain.spec import parse_spec, to_dict
@@ -64,7 +63,8 @@ def _checkpoint(folder: Path, iteration: int, loss: float) -> None:
 def _validation_set(folder: Path, *, seed: int) -> None:
     (folder / "corpus").mkdir()
     tokens = np.random.default_rng(seed).integers(5, 400, 30).astype(np.int32)
-    write_sequences(folder / "corpus", "valid", join([(tokens, np.ones(30, np.bool_))]))
+    with writing_sequences(folder / "corpus", "valid") as sequences:
+        sequences.add(tokens, np.ones(30, np.bool_))
 
 
 def test_the_better_run_ranks_first_and_the_settings_that_differ_are_listed(forge, a_run):
