@@ -6,6 +6,7 @@ mlx at the top, so that tests of the light layers stay light.
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 from collections.abc import Iterator
@@ -34,6 +35,15 @@ HIDDEN, LAYERS, HEADS, KV_HEADS, INTERMEDIATE = 64, 2, 4, 2, 128
 PLACES = ["Alder Quay", "Brinmoor", "Castle Dunn", "Dellwater", "Elmstead", "Fernhope"]
 TRADES = ["rope", "lamps", "salt", "clocks", "honey", "paper", "glass"]
 DAYS = ["Monday", "Tuesday", "Thursday", "Friday", "Saturday"]
+
+
+def pytest_collection_finish() -> None:
+    """Take what was imported and collected out of the garbage collector's sight.
+
+    Whoever collects garbage in this process (the engine does at every load) would look through all of it.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
