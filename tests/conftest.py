@@ -71,7 +71,11 @@ def tiny_model_quantized(tiny_model: Path) -> Path:
 @pytest.fixture
 def workspace(tmp_path: Path, tiny_model: Path) -> Workspace:
     """`models/base/tiny`; datasets `domain` (12 .md), `questions` (40 rows) and `general` (6 .md)."""
-    root = tmp_path / "workspace"
+    return make_workspace(tmp_path / "workspace", tiny_model)
+
+
+def make_workspace(root: Path, tiny_model: Path) -> Workspace:
+    """What the fixture `workspace` is, for one that tests share."""
     shutil.copytree(tiny_model, root / "models" / "base" / "tiny")
     _write_documents(root / "dataset" / "domain", _domain_documents())
     _write_documents(root / "dataset" / "general", _general_documents())
