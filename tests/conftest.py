@@ -37,6 +37,14 @@ TRADES = ["rope", "lamps", "salt", "clocks", "honey", "paper", "glass"]
 DAYS = ["Monday", "Tuesday", "Thursday", "Friday", "Saturday"]
 
 
+LONGEST = "tests/journeys/test_demo.py"
+"""As long as a third of all the others: begun last, it would keep one of two workers waiting."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
 def pytest_collection_finish() -> None:
     """Take what was imported and collected out of the garbage collector's sight.
 

@@ -34,6 +34,7 @@ from forgellm.storage.runs import create_run, run_folder
 from forgellm.storage.workspace import Workspace
 from forgellm.training.adapters import load_base
 from tests.conftest import make_workspace
+from tests.storage.folders import adopt
 
 Work = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -77,8 +78,7 @@ def trained_once(
 def trained(trained_once: tuple[Workspace, Run], workspace: Workspace) -> Run:
     """That run, as one of the test's own workspace."""
     elsewhere, run = trained_once
-    shutil.copytree(run_folder(elsewhere, run), run_folder(workspace, run))
-    return run
+    return adopt(workspace, run, elsewhere=elsewhere)
 
 
 def a_training_run(workspace: Workspace, hub_cache: Path, **values: object) -> Run:
