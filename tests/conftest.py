@@ -46,9 +46,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Take what was imported and collected out of the garbage collector's sight.
+    settle()
 
-    Whoever collects garbage in this process (the engine does at every load) would look through all of it.
+
+def settle() -> None:
+    """Take all there is in this process, modules and collected tests, out of the garbage collector's sight.
+
+    Whoever collects garbage here (the engine does at every load) would look through all of it each time.
     """
     gc.collect()
     gc.freeze()

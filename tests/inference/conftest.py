@@ -18,6 +18,7 @@ from forgellm.storage.files import read_json
 from forgellm.storage.models import fingerprint
 from forgellm.storage.targets import Source
 from forgellm.training.adapters import attach, load_base, save_weights, trainable_weights
+from tests.conftest import settle
 
 GREEDY = Sampling(max_tokens=12, temperature=0)
 FORMS = {
@@ -45,6 +46,7 @@ def start(worker_environment):
 @pytest.fixture(scope="module")
 def shared(worker_environment) -> Iterator[Callable[..., Engine]]:
     """The one engine of a module with these options, without a model; its renderer takes seconds to start."""
+    settle()
     engines: dict[str, Engine] = {}
 
     def empty(**options) -> Engine:

@@ -50,6 +50,7 @@ def test_without_a_model_server_the_model_routes_say_so(url):
     assert requests.get(f"{url}/api/health", timeout=10).json()["components"]["model_server"] == "not running"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("streaming", [True, False])
 def test_who_leaves_the_web_server_has_left_the_model_server(servers, streaming):
     web, model_server = servers
