@@ -83,6 +83,7 @@ setup(
             "playwright>=1.50,<2",
             "pytest>=8,<10",
             "pytest-timeout>=2.3,<3",
+            "pytest-xdist>=3.8,<4",
             "python-socketio[client]>=5.12,<6",
             "requests>=2.32,<3",
             "ruff>=0.17,<0.18",
