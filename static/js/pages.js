@@ -3,6 +3,8 @@
 
 export const PAGES = [
   { path: "/", name: "Home", icon: "home", key: "h", load: () => import("./pages/home.js") },
+  { path: "/data", name: "Data", icon: "data", key: "d", load: () => import("./pages/data.js") },
+  { path: "/data/:name", name: "Dataset", within: "/data", load: () => import("./pages/dataset.js") },
   { path: "/runs", name: "Runs", icon: "runs", key: "r", load: () => import("./pages/runs.js") },
   { path: "/runs/:id", name: "Run", within: "/runs", load: () => import("./pages/run.js") },
 ];
