@@ -222,6 +222,27 @@ def test_an_answer_ends_where_the_context_does(engine):
 
 
 @pytest.mark.parametrize(
+    ("file", "values"),
+    [
+        ("config.json", {"hidden_size": 0}),
+        ("config.json", {"eos_token_id": "x"}),
+        ("config.json", {"vocab_size": 10**12}),
+        ("tokenizer_config.json", {"model_max_length": "x"}),
+        ("tokenizer_config.json", {"chat_template": [{"name": "a", "template": "x"}]}),
+    ],
+)
+def test_whatever_a_model_does_to_a_library_the_model_is_to_blame(start, tiny_model, tmp_path, file, values):
+    path = shutil.copytree(tiny_model, tmp_path / "odd") / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    engine = start()
+    engine.load(source(path.parent))
+    with pytest.raises(ModelNotLoaded) as caught:
+        engine.wait_until_loaded()
+    assert (caught.value.status, caught.value.details["cause"]["code"]) == (422, "INVALID_MODEL")
+    assert caught.value.suggestion
+
+
+@pytest.mark.parametrize(
     ("template", "error"),
     [
         ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", TemplateTimeout),
