@@ -94,10 +94,10 @@ class Owner:
         try:
             command = self._commands.get(timeout=self._patience())
         except queue.Empty:
-            if not self._answering():
-                self._go_idle()
-            else:
+            if self._answering():
                 self._step()
+            elif self._board.let_go_if_unused():
+                self._drop()
             return True
         if command is None:
             return False

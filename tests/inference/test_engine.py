@@ -17,6 +17,7 @@ from forgellm.domain.errors import (
     ModelNotLoaded,
     TemplateTimeout,
 )
+from forgellm.inference.board import Board
 from tests.inference.conftest import GREEDY, ask, load, poll, source
 
 QUESTION = "When is the rope market of Alder Quay held?"
@@ -206,6 +207,14 @@ def test_a_model_that_nobody_asks_is_unloaded(start, tiny_model):
     idle = start(idle_seconds=0.1)
     load(idle, tiny_model)
     poll(lambda: idle.status().target is None)
+
+
+def test_a_model_is_not_let_go_of_while_a_request_is_on_its_way_to_it():
+    board = Board(at_once=1, waiting=0)
+    board.enter()
+    assert not board.let_go_if_unused()
+    board.leave()
+    assert board.let_go_if_unused()
 
 
 def test_a_prompt_that_fills_the_context_is_refused(engine):
