@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forgellm.domain.errors import InvalidModel, InvalidPath, ModelNotFound, UntrustedModelCode, nearest
-from forgellm.storage.weights import fingerprint, weights_problem
+from forgellm.storage.weights import fingerprint, tensors, weight_files, weights_problem
 from forgellm.storage.workspace import Workspace
 
 __all__ = [
@@ -38,6 +38,7 @@ _CODE = ("model_file", "auto_map")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 _VOCABULARY = ("vocab_size", "padded_vocab_size")
+_LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer")
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _snapshot(hub_cache: Path, name: str) -> Path | None:
 def _open(name: str, folder: Path) -> ModelFolder:
     config = read_model_config(name, folder)
     check_code(name, config)
-    problem = _tokenizer_problem(folder) or weights_problem(folder)
+    problem = _tokenizer_problem(folder) or weights_problem(folder) or _layers_problem(folder, config)
     if problem is not None:
         raise _invalid(name, folder, problem)
     return ModelFolder(name, folder, config)
@@ -197,6 +198,17 @@ def _tokenizer_problem(folder: Path) -> str | None:
     tokenizer = _object(folder / "tokenizer.json")
     usable = tokenizer is not None and isinstance(tokenizer.get("model"), dict)
     return None if usable else "tokenizer.json is not a tokenizer, or is cut off"
+
+
+def _layers_problem(folder: Path, config: Mapping[str, object]) -> str | None:
+    """Layers are made before their weights are looked for: ten million of them fill the memory."""
+    layers = _integer(config, _LAYERS)
+    if layers is None:
+        return None
+    there = sum(len(tensors(path) or ()) for path in weight_files(folder))
+    return (
+        f"config.json says {layers} layers, and the weights are {there} tensors" if layers > there else None
+    )
 
 
 def _object(path: Path) -> dict[str, object] | None:
