@@ -120,7 +120,7 @@ def _serve(settings: Settings, listener: socket.socket, host: str, *, wish: Wish
     from forgellm.model_server.app import create_app
     from forgellm.model_server.keeper import Keeper
     from forgellm.storage.targets import find_source
-    from forgellm.web.serving import serving
+    from forgellm.web.serving import serving, url_of
 
     forge = Forge(settings)
     admitted = access(
@@ -132,11 +132,13 @@ def _serve(settings: Settings, listener: socket.socket, host: str, *, wish: Wish
     options = EngineOptions(idle_seconds=wish.idle_seconds, kv_bits=wish.kv_bits, draft=draft)
     app = create_app(forge, admitted, options=options, auto_load=wish.auto_load)
     try:
-        with serving(listener, app.wsgi) as server, closing(Keeper(forge.workspace, server.url)) as keeper:
+        with closing(Keeper(forge.workspace, url_of(listener))) as keeper:
+            # First of all: whoever has been waiting since a crash is to find what was resident, not nothing.
             _load(app.host, wish, before=keeper.before)
             keeper.follow(app.host.status)
-            announce("The model server", server.url, ready=wish.ready)
-            threading.Event().wait()
+            with serving(listener, app.wsgi) as server:
+                announce("The model server", server.url, ready=wish.ready)
+                threading.Event().wait()
     finally:
         app.close()
 

@@ -6,15 +6,14 @@ token comes next is decided elsewhere.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 from mlx_lm.generate import TextStateMachine, make_text_state_machine
 
 from forgellm.domain.chat import ToolCall
+from forgellm.inference.tool_calls import BareCalls, MarkedCalls
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,8 @@ class StopStrings:
 
 class AnswerText:
     """One answer's text, taken apart as it comes. `thinks` says that the prompt already began a thought,
-    `continues` that the answer goes on in the middle of a text, where a space at its beginning counts.
+    `continues` that the answer goes on in the middle of a text, where a space at its beginning counts. Where
+    no `tools` were offered, a call is text like any other.
     """
 
     def __init__(
@@ -68,12 +68,13 @@ class AnswerText:
         self._tokenizer = tokenizer
         self._detokenizer = tokenizer.detokenizer
         self._continues = continues
-        self._parser = tokenizer.tool_parser
-        self._tools = list(tools)
         self._stops = StopStrings(stop)
-        self._state = make_text_state_machine(tokenizer).make_state("reasoning" if thinks else "normal")
-        self._tool_texts: list[str] = []
-        self._in_tool = False
+        machine = make_text_state_machine(tokenizer if tools else _WithoutTools(tokenizer))
+        self._state = machine.make_state("reasoning" if thinks else "normal")
+        self._marked = MarkedCalls(tokenizer, tools)
+        self._bare = BareCalls(() if tokenizer.has_tool_calling else tools)
+        self.tool_calls: tuple[ToolCall, ...] = ()
+        """The functions that the model wants to be called; known when the answer is over."""
 
     def add(self, token: int) -> Piece:
         """One more token of the answer."""
@@ -90,15 +91,6 @@ class AnswerText:
             self._sorted(certain if stopped else certain + self._stops.flush(), stopped=stopped)
         )
 
-    @property
-    def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The functions that the model wants to be called; text that cannot be read as a call is left out."""
-        calls = (call for text in self._tool_texts for call in self._parsed(text))
-        return tuple(
-            ToolCall(str(uuid4()), str(call["name"]), json.dumps(call["arguments"], ensure_ascii=False))
-            for call in calls
-        )
-
     def _space_before(self, token: int) -> str:
         """mlx-lm's detokenizers take the space off the first word of a text."""
         if not self._continues:
@@ -112,36 +104,38 @@ class AnswerText:
         return Piece(piece.text, piece.thinking, stopped)
 
     def _with_rest(self, piece: Piece) -> Piece:
-        """The last piece, with what could still have become a marker."""
+        """The last piece, with what could still have become a marker or a call."""
         self._state, rest, state = TextStateMachine.flush(self._state)
         last = self._apart([(state, rest)])
-        return Piece(piece.text + last.text, piece.thinking + last.thinking, piece.stopped)
+        bare, whole = self._bare.read()
+        unread, calls = self._marked.read()
+        self.tool_calls = (*whole, *calls)
+        return Piece(piece.text + last.text + bare + unread, piece.thinking + last.thinking, piece.stopped)
 
     def _apart(self, segments: Sequence[tuple[str, str]]) -> Piece:
         text = thinking = ""
         for state, part in segments:
             if state == "tool":
-                self._add_tool_text(part)
+                self._marked.add(part)
+                continue
+            self._marked.close()
+            if state == "reasoning":
+                thinking += part
             else:
-                self._in_tool = False
-                thinking += part if state == "reasoning" else ""
-                text += part if state != "reasoning" else ""
+                text += self._bare.feed(part)
         return Piece(text, thinking)
 
-    def _add_tool_text(self, part: str) -> None:
-        if not self._in_tool:
-            self._tool_texts.append("")
-            self._in_tool = True
-        self._tool_texts[-1] += part
 
-    def _parsed(self, text: str) -> list[Mapping[str, Any]]:
-        try:
-            found = self._parser(text, self._tools)
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-            # The parsers of mlx-lm fail in many ways on a call that was cut off.
-            return []
-        calls = found if isinstance(found, list) else [found]
-        return [call for call in calls if isinstance(call, Mapping) and {"name", "arguments"} <= call.keys()]
+class _WithoutTools:
+    """A tokenizer (mlx-lm's wrapper) whose markers of calls mean nothing."""
+
+    has_tool_calling = False
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
 
 
 def _overlap(text: str, stop: str) -> int:

@@ -52,6 +52,14 @@ class Board:
         with self._changed:
             self._loaded = None
 
+    def let_go_if_unused(self) -> bool:
+        """Say that nothing is resident any more, unless a request is on its way to what is."""
+        with self._changed:
+            if self._open > 0:
+                return False
+            self._loaded = None
+            return True
+
     def current(self) -> Loaded:
         """What is resident, once nothing is being loaded. Raises ModelNotLoaded."""
         with self._changed:

@@ -16,7 +16,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from forgellm.domain.chat import GenerationRequest
-from forgellm.domain.errors import ForgeError, InvalidModel
+from forgellm.domain.errors import ForgeError, InvalidModel, OutOfMemory
 from forgellm.inference.batch import Batch
 from forgellm.inference.board import Board, Loaded, not_loaded
 from forgellm.inference.known import KnownPrompts
@@ -94,10 +94,10 @@ class Owner:
         try:
             command = self._commands.get(timeout=self._patience())
         except queue.Empty:
-            if not self._answering():
-                self._go_idle()
-            else:
+            if self._answering():
                 self._step()
+            elif self._board.let_go_if_unused():
+                self._drop()
             return True
         if command is None:
             return False
@@ -146,7 +146,7 @@ class Owner:
             failure = type(error)(error.message, details=error.details, suggestion=error.suggestion)
         except BaseException as error:
             _log.exception("loading %s failed", source.target.model_name)
-            failure = ForgeError(f"{source.target.model_name} could not be loaded: {error}")
+            failure = _load_failure(source, error)
         if failure is not None:
             self._drop()
         self._board.end_loading(self._loaded, failure)
@@ -206,3 +206,11 @@ class Owner:
             self._batch.close()
         self._batch = self._resident = self._loaded = self._draft = None
         free_memory()
+
+
+def _load_failure(source: Source, error: BaseException) -> ForgeError:
+    """What a load that ended in an unforeseen way is blamed on: the files, whatever they did to a library."""
+    message = f"{source.target.model_name} could not be loaded: {str(error) or type(error).__name__:.300}"
+    if isinstance(error, MemoryError) or "alloc" in str(error):
+        return OutOfMemory(message, suggestion="Close other programs, or use a quantized copy.")
+    return InvalidModel(message, suggestion="Copy or download the model again, or use another one.")

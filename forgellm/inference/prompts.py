@@ -18,6 +18,20 @@ from forgellm.inference.grammar import check_schema
 from forgellm.inference.rendering import Renderer
 
 _SYSTEM = "SYSTEMPROMPT"
+_FUNCTION = "FUNCTIONOFFERED"
+# Whole, because templates look into all of it.
+_OFFERED: Mapping[str, object] = {
+    "type": "function",
+    "function": {
+        "name": _FUNCTION,
+        "description": "F",
+        "parameters": {
+            "type": "object",
+            "properties": {"a": {"type": "string", "description": "A"}},
+            "required": ["a"],
+        },
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +49,7 @@ class ChatForm:
     tokenizer: Any
     renderer: Renderer
     knows_system: bool
+    knows_tools: bool
 
     @property
     def model_type(self) -> ModelType:
@@ -43,23 +58,34 @@ class ChatForm:
 
 
 def chat_form(tokenizer: Any, renderer: Renderer) -> ChatForm:
-    """Find out whether the template has a system role.
+    """Find out whether the template has a system role and shows tools.
 
     Raises InvalidModel where it cannot even render a question, TemplateTimeout where it does not end.
     """
-    form = ChatForm(tokenizer, renderer, knows_system=True)
+    form = ChatForm(tokenizer, renderer, knows_system=True, knows_tools=True)
     question, answer = Message("user", "Q"), Message("assistant", "A")
     try:
-        _render(form, GenerationRequest(messages=(question,)))
+        _render(form, GenerationRequest((question,)))
     except InvalidField as error:
         raise InvalidModel(
             error.message, suggestion="Use another model, or mend its chat template."
         ) from error
+    return ChatForm(
+        tokenizer,
+        renderer,
+        knows_system=_shows(form, _SYSTEM, (Message("system", _SYSTEM), question, answer)),
+        knows_tools=_shows(form, _FUNCTION, (question,), tools=(_OFFERED,)),
+    )
+
+
+def _shows(
+    form: ChatForm, word: str, messages: tuple[Message, ...], *, tools: tuple[Mapping[str, object], ...] = ()
+) -> bool:
+    """Whether `word` reaches the model, and is not left out or refused."""
     try:
-        shown = _SYSTEM in _render(form, GenerationRequest((Message("system", _SYSTEM), question, answer)))
+        return word in _render(form, GenerationRequest(messages, tools=tools))
     except InvalidField:
-        shown = False
-    return ChatForm(tokenizer, renderer, shown)
+        return False
 
 
 def build_prompt(form: ChatForm, request: GenerationRequest, *, context: int | None) -> Prompt:
@@ -69,7 +95,7 @@ def build_prompt(form: ChatForm, request: GenerationRequest, *, context: int | N
     no room in the context; TemplateTimeout.
     """
     tokenizer = form.tokenizer
-    if request.tools and not tokenizer.has_tool_calling:
+    if request.tools and not form.knows_tools:
         raise InvalidField(
             "the resident model's chat template has no tools",
             details={"field": "tools"},

@@ -29,7 +29,16 @@ def render(job: Mapping[str, Any]) -> dict[str, str]:
             add_generation_prompt=job["add_generation_prompt"],
             **job["variables"],
         )
-    except (jinja2.TemplateError, TypeError, ValueError, KeyError, ArithmeticError, RecursionError) as error:
+        # No tokenizer takes what is not Unicode.
+        texts[0].encode()
+    except (
+        jinja2.TemplateError,
+        TypeError,
+        ValueError,
+        LookupError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         return {"error": str(error)[:500] or type(error).__name__}
     return {"text": texts[0]}
 

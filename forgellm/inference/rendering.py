@@ -118,14 +118,15 @@ class Renderer:
     def _read_line(self, process: subprocess.Popen[bytes], seconds: float) -> bytes:
         """Up to the newline; what there is when the time is over or the process has ended."""
         assert process.stdout is not None
-        end, data = self._monotonic() + seconds, b""
-        while not data.endswith(b"\n"):
-            ready, _, _ = select.select([process.stdout], [], [], max(0.0, end - self._monotonic()))
+        end, data = self._monotonic() + seconds, bytearray()
+        # Endless text comes without a pause: the clock is looked at for every piece.
+        while not data.endswith(b"\n") and (left := end - self._monotonic()) > 0:
+            ready, _, _ = select.select([process.stdout], [], [], left)
             piece = os.read(process.stdout.fileno(), 1 << 16) if ready else b""
             if not piece:
                 break
             data += piece
-        return data
+        return bytes(data)
 
     def _kill(self) -> None:
         if self._process is not None:

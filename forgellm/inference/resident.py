@@ -109,7 +109,10 @@ def free_memory() -> None:
 
 def _tokenizer(path: Path, config: Mapping[str, Any]) -> Any:
     try:
-        return load_tokenizer(path, eos_token_ids=config.get("eos_token_id"))
+        tokenizer = load_tokenizer(path, eos_token_ids=config.get("eos_token_id"))
+        # Some settings are looked at only when there is a text.
+        tokenizer.encode("Q")
+        return tokenizer
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise InvalidModel(
             f"the tokenizer of {path.name} cannot be read: {error}",

@@ -70,6 +70,13 @@ class ModelHost:
                 request = replace(request, plain_base=True)
             elif wanted != resident:
                 self._change(name, wanted, resident=resident)
+            try:
+                return Named(name, self._service.generate(request))
+            except ModelNotLoaded:
+                if self.status().error is not None:
+                    raise
+            # It was let go of in this very moment, because nobody had asked for it in a while.
+            self._change(name, wanted, resident=None)
             return Named(name, self._service.generate(request))
 
     def compare(self, request: GenerationRequest) -> tuple[Answer, Answer]:

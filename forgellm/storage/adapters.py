@@ -54,7 +54,7 @@ def read_config(folder: Path) -> AdapterConfig:
         raw: Any = read_json(path)
         lora: Mapping[str, Any] = raw.get("lora_parameters") or {}
         keys = lora.get("keys")
-        return AdapterConfig(
+        config = AdapterConfig(
             fine_tune_type=raw.get("fine_tune_type", "lora"),
             num_layers=int(raw["num_layers"]),
             rank=int(lora.get("rank", 8)),
@@ -64,11 +64,21 @@ def read_config(folder: Path) -> AdapterConfig:
             train_also=tuple(raw.get("train_also", ())),
             model=str(raw.get("model", "")),
         )
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        _check_ranges(config)
+        return config
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise InvalidAdapter(
             f"{path.name} in {folder.name} cannot be read: {error}",
             suggestion="Name a run's folder or one of its checkpoint files.",
         ) from None
+
+
+def _check_ranges(config: AdapterConfig) -> None:
+    """Raises ValueError for what no layer can be made with."""
+    if config.rank < 1:
+        raise ValueError(f"rank {config.rank} is below 1")
+    if not 0 <= config.dropout < 1:
+        raise ValueError(f"dropout {config.dropout} is not from 0 to below 1")
 
 
 def config_of(spec: TrainingSpec) -> AdapterConfig:

@@ -78,7 +78,7 @@ def check_intact(path: Path) -> None:
     """That an adapter file is what was measured, where its folder says: a numbered checkpoint matches its own
     sidecar, adapters.safetensors that of some checkpoint. Raises InvalidAdapter.
     """
-    recorded = read_checkpoints(path.parent, verify=False) if (path.parent / "run.json").is_file() else []
+    recorded = read_checkpoints(path.parent, verify=False)
     known = {c.sha256 for c in recorded if path.name in ("adapters.safetensors", Path(c.path).name)}
     if recorded and sha256_of(path) not in known:
         raise InvalidAdapter(

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from forgellm.domain.errors import InvalidModel, InvalidPath, ModelNotFound, UntrustedModelCode, nearest
-from forgellm.storage.weights import fingerprint, weights_problem
+from forgellm.storage.weights import fingerprint, tensors, weight_files, weights_problem
 from forgellm.storage.workspace import Workspace
 
 __all__ = [
@@ -39,6 +39,7 @@ _CODE = ("model_file", "auto_map")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 _VOCABULARY = ("vocab_size", "padded_vocab_size")
+_LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer")
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def _snapshot(hub_cache: Path, name: str) -> Path | None:
 def _open(name: str, folder: Path) -> ModelFolder:
     config = read_model_config(name, folder)
     check_code(name, config)
-    problem = _tokenizer_problem(folder) or weights_problem(folder)
+    problem = _tokenizer_problem(folder) or weights_problem(folder) or _layers_problem(folder, config)
     if problem is not None:
         raise _invalid(name, folder, problem)
     return ModelFolder(name, folder, config)
@@ -206,6 +207,17 @@ def _is_tokenizer(path: Path, _stamp: tuple[int, int, int]) -> bool:
     """Read once while the file is the one of the stamp: it has 10 MB, and lists ask for every model."""
     tokenizer = _object(path)
     return tokenizer is not None and isinstance(tokenizer.get("model"), dict)
+
+
+def _layers_problem(folder: Path, config: Mapping[str, object]) -> str | None:
+    """Layers are made before their weights are looked for: ten million of them fill the memory."""
+    layers = _integer(config, _LAYERS)
+    if layers is None:
+        return None
+    there = sum(len(tensors(path) or ()) for path in weight_files(folder))
+    return (
+        f"config.json says {layers} layers, and the weights are {there} tensors" if layers > there else None
+    )
 
 
 def _object(path: Path) -> dict[str, object] | None:

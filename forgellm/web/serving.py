@@ -75,6 +75,12 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
+def url_of(listener: socket.socket) -> str:
+    """Where a browser of this machine finds what listens there."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{url_host(host)}:{port}"
+
+
 def raise_descriptor_limit() -> int:
     """Let this process open more files and connections than a shell's default; how many it may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -93,7 +99,7 @@ class WebServer(ThreadedWSGIServer):
     """Serves `app` on `listener`, a thread for each connection. Clients beyond the limit get a 503."""
 
     def __init__(self, listener: socket.socket, app: WSGIApplication, *, limits: Limits) -> None:
-        host, port = listener.getsockname()[:2]
+        (host, port), url = listener.getsockname()[:2], url_of(listener)
         super().__init__(host, port, app, RequestHandler, passthrough_errors=True, fd=listener.fileno())
         listener.close()
         self.limits = limits
@@ -101,10 +107,7 @@ class WebServer(ThreadedWSGIServer):
         self._changed = threading.Condition()
         self._ended = threading.Event()
 
-    @property
-    def url(self) -> str:
-        """Where a browser of this machine finds it."""
-        return f"http://{url_host(self.host)}:{self.port}"
+        self.url = url
 
     def get_request(self) -> tuple[Connection, Any]:
         try:

@@ -3,10 +3,13 @@
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import requests
 
-from forgellm.storage.model_server import read_record, running_at
+from forgellm.domain.chat import Target
+from forgellm.storage.model_server import Record, read_record, running_at, write_record
 from forgellm.web.serving import listen
 from tests.cli.conftest import COMMAND, heed_interrupts
 from tests.cli.servers import TOKEN, read_address
@@ -83,6 +86,28 @@ def test_what_was_resident_when_it_was_killed_is_loaded_again(serve, workspace):
     server.process.wait()
     assert running_at(workspace) is None
     assert loaded(serve())["model_name"] == TINY
+
+
+def test_whoever_asks_while_it_starts_again_is_answered_by_what_was_resident(serve, workspace):
+    workspace.private.mkdir()
+    write_record(workspace, Record("http://127.0.0.1:9", Target(TINY)))
+    with listen("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    asked = "Connection refused"
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(serve, "--port", str(port))
+        while "Connection refused" in str(asked):
+            asked = answer_of(Server(f"http://127.0.0.1:{port}", None))
+        starting.result(60)
+    assert asked == 200
+
+
+def answer_of(server):
+    """The status of an answer, or why nobody listens yet."""
+    try:
+        return server.post("/api/model/generate", {"prompt": "Hello", "max_tokens": 2}).status_code
+    except requests.ConnectionError as error:
+        return str(error)
 
 
 def test_it_preloads_a_fast_library_and_keeps_its_token(serve, worker_environment):

@@ -35,8 +35,13 @@ def thinking_tokenizer():
     )
 
 
-def taken_apart(text, *, stop=(), thinks=False):
-    answer = AnswerText(thinking_tokenizer(), stop=stop, thinks=thinks, continues=False, tools=())
+ADD = {"type": "function", "function": {"name": "add"}}
+
+
+def taken_apart(text, *, stop=(), thinks=False, tools=(ADD,), marked=True):
+    tokenizer = thinking_tokenizer()
+    tokenizer.has_tool_calling = marked
+    answer = AnswerText(tokenizer, stop=stop, thinks=thinks, continues=False, tools=tools)
     pieces = []
     for letter in text:
         pieces.append(answer.add(ord(letter)))
@@ -66,9 +71,38 @@ def test_calls_of_functions_are_no_text():
     assert calls == [("add", {"a": 1})] * 2
 
 
-@pytest.mark.parametrize("broken", ['{"name": "add"', "[]", "7", '{"name": "add"}', ""])
-def test_a_call_that_cannot_be_read_is_none(broken):
-    assert taken_apart(f"x<tool>{broken}</tool>") == ("x", "", [])
+@pytest.mark.parametrize("broken", ['{"name": "add"', "[]", "7", '{"arguments": {}}', ""])
+def test_a_call_that_cannot_be_read_stays_in_the_text(broken):
+    assert taken_apart(f"x<tool>{broken}</tool>") == (f"x<tool>{broken}</tool>", "", [])
+    assert taken_apart(f"x<tool>{broken}") == (f"x<tool>{broken}", "", [])
+
+
+def test_where_no_functions_were_offered_a_call_is_text():
+    said = '<think>I <tool></think>ok<tool>{"name": "add", "arguments": {}}</tool>'
+    text, thinking, calls = taken_apart(said, tools=())
+    assert (text, thinking, calls) == ('ok<tool>{"name": "add", "arguments": {}}</tool>', "I <tool>", [])
+
+
+def test_arguments_may_be_missing_or_json_text():
+    assert taken_apart('<tool>{"name": "add"}</tool>')[2] == [("add", {})]
+    assert taken_apart('<tool>{"name": "add", "arguments": "{\\"a\\": 1}"}</tool>')[2] == [("add", {"a": 1})]
+
+
+CALL = '{"name": "add", "parameters": {"a": 1}}'
+
+
+@pytest.mark.parametrize("said", [CALL, f"\n<|python_tag|>{CALL}\n", f"{CALL}; {CALL}"])
+def test_without_markers_an_answer_that_is_json_as_a_whole_is_a_call(said):
+    text, _, calls = taken_apart(said, marked=False)
+    assert (text, calls) == ("", [("add", {"a": 1})] * said.count("name"))
+
+
+@pytest.mark.parametrize(
+    "said", ["{", CALL[:-3], '{"a": 1}', CALL.replace("add", "other"), f"{CALL} is how.", "<|pyt", " 7", ""]
+)
+def test_without_markers_any_other_answer_is_text(said):
+    assert taken_apart(said, marked=False) == (said, "", [])
+    assert taken_apart(CALL, marked=False, tools=()) == (CALL, "", [])
 
 
 def test_a_text_ends_at_the_first_stop_string():

@@ -17,6 +17,7 @@ from forgellm.domain.errors import (
     ModelNotLoaded,
     TemplateTimeout,
 )
+from forgellm.inference.board import Board
 from tests.inference.conftest import GREEDY, ask, load, poll, source
 
 QUESTION = "When is the rope market of Alder Quay held?"
@@ -216,6 +217,14 @@ def test_a_model_that_nobody_asks_is_unloaded(start, tiny_model):
     poll(lambda: idle.status().target is None)
 
 
+def test_a_model_is_not_let_go_of_while_a_request_is_on_its_way_to_it():
+    board = Board(at_once=1, waiting=0)
+    board.enter()
+    assert not board.let_go_if_unused()
+    board.leave()
+    assert board.let_go_if_unused()
+
+
 def test_a_prompt_that_fills_the_context_is_refused(engine):
     with pytest.raises(InvalidField, match="the model's context is 512"):
         ask(engine, "word " * 600)
@@ -227,6 +236,27 @@ def test_a_prompt_that_fills_the_context_is_refused(engine):
 def test_an_answer_ends_where_the_context_does(engine):
     _, finish = ask(engine, "rope " * 200, sampling=LONG)
     assert finish.prompt_tokens + finish.completion_tokens <= 512
+
+
+@pytest.mark.parametrize(
+    ("file", "values"),
+    [
+        ("config.json", {"hidden_size": 0}),
+        ("config.json", {"eos_token_id": "x"}),
+        ("config.json", {"vocab_size": 10**12}),
+        ("tokenizer_config.json", {"model_max_length": "x"}),
+        ("tokenizer_config.json", {"chat_template": [{"name": "a", "template": "x"}]}),
+    ],
+)
+def test_whatever_a_model_does_to_a_library_the_model_is_to_blame(start, tiny_model, tmp_path, file, values):
+    path = shutil.copytree(tiny_model, tmp_path / "odd") / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    engine = start()
+    engine.load(source(path.parent))
+    with pytest.raises(ModelNotLoaded) as caught:
+        engine.wait_until_loaded()
+    assert (caught.value.status, caught.value.details["cause"]["code"]) == (422, "INVALID_MODEL")
+    assert caught.value.suggestion
 
 
 @pytest.mark.parametrize(

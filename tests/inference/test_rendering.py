@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from forgellm.domain.errors import InvalidField, TemplateTimeout
@@ -37,6 +39,23 @@ def test_a_template_that_would_take_for_ever_or_all_memory_is_ended(renderer, te
     with pytest.raises((TemplateTimeout, InvalidField)):
         renderer.render(template, MESSAGES, variables={})
     assert renderer.render(GREETING, MESSAGES, variables={"bos_token": ""}) == "user: Hello"
+
+
+@pytest.mark.parametrize("template", ["{{ '\\ud800' }}", "{{ 'a'.encode('no such code') }}"])
+def test_a_text_that_is_none_is_refused(renderer, template):
+    with pytest.raises(InvalidField, match="refuses"):
+        renderer.render(template, MESSAGES, variables={})
+
+
+def test_the_time_is_over_though_text_keeps_coming(worker_environment):
+    ticks = itertools.count()
+    renderer = Renderer(worker_environment, seconds=100.0, monotonic=lambda: float(next(ticks)))
+    try:
+        assert renderer.render("{{ 'x' * 200000 }}", MESSAGES, variables={})
+        with pytest.raises(TemplateTimeout):
+            renderer.render("{{ 'x' * 50000000 }}", MESSAGES, variables={})
+    finally:
+        renderer.close()
 
 
 def test_a_long_conversation_fits_through(renderer):

@@ -4,8 +4,11 @@ import shutil
 
 import pytest
 
+from forgellm.domain.chat import GenerationRequest, Message, Sampling, Target
 from forgellm.domain.checkpoints import Checkpoint
+from forgellm.inference.local import LocalModel
 from forgellm.model_server.app import ROUTES
+from forgellm.services.model_host import ModelFixed, ModelHost
 from forgellm.storage.checkpoints import checkpoint_path, sha256_of, write_sidecar
 from forgellm.storage.models import fingerprint
 from forgellm.storage.runs import create_run, run_folder
@@ -122,6 +125,31 @@ def test_another_model_is_not_loaded_where_that_is_forbidden(serve, run):
     assert said(server)
     refused = server.post("/v1/chat/completions", {"model": run.id, **ASK})
     assert (refused.status_code, refused.json()["error"]["param"]) == (409, "model")
+
+
+class LetGo(LocalModel):
+    """Lets go of the model right after the first look at it, as an idle time-out may."""
+
+    looks = 0
+
+    def status(self):
+        found = super().status()
+        self.looks += 1
+        if self.looks == 1:
+            self.unload()
+        return found
+
+
+def test_a_model_that_is_let_go_of_in_that_moment_is_loaded_again_for_who_named_it(forge, serve):
+    _, app = serve()
+    host = ModelHost(forge, LetGo(forge.workspace, forge.hub_cache, app.engine))
+    host.load(Target(TINY))
+    app.engine.wait_until_loaded()
+    question = GenerationRequest((Message("user", "Hello"),), sampling=Sampling(max_tokens=2))
+    assert list(host.ask_by_name(TINY, question).answer)[-1].finish
+    fixed = ModelHost(forge, LetGo(forge.workspace, forge.hub_cache, app.engine), auto_load=False)
+    with pytest.raises(ModelFixed):
+        fixed.ask_by_name(TINY, question)
 
 
 def test_a_damaged_model_leaves_the_server_empty_and_says_why(server, workspace):

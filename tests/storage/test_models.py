@@ -190,6 +190,12 @@ FAULTS = {
     "half a config": (_cut("config.json"), "config.json is not a JSON object"),
     "a config that is a list": (_write("config.json", b"[]"), "config.json is not a JSON object"),
     "a config without a type": (_write("config.json", b"{}"), "names no model_type"),
+    "a config of more layers than weights": (
+        lambda folder: (folder / "config.json").write_text(
+            json.dumps({**json.loads((folder / "config.json").read_text()), "num_hidden_layers": 10_000_000})
+        ),
+        "10000000 layers, and the weights are",
+    ),
     "no tokenizer": (_remove("tokenizer.json"), "no tokenizer.json"),
     "half a tokenizer": (_cut("tokenizer.json"), "tokenizer.json is not a tokenizer"),
     "a tokenizer of nothing": (_write("tokenizer.json", b"{}"), "tokenizer.json is not a tokenizer"),

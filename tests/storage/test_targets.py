@@ -6,7 +6,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from forgellm.domain.chat import Target
+from forgellm.domain.checkpoints import Checkpoint
 from forgellm.domain.errors import InvalidAdapter, InvalidPath, ModelNotFound, UntrustedModelCode
+from forgellm.storage.checkpoints import sha256_of, write_sidecar
 from forgellm.storage.files import write_json
 from forgellm.storage.targets import find_source
 
@@ -62,6 +64,32 @@ def test_an_adapter_that_was_cut_off_is_refused_before_it_is_loaded(workspace, h
     (adapter / "adapter_config.json").write_text('{"num_layers"')
     with pytest.raises(InvalidAdapter, match=r"adapter_config\.json in mine cannot be read"):
         find_source(workspace, hub_cache, Target(TINY, "models/cpt/mine"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"num_layers": -1, "lora_parameters": {"rank": -1}}',
+        '{"num_layers": -1, "lora_parameters": {"dropout": 2}}',
+        '{"num_layers": 1e999}',
+    ],
+)
+def test_a_configuration_that_no_adapter_has_is_refused(workspace, hub_cache, adapter, text):
+    (adapter / "adapter_config.json").write_text(text)
+    with pytest.raises(InvalidAdapter, match=r"adapter_config\.json in mine cannot be read"):
+        find_source(workspace, hub_cache, Target(TINY, "models/cpt/mine"))
+
+
+def test_a_copied_checkpoint_still_matches_its_sidecar(workspace, hub_cache, adapter):
+    path = adapter / "0000004_adapters.safetensors"
+    size, digest = path.stat().st_size, sha256_of(path)
+    write_sidecar(adapter, Checkpoint(4, path.name, digest, size, validation_loss=1.0))
+    target = Target(TINY, "models/cpt/mine/0000004_adapters.safetensors")
+    assert find_source(workspace, hub_cache, target).adapter == (adapter, path)
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(InvalidAdapter, match="does not match its hash"):
+        find_source(workspace, hub_cache, target)
 
 
 def test_what_is_not_there_or_not_allowed_is_refused(workspace, hub_cache, adapter):
