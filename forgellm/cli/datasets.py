@@ -1,4 +1,7 @@
-"""`forgellm datasets`: add, list, show, preview, check, split, convert, remove and restore datasets."""
+"""`forgellm datasets`: add, list, show, preview, check, split, convert, remove and restore datasets.
+
+What is decided about them is in `dataset_decisions`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import click
 
 from forgellm.cli.answers import valid_text
 from forgellm.cli.context import Invocation
+from forgellm.cli.dataset_decisions import exclude, include, map_file
 from forgellm.cli.downloading import Download
 from forgellm.cli.runs import ListsByDefault
 from forgellm.cli.tables import size, table
@@ -293,6 +297,10 @@ def restore(invocation: Invocation, name: str) -> None:
     from forgellm.services import dataset_removal
 
     click.echo(f"Dataset {name} is back in {dataset_removal.restore(forge, name)}")
+
+
+for command in (map_file, exclude, include):
+    datasets.add_command(command)
 
 
 def _say_made(name: str, made: Mapping[str, Any]) -> None:

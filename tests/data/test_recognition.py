@@ -234,7 +234,8 @@ def test_a_file_that_fits_no_shape_has_one_problem_that_says_what_to_do(tmp_path
     assert file.recognition.reason == "its columns fit none of the known shapes (it has 'wann', 'wo')"
     [problem] = file.records()
     assert problem.line == 1
-    assert "Map its columns" in problem.suggestion
+    command = f"forgellm datasets map {tmp_path.name} train.jsonl prompt=COLUMN completion=COLUMN"
+    assert command in problem.suggestion
 
 
 def test_rows_and_files_are_left_out_by_decision(tmp_path):
