@@ -55,7 +55,7 @@ def preview_lines(found: Mapping[str, Any], *, colour: bool) -> Iterator[str]:
     """Rows of tokens: what is learned is green, or between marks."""
     for row in found["rows"]:
         place = row["file"] + ("" if row["line"] is None else f", line {row['line']}")
-        chunk = f", chunk {row['chunk']} of {row['chunks']}" if row["chunk"] else ""
+        chunk = f", chunk {row['chunk']} of {row['chunks'] or 'many'}" if row["chunk"] else ""
         yield harmless(f"— {place}{chunk}: {row['tokens']} tokens, {row['learned']} learned")
         if row["problem"]:
             yield harmless(f"  cannot be trained on: {row['problem']}")
