@@ -80,11 +80,11 @@ def decode_document(data: bytes) -> tuple[str, str]:
 
 def unusable(text: str) -> str | None:
     """Why a text cannot be trained on: empty, a NUL, half a character; None where it can."""
-    if not text.strip():
+    if not text or text.isspace():
         return "is empty"
     if "\0" in text:
         return "has a NUL character"
-    if _SURROGATE.search(text):
+    if not text.isascii() and _SURROGATE.search(text):
         return "has half a character (a lone surrogate)"
     return None
 
