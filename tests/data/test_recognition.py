@@ -160,7 +160,8 @@ def test_the_decision_is_told_with_its_reason_and_what_else_it_could_be(tmp_path
     recognition = opened(tmp_path, *[{"input": "Q", "output": "A", "text": "T"}] * 3).recognition
     assert recognition.shape == "prompt_completion"
     assert recognition.columns == {"prompt": "input", "completion": "output"}
-    assert recognition.reason == ("prompts and their completions: prompt in 'input', completion in 'output'")
+    said = "prompts and their completions: prompt in 'input', completion in 'output'; not used: 'text'"
+    assert recognition.reason == said
     assert recognition.alternatives == ("text",)
     assert not recognition.by_hand
 
