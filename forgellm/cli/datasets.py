@@ -256,9 +256,18 @@ def split(invocation: Invocation, /, *, name: str, new_name: str, **shares: Any)
 @click.option("--to", type=click.Choice(["messages", "transcripts", "utf8"]), default="messages")
 @click.option("--user", multiple=True, help="For transcripts: how the user's turns begin, such as 'Q:'.")
 @click.option("--assistant", multiple=True, help="For transcripts: how the assistant's turns begin.")
+@click.option("--encoding", help="For utf8: what files that are not UTF-8 are in, such as cp1252.")
 @click.pass_obj
 def convert(
-    invocation: Invocation, /, *, name: str, new_name: str, to: str, user: tuple[str], assistant: tuple[str]
+    invocation: Invocation,
+    /,
+    *,
+    name: str,
+    new_name: str,
+    to: str,
+    user: tuple[str],
+    assistant: tuple[str],
+    encoding: str | None,
 ) -> None:
     """Write a new dataset in another form: rows to messages, transcripts to messages, texts to UTF-8."""
     if bool(user) != bool(assistant):
@@ -267,7 +276,8 @@ def convert(
     from forgellm.services import conversion
 
     patterns = {"user": list(user), "assistant": list(assistant)} if user else None
-    _say_made(new_name, conversion.convert(forge, name, name=new_name, to=to, patterns=patterns))
+    made = conversion.convert(forge, name, name=new_name, to=to, patterns=patterns, encoding=encoding)
+    _say_made(new_name, made)
 
 
 @datasets.command()

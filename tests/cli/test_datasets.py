@@ -264,6 +264,31 @@ def test_split_and_convert_write_new_datasets(added, call, dataset):
     assert "1 left out" in done.stdout
 
 
+def test_the_encoding_of_what_is_not_utf8_may_be_said(call, dataset, forge):
+    folder = dataset("old", other_csv="question,answer\nÜ?,Ö.\n")
+    (folder / "faq.csv").write_bytes("question,answer\nWo?,Köln.\n".encode("cp1252"))
+    assert "--to utf8" in call("check", "old").stdout
+    assert "1 left out" in call("convert", "old", "guessed", "--to", "utf8").stdout
+    assert call("convert", "old", "said", "--to", "utf8", "--encoding", "cp1252").exit_code == 0
+    assert (forge.workspace.datasets / "said" / "faq.csv").read_text() == "question,answer\nWo?,Köln.\n"
+    assert call("check", "said").exit_code == 0
+    for wish in (["--to", "utf8", "--encoding", "cp9999"], ["--to", "messages", "--encoding", "cp1252"]):
+        done = call("convert", "old", "never", *wish)
+        assert (done.exit_code, "encoding" in done.stderr) == (2, True)
+
+
+def test_what_was_decided_holds_for_what_is_made_of_it(call, dataset, forge):
+    rows = "".join(f"Was ist {n}?,Es ist {n}.\n" for n in range(10))
+    dataset("mapped", faq_csv="Frage,Antwort\n" + rows)
+    call("map", "mapped", "faq.csv", "prompt=Frage", "completion=Antwort")
+    call("exclude", "mapped", "faq.csv", "2")
+    (forge.workspace.datasets / "mapped" / "faq.jsonl").write_text(ROWS)
+    assert call("split", "mapped", "two", "--valid", "0.3").exit_code == 0
+    assert "15 rows and documents: 15 can be used" in call("check", "two").stdout
+    assert call("convert", "mapped", "copied", "--to", "utf8").exit_code == 0
+    assert "15 can be used, 0 cannot, 1 left out by hand" in call("check", "copied").stdout
+
+
 @pytest.mark.parametrize("wish", ["hf:../../etc", "hf:a b", "absent.txt"])
 def test_what_is_none_is_refused(call, wish):
     done = call("add", wish)

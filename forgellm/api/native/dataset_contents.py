@@ -179,6 +179,9 @@ class Conversion(Body):
     patterns: dict[str, list[str]] | None = Field(
         None, description="for transcripts: by role, how its turns begin; left out, the usual ones"
     )
+    encoding: str | None = Field(
+        None, description="for utf8: what files that are not UTF-8 are in; left out, it is found out"
+    )
 
 
 class Split(Body):
