@@ -194,6 +194,7 @@ def preview(invocation: Invocation, /, *, name: str, model: str, as_json: bool, 
 @click.option("--max-iterations", type=click.IntRange(min=1), help="Tell how many epochs such a run has.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Of that run.")
 @click.option("--grad-accumulation-steps", type=click.IntRange(min=1), help="Of that run.")
+@click.option("--training-type", type=click.Choice(["cpt", "ift"]), help="Of that run.")
 @_json_option
 @click.pass_obj
 def check(
@@ -204,7 +205,7 @@ def check(
     model: str | None,
     max_seq_length: int | None,
     as_json: bool,
-    **run: int | None,
+    **run: Any,
 ) -> None:
     """Check every row: counts, problems, duplicates, overlap; with --model, lengths in tokens too.
 
@@ -230,7 +231,8 @@ def check(
         for line in report_lines(found):
             click.echo(line)
         if passes is not None:
-            click.echo(f"{passes.iterations} iterations are {passes.epochs:.2f} epochs.")
+            kind = passes.training_type
+            click.echo(f"{passes.iterations} iterations of {kind} are {passes.epochs:.2f} epochs.")
     if found["refused"] or not found["usable"] or found["problem_count"]:
         sys.exit(1)
 

@@ -196,7 +196,8 @@ def test_a_report_with_a_model_counts_tokens_and_lengths(client, forge):
     assert report["trained_on"]["examples"]["cut"] > 0
     assert report["trained_on"]["documents"] is None
     passes = get(client, f"{asked}&max_iterations=18&batch_size=4")["passes"]
-    assert passes == {"sequences": 36, "batches_per_epoch": 9, "iterations": 18, "epochs": 2.0}
+    counts = {"sequences": 36, "batches_per_epoch": 9, "iterations": 18, "epochs": 2.0}
+    assert passes == {"training_type": "ift", **counts}
 
 
 def test_rows_become_messages_in_a_new_dataset(client, faq, forge):

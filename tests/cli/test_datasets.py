@@ -130,6 +130,16 @@ def test_a_preview_without_colour_marks_what_is_learned(call, dataset):
     assert "<|im_start|>user\nQ0?<|im_end|>\n<|im_start|>assistant\n⟦A0.<|im_end|>⟧" in shown
 
 
+def test_a_check_tells_how_often_a_run_of_either_kind_sees_everything(call, dataset):
+    dataset("both", rows_jsonl=ROWS, notes_md="Notes. " * 500)
+    short = ["--model", "models/base/tiny", "--max-seq-length", "32"]
+    asked = ["check", "both", *short, "--max-iterations", "6", "--batch-size", "2"]
+    assert "6 iterations of ift are 2.00 epochs" in call(*asked, "--training-type", "ift").stdout
+    said = [call(*asked, *more).stdout for more in ([], ["--training-type", "cpt"])]
+    assert said[0] == said[1]
+    assert "6 iterations of cpt are" in said[0]
+
+
 def test_columns_are_mapped_as_the_problem_says_and_the_file_may_speak_for_itself_again(call, dataset):
     dataset("faq", faq_csv="Frage,Antwort\nWas?,Das.\n")
     assert "forgellm datasets map faq faq.csv prompt=COLUMN completion=COLUMN" in call("show", "faq").stdout

@@ -137,6 +137,7 @@ class Run(ReportWish):
 
 
 class Passes(BaseModel):
+    training_type: str = Field(description="as asked for, else that of which there are more sequences")
     sequences: int = Field(description="to train on, about: documents share them")
     batches_per_epoch: int
     iterations: int
