@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from shlex import quote
 from typing import Any
 
 import click
@@ -20,6 +21,8 @@ def described(found: Mapping[str, Any]) -> Iterator[str]:
     for file in found["files"]:
         out = " (left out)" if file["whole_file_excluded"] else ""
         yield harmless(f"{file['file']}  {size(file['size_bytes'])}, {file['part']}{out}: {_shape(file)}")
+        if file["layout"]:
+            yield f"  read as {file['layout']}"
     documents = found["documents"]
     for file in documents[:_SHOWN]:
         yield harmless(f"{file['file']}  {size(file['size_bytes'])}, a document")
@@ -52,7 +55,7 @@ def preview_lines(found: Mapping[str, Any], *, colour: bool) -> Iterator[str]:
     """Rows of tokens: what is learned is green, or between marks."""
     for row in found["rows"]:
         place = row["file"] + ("" if row["line"] is None else f", line {row['line']}")
-        chunk = f", chunk {row['chunk']} of {row['chunks']}" if row["chunk"] else ""
+        chunk = f", chunk {row['chunk']} of {row['chunks'] or 'many'}" if row["chunk"] else ""
         yield harmless(f"— {place}{chunk}: {row['tokens']} tokens, {row['learned']} learned")
         if row["problem"]:
             yield harmless(f"  cannot be trained on: {row['problem']}")
@@ -83,6 +86,10 @@ def report_lines(report: Mapping[str, Any]) -> Iterator[str]:
         yield harmless(f"{problem['file']}{line}: {problem['reason']}. {problem['suggestion']}".rstrip())
     if report["problem_count"] > _SHOWN:
         yield f"… and {report['problem_count'] - _SHOWN} more; --json lists the first thousand."
+    if report["refused"] and report["usable"]:
+        model = f" --model {quote(report['model'])}" if report["model"] else ""
+        command = f"forgellm datasets exclude {quote(report['dataset'])} --refused{model}"
+        yield harmless(f"To leave out whatever cannot be used: {command}")
     for note in report["notes"][:_SHOWN]:
         yield harmless(f"Note: {note['file']}: {note['reason']}")
 

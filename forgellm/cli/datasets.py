@@ -1,4 +1,7 @@
-"""`forgellm datasets`: add, list, show, preview, check, split, convert, remove and restore datasets."""
+"""`forgellm datasets`: add, list, show, preview, check, split, convert, remove and restore datasets.
+
+What is decided about them is in `dataset_decisions`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import click
 
 from forgellm.cli.answers import valid_text
 from forgellm.cli.context import Invocation
+from forgellm.cli.dataset_decisions import exclude, include, map_file
 from forgellm.cli.downloading import Download
 from forgellm.cli.runs import ListsByDefault
 from forgellm.cli.tables import size, table
@@ -190,6 +194,7 @@ def preview(invocation: Invocation, /, *, name: str, model: str, as_json: bool, 
 @click.option("--max-iterations", type=click.IntRange(min=1), help="Tell how many epochs such a run has.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Of that run.")
 @click.option("--grad-accumulation-steps", type=click.IntRange(min=1), help="Of that run.")
+@click.option("--training-type", type=click.Choice(["cpt", "ift"]), help="Of that run.")
 @_json_option
 @click.pass_obj
 def check(
@@ -200,7 +205,7 @@ def check(
     model: str | None,
     max_seq_length: int | None,
     as_json: bool,
-    **run: int | None,
+    **run: Any,
 ) -> None:
     """Check every row: counts, problems, duplicates, overlap; with --model, lengths in tokens too.
 
@@ -226,7 +231,8 @@ def check(
         for line in report_lines(found):
             click.echo(line)
         if passes is not None:
-            click.echo(f"{passes.iterations} iterations are {passes.epochs:.2f} epochs.")
+            kind = passes.training_type
+            click.echo(f"{passes.iterations} iterations of {kind} are {passes.epochs:.2f} epochs.")
     if found["refused"] or not found["usable"] or found["problem_count"]:
         sys.exit(1)
 
@@ -252,9 +258,18 @@ def split(invocation: Invocation, /, *, name: str, new_name: str, **shares: Any)
 @click.option("--to", type=click.Choice(["messages", "transcripts", "utf8"]), default="messages")
 @click.option("--user", multiple=True, help="For transcripts: how the user's turns begin, such as 'Q:'.")
 @click.option("--assistant", multiple=True, help="For transcripts: how the assistant's turns begin.")
+@click.option("--encoding", help="For utf8: what files that are not UTF-8 are in, such as cp1252.")
 @click.pass_obj
 def convert(
-    invocation: Invocation, /, *, name: str, new_name: str, to: str, user: tuple[str], assistant: tuple[str]
+    invocation: Invocation,
+    /,
+    *,
+    name: str,
+    new_name: str,
+    to: str,
+    user: tuple[str],
+    assistant: tuple[str],
+    encoding: str | None,
 ) -> None:
     """Write a new dataset in another form: rows to messages, transcripts to messages, texts to UTF-8."""
     if bool(user) != bool(assistant):
@@ -263,7 +278,8 @@ def convert(
     from forgellm.services import conversion
 
     patterns = {"user": list(user), "assistant": list(assistant)} if user else None
-    _say_made(new_name, conversion.convert(forge, name, name=new_name, to=to, patterns=patterns))
+    made = conversion.convert(forge, name, name=new_name, to=to, patterns=patterns, encoding=encoding)
+    _say_made(new_name, made)
 
 
 @datasets.command()
@@ -293,6 +309,10 @@ def restore(invocation: Invocation, name: str) -> None:
     from forgellm.services import dataset_removal
 
     click.echo(f"Dataset {name} is back in {dataset_removal.restore(forge, name)}")
+
+
+for command in (map_file, exclude, include):
+    datasets.add_command(command)
 
 
 def _say_made(name: str, made: Mapping[str, Any]) -> None:

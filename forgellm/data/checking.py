@@ -31,12 +31,15 @@ def check(
     decisions: Decisions,
     measure: Measure | None = None,
     progress: Progress | None = None,
+    heed: Callable[[Problem], None] | None = None,
 ) -> Report:
     """Everything there is to say about a dataset before it is trained on. Raises OSError.
 
-    `progress` is told (bytes read, bytes in all), as far as they can be told from what was read.
+    `progress` is told (bytes read, bytes in all), as far as they can be told from what was read. `heed` is
+    told every problem, of which the report lists only the first.
     """
     check = _Check(folder, decisions, measure, progress or (lambda done, total: None))
+    check.problems.heed = heed
     for part in get_args(Part):
         for file in row_files(folder, part=part):
             check.rows(file)
@@ -48,7 +51,7 @@ class _Check:
     def __init__(self, folder: Path, decisions: Decisions, measure: Measure | None, tell: Progress) -> None:
         self._folder, self._decisions, self._measure, self._tell = folder, decisions, measure, tell
         self._files: list[Counts] = []
-        self._problems = Problems()
+        self.problems = Problems()
         self._tokens = Tokens(0, 0, 0, 0)
         self._twins = TwinFinder()
         self._waiting: list[tuple[Example | Document, Counts]] = []
@@ -77,7 +80,7 @@ class _Check:
         self._files += endings.values()
         for found in read_document_files(self._folder, decisions=self._decisions, part=part):
             if isinstance(found, Problem) and found.severity == "note":
-                self._problems.add(found)
+                self.problems.add(found)
             else:
                 name = found.name if isinstance(found, Document) else found.file
                 self._take(found, endings[_ending(name)], part=part)
@@ -88,10 +91,10 @@ class _Check:
         self._tell(self._total, self._total)
         files = [counts.final() for counts in self._files]
         same, near, overlap = self._twins.found()
-        reasons = self._problems.reasons()
+        reasons = self.problems.reasons()
         if not self._twins.looked_at_all:
             reason = "is too large to look for near duplicates in all of it: the beginning was looked at"
-            self._problems.add(Problem(self._folder.name, None, reason, severity="note"))
+            self.problems.add(Problem(self._folder.name, None, reason, severity="note"))
         report = Report(
             dataset=self._folder.name,
             files=files,
@@ -106,15 +109,15 @@ class _Check:
             overlap=overlap,
             problem_count=sum(one.count for one in reasons),
             reasons=reasons,
-            problems=self._problems.first,
-            notes=self._problems.notes,
+            problems=self.problems.first,
+            notes=self.problems.notes,
             summary=[],
         )
         return replace(report, summary=list(sentences(report)))
 
     def _take(self, found: Record | Document | Problem, counts: Counts, *, part: Part) -> None:
         if isinstance(found, Problem):
-            self._problems.add(found)
+            self.problems.add(found)
             counts.refused += 1
         elif isinstance(found, Excluded):
             counts.excluded += 1
@@ -141,7 +144,7 @@ class _Check:
         for (item, counts), found in zip(waiting, self._measure([one for one, _ in waiting]), strict=True):
             if found.problem is not None:
                 name = item.name if isinstance(item, Document) else item.file
-                self._problems.add(Problem(name, item.line, found.problem, _TEMPLATE_HINT))
+                self.problems.add(Problem(name, item.line, found.problem, _TEMPLATE_HINT))
                 self._tokens = replace(self._tokens, refused=self._tokens.refused + 1)
                 counts.usable, counts.refused = counts.usable - 1, counts.refused + 1
                 continue

@@ -108,7 +108,7 @@ def _read(path: Path, name: str, *, dataset: Path, reader: BoundedReader) -> Ite
         return
     if isinstance(found, Refusal):
         yield Problem(name, found.line, found.reason, found.suggestion)
-    elif not found.text.strip():
+    elif not found.text or found.text.isspace():
         yield Problem(name, None, "is left out, because it has no text", severity="note")
     else:
         yield from _checked(found, path, name)

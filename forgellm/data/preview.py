@@ -5,8 +5,9 @@ Works on the items that are handed in; reading and paging them is for the caller
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -21,6 +22,9 @@ from forgellm.data.preferences import Preference
 from forgellm.data.problems import Problem
 from forgellm.data.records import Example
 from forgellm.data.sequences import Learned, Tokens
+
+LOOKED_AT = 4 << 20
+"""Characters of a document: of a longer one the chunks of its beginning are shown, not how many it has."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Piece:
 
 @dataclass(frozen=True)
 class PreviewRow:
-    """One row of a corpus: an example, or a chunk of a document (`chunk` counts from 1, of `chunks`).
+    """One row of a corpus: an example, or a chunk of a document (`chunk` counts from 1, of `chunks`, which
+    is None where it was not read to its end).
 
     `tokens` counts all of them, `pieces` are those that are kept, so a row is cut where `cut` is above 0:
     that many tokens at its end are left out. `problem` is why it cannot be trained on; it has no pieces then.
@@ -60,6 +65,7 @@ def preview(
     tokenizer: Any,
     max_seq_length: int,
     chunk_overlap: int = 0,
+    looked_at: int = LOOKED_AT,
 ) -> Iterator[PreviewRow]:
     """The rows that items become, in order; each document by itself, though short ones share a row.
 
@@ -70,33 +76,47 @@ def preview(
     for kind, group in groupby(items, key=lambda item: isinstance(item, Document)):
         if kind:
             documents = (item for item in group if isinstance(item, Document))
-            for one in encode_documents(tokenizer, documents):
-                whole = _Whole(one, one.document.text.encode(), len(placer.lead), names)
-                yield from whole.chunks(length=max_seq_length, overlap=chunk_overlap)
+            cut: deque[bool] = deque()
+            begun = _begun(documents, cut, most=max(looked_at, 16 * max_seq_length))
+            for one in encode_documents(tokenizer, begun):
+                shown = _Shown(one, one.document.text.encode(), len(placer.lead), names, cut.popleft())
+                yield from shown.chunks(length=max_seq_length, overlap=chunk_overlap)
         else:
             conversations = (one for item in group if not isinstance(item, Document) for one in _sides(item))
             for example in encode_examples(tokenizer, conversations):
                 yield _row(example, names, length=max_seq_length)
 
 
+def _begun(documents: Iterable[Document], cut: deque[bool], *, most: int) -> Iterator[Document]:
+    """The documents, of long ones the beginning; `cut` is told which those are."""
+    for document in documents:
+        cut.append(len(document.text) > most)
+        yield replace(document, text=document.text[:most]) if cut[-1] else document
+
+
 @dataclass(frozen=True)
-class _Whole:
+class _Shown:
     """A document in tokens with its text in UTF-8, and how many tokens the tokenizer puts before it."""
 
     encoded: Encoded
     data: bytes
     lead: int
     names: Mapping[int, str]
+    is_cut: bool
 
     def chunks(self, *, length: int, overlap: int) -> Iterator[PreviewRow]:
         document, at = self.encoded.document, 0
         found = list(rows([(self.encoded.ids, self.encoded.marks)], length=length, overlap=overlap))
+        count = None if self.is_cut else len(found)
         for number, (ids, learned) in enumerate(found, 1):
+            # What follows decides where a row ends, up to a row behind it.
+            if self.is_cut and at + 2 * length > len(self.encoded.ids):
+                return
             begin = at - int(np.argmax(learned))
             pieces = _pieces(ids, learned, self._texts(begin, begin + len(ids)))
             taught = sum(piece.learned for piece in pieces)
             yield PreviewRow(
-                document.name, document.line, pieces, len(ids), taught, chunk=number, chunks=len(found)
+                document.name, document.line, pieces, len(ids), taught, chunk=number, chunks=count
             )
             at = begin + len(ids)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
+from shlex import quote
 from typing import Literal
 
 from forgellm.domain.errors import InvalidDataset, nearest
@@ -47,6 +48,12 @@ class BadRow(Exception):
     def at(self, file: str, line: int | None) -> Problem:
         """The problem that a person reads."""
         return Problem(file, line, self.reason, self.suggestion)
+
+
+def mapping(file: str, parts: str) -> str:
+    """The command that says which columns are which parts; `file` begins with the dataset's name."""
+    dataset, _, relative = file.partition("/")
+    return f"forgellm datasets map {quote(dataset)} {quote(relative)} {parts}"
 
 
 def kind_of(value: object) -> str:

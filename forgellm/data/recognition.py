@@ -26,6 +26,7 @@ _MOST_COLUMNS = 200
 """Of a wider table the first columns are looked at."""
 
 _LONGEST_NAME = 200
+_NAMED = 5
 
 Signature = tuple[tuple[str, str], ...]
 """The columns of a row, each with what kind of turns lies in it: `from`, `role` or none."""
@@ -85,9 +86,15 @@ def _recognition(
         columns = ", ".join(quoted(column) for column, _ in signature[:8]) or "none with a short name"
         return Recognition(None, {}, f"its columns fit none of the known shapes (it has {columns})")
     others = [one for one in SHAPES if one != best.shape and not _fit(one, signature).missing]
-    return Recognition(
-        best.shape, dict(best.columns), _reason(best, counts, by_hand=by_hand), tuple(others), by_hand
-    )
+    reason = _reason(best, counts, by_hand=by_hand) + _unused(best, signature)
+    return Recognition(best.shape, dict(best.columns), reason, tuple(others), by_hand)
+
+
+def _unused(best: Match, signature: Signature) -> str:
+    used = {column for _, column in best.columns}
+    rest = [quoted(column) for column, _ in signature if column not in used]
+    more = f" and {len(rest) - _NAMED} more" if len(rest) > _NAMED else ""
+    return f"; not used: {', '.join(rest[:_NAMED])}{more}" if rest else ""
 
 
 def _reason(best: Match, counts: Counter[Match | None], *, by_hand: bool) -> str:

@@ -15,7 +15,7 @@ from forgellm.data.conversion import check_whole, messages_in
 from forgellm.data.example_files import RowFile
 from forgellm.data.files import misplaced
 from forgellm.data.preferences import Preference, preference
-from forgellm.data.problems import BadRow, Problem, likely, quoted
+from forgellm.data.problems import BadRow, Problem, likely, mapping, quoted
 from forgellm.data.recognition import Match, Recognition, match, recognise
 from forgellm.data.rows import Row, layout, read_rows
 from forgellm.data.shapes import PARTS, SHAPES, Choice, choose
@@ -23,7 +23,7 @@ from forgellm.data.turns import text_in
 from forgellm.domain.chat import Message
 from forgellm.storage.decisions import Decisions
 
-_UNNAMED = "column "
+UNNAMED = "column "
 """How the columns of a file without a header are called; who maps one has said that there is none."""
 
 
@@ -127,7 +127,7 @@ class RecordFile:
 
     @property
     def _header(self) -> bool | None:
-        unnamed = any(column.startswith(_UNNAMED) for column in self._columns.values())
+        unnamed = any(column.startswith(UNNAMED) for column in self._columns.values())
         return False if unnamed else None
 
 
@@ -159,7 +159,8 @@ def read_texts(files: Iterable[RowFile], *, decisions: Decisions) -> Iterator[Te
             yield from _only(opened, TextRow)
         else:
             reason = f"holds no texts ({opened.recognition.reason}), so training_type cpt passes over it"
-            yield Problem(file.name, None, reason, "Map a column to text by hand.", severity="note")
+            hint = f"If a column holds texts: {mapping(file.name, 'text=COLUMN')}"
+            yield Problem(file.name, None, reason, hint, severity="note")
 
 
 _PREFERENCES = (
@@ -205,5 +206,6 @@ def _unknown(row: Row) -> BadRow:
     known = {part for shape in SHAPES for part in PARTS[shape]}
     near = next((n for n in (likely(column, known) for column in list(row.values)[:5]) if n), None)
     hint = f" Did you mean {near!r}?" if near else ""
-    suggestion = f"Map its columns to the parts of a shape by hand, rename them, or leave the file out.{hint}"
+    command = mapping(row.file, "prompt=COLUMN completion=COLUMN")
+    suggestion = f"Say which column is which: {command} (or text=COLUMN), or leave the file out.{hint}"
     return BadRow(f"has none of the known keys (it has {columns})", suggestion)

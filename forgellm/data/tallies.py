@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from forgellm.data.problems import Problem
@@ -31,8 +32,9 @@ class Counts:
 
 @dataclass
 class Problems:
-    """All are counted, by reason; the first are kept."""
+    """All are counted, by reason; the first are kept. `heed` is told every one that is no note."""
 
+    heed: Callable[[Problem], None] | None = None
     first: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -44,6 +46,8 @@ class Problems:
         if len(kept) < LISTED:
             kept.append(problem)
         if problem.severity == "error":
+            if self.heed is not None:
+                self.heed(problem)
             key = _NUMBERS.sub("N", problem.reason)
             # Reasons that quote the user's own words would be as many as there are rows.
             key = key if key in self.counts or len(self.counts) < LISTED else ""

@@ -17,6 +17,8 @@ _SHAREGPT = {
     **dict.fromkeys(("gpt", "assistant", "chatgpt", "model", "bot"), "assistant"),
 }
 
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+
 
 def listed(value: object, name: str) -> list[object]:
     """A list, which a cell of a CSV file holds as JSON. Raises BadRow."""
@@ -85,9 +87,17 @@ def _message(item: object, number: int) -> Message | None:
     if role == "system" and item.get(said) in ("", None):
         return None
     try:
-        return Message(role, _content(item, said))
+        content = _content(item, said)
+        return Message(role, _thought(item, content) + content if role == "assistant" else content)
     except BadRow as bad:
         raise BadRow(f"message {number}: {bad.reason}", bad.suggestion) from bad
+
+
+def _thought(item: Mapping[str, object], content: str) -> str:
+    """What was thought before an answer and is kept beside it, as templates that know thinking write it."""
+    found = (item.get(key) for key in _THOUGHTS)
+    thought = next((one.strip() for one in found if isinstance(one, str) and one.strip()), "")
+    return f"<think>\n{thought}\n</think>\n\n" if thought and "</think>" not in content else ""
 
 
 def _content(item: Mapping[str, object], key: str) -> str:

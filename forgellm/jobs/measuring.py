@@ -13,7 +13,7 @@ from forgellm.data.checking import check
 from forgellm.data.documents import Document
 from forgellm.data.lengths import Lengths, Measurer, lengths
 from forgellm.data.preferences import Preference
-from forgellm.data.preview import PreviewRow
+from forgellm.data.preview import LOOKED_AT, PreviewRow
 from forgellm.data.preview import preview as previewed
 from forgellm.data.problems import Problem
 from forgellm.data.records import Example, TextRow
@@ -138,6 +138,9 @@ def _items(found: Dataset, file: str | None, problems: list[Problem]) -> Iterato
         if isinstance(document, Problem):
             problems.append(document)
         elif file in (None, document.name.partition("/")[2]):
+            if len(document.text) > LOOKED_AT:
+                reason = f"is long: of its first {LOOKED_AT:,} characters alone chunks are shown"
+                problems.append(Problem(document.name, None, reason, severity="note"))
             yield document
 
 

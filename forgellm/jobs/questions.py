@@ -92,6 +92,7 @@ def _described(found: Dataset, file: RowFile) -> dict[str, object]:
         "part": file.part,
         "size_bytes": file.path.stat().st_size,
         **asdict(recognition),
+        "layout": records.layout,
         "excluded": len(records.excluded),
         "whole_file_excluded": 0 in records.excluded,
     }

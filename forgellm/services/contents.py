@@ -103,12 +103,14 @@ def report_state(parts: Parts, name: str, *, model: str | None, max_seq_length: 
 def epochs(report: Mapping[str, Any], wish: Mapping[str, object]) -> Passes | None:
     """How often a run with the fields in `wish` (`max_iterations`, `batch_size` …) passes over what there is.
 
-    None where the report counted no tokens, or nothing can be trained on. Raises InvalidField.
+    Without a `training_type` that of which the dataset has more sequences. None where the report counted no
+    tokens, or nothing can be trained on. Raises InvalidField.
     """
     counted = report["trained_on"]
     if counted is None:
         return None
-    kind = wish.get("training_type") or ("ift" if counted["example_sequences"] else "cpt")
+    more_examples = counted["example_sequences"] >= counted["document_sequences"]
+    kind = wish.get("training_type") or ("ift" if more_examples else "cpt")
     given = {name: value for name, value in wish.items() if value is not None}
     spec = parse_spec(
         {**given, "model_name": report["model"], "dataset": report["dataset"], "training_type": kind}

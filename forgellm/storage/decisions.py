@@ -14,6 +14,8 @@ from forgellm.domain.errors import InvalidDataset
 from forgellm.storage.files import read_json, write_json
 
 DECISIONS_FILE = ".dataset.json"
+WHOLE_FILE = 0
+"""Excluded in place of a line: all of the file."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class Decisions:
     """By file, named relative to the dataset's folder with forward slashes.
 
     `columns` maps the parts of a row (such as prompt) to columns, `shapes` names a file's shape, `excluded`
-    has the line or row numbers that are left out, `[0]` for the whole file. `source` says where the dataset
-    came from.
+    has the line or row numbers that are left out, `[WHOLE_FILE]` for all of it. `source` says where the
+    dataset came from.
     """
 
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -75,6 +75,7 @@ def test_the_files_are_told_with_their_shapes_and_why(client, faq):
     (file,) = answer["files"]
     assert (file["file"], file["shape"], file["part"]) == ("faq.csv", "question_answer", "train")
     assert "'question'" in file["reason"]
+    assert file["layout"] == "cells between commas, the first row names the columns"
     assert answer["documents"] == [{"file": "about.md", "size_bytes": 29}]
 
 
@@ -123,6 +124,8 @@ def test_a_decision_changes_what_rows_come_to_and_can_be_taken_back(client, faq)
         {"columns": {"../x": {"prompt": "note"}}},
         {"excluded": {"nothing.csv": [1]}},
         {"excluded": {"faq.csv": [-1]}},
+        {"excluded": {"about.md": [3]}},
+        {"columns": {"about.md": {"text": "x"}}},
         {"excluded": {"faq.csv": ["2"]}},
         {"column": {}},
     ],
@@ -130,6 +133,18 @@ def test_a_decision_changes_what_rows_come_to_and_can_be_taken_back(client, faq)
 def test_a_decision_that_makes_no_sense_is_refused_and_changes_nothing(client, faq, wish):
     assert_error(ask(client, "PUT", "/api/datasets/faq/decisions", json=wish), 400, "INVALID_FIELD")
     assert not (faq / ".dataset.json").exists()
+
+
+def test_whatever_cannot_be_used_is_left_out_at_once(client, faq):
+    path = "/api/datasets/faq/decisions"
+    assert (
+        ask(client, "POST", path, json={"exclude": "refused", "file": "about.md"}).get_json()["left_out"]
+        == {}
+    )
+    assert ask(client, "POST", path, json={"exclude": "refused"}).get_json()["left_out"] == {"faq.csv": [3]}
+    assert [row["excluded"] for row in get(client, "faq/rows")["rows"]] == [False, True, False]
+    assert_error(ask(client, "POST", path, json={"exclude": "all"}), 400, "INVALID_FIELD")
+    assert_error(ask(client, "POST", path, json={"exclude": "refused", "file": "x"}), 404, "PATH_NOT_FOUND")
 
 
 def test_a_report_is_made_in_the_background_and_kept_until_something_changes(client, faq):
@@ -181,7 +196,8 @@ def test_a_report_with_a_model_counts_tokens_and_lengths(client, forge):
     assert report["trained_on"]["examples"]["cut"] > 0
     assert report["trained_on"]["documents"] is None
     passes = get(client, f"{asked}&max_iterations=18&batch_size=4")["passes"]
-    assert passes == {"sequences": 36, "batches_per_epoch": 9, "iterations": 18, "epochs": 2.0}
+    counts = {"sequences": 36, "batches_per_epoch": 9, "iterations": 18, "epochs": 2.0}
+    assert passes == {"training_type": "ift", **counts}
 
 
 def test_rows_become_messages_in_a_new_dataset(client, faq, forge):

@@ -94,6 +94,17 @@ def test_the_chunks_of_a_document_are_those_that_are_trained_on_and_rejoin_to_it
     assert "".join(new) == text + tokenizer.eos_token
 
 
+def test_of_a_long_document_the_chunks_of_its_beginning_are_those_that_are_trained_on(tokenizer):
+    document = Document("d/a.md", TEXT * 40, "markdown")
+    [encoded] = encode_documents(tokenizer, [document])
+    expected = list(rows([(encoded.ids, encoded.marks)], length=50))
+    found = list(preview([document], tokenizer=tokenizer, max_seq_length=50, looked_at=3000))
+    assert 10 < len(found) < len(expected)
+    for row, (ids, _) in zip(found, expected, strict=False):
+        assert [p.id for p in row.pieces] == ids.tolist()
+    assert {row.chunks for row in found} == {None}
+
+
 def test_a_character_of_several_tokens_is_shown_once_by_its_first(tokenizer, metaspace_tokenizer):
     for one in (tokenizer, metaspace_tokenizer):
         [row] = preview([Document("d/a.txt", "the 日本 market")], tokenizer=one, max_seq_length=99)

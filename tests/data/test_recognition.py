@@ -160,7 +160,8 @@ def test_the_decision_is_told_with_its_reason_and_what_else_it_could_be(tmp_path
     recognition = opened(tmp_path, *[{"input": "Q", "output": "A", "text": "T"}] * 3).recognition
     assert recognition.shape == "prompt_completion"
     assert recognition.columns == {"prompt": "input", "completion": "output"}
-    assert recognition.reason == ("prompts and their completions: prompt in 'input', completion in 'output'")
+    said = "prompts and their completions: prompt in 'input', completion in 'output'; not used: 'text'"
+    assert recognition.reason == said
     assert recognition.alternatives == ("text",)
     assert not recognition.by_hand
 
@@ -234,7 +235,8 @@ def test_a_file_that_fits_no_shape_has_one_problem_that_says_what_to_do(tmp_path
     assert file.recognition.reason == "its columns fit none of the known shapes (it has 'wann', 'wo')"
     [problem] = file.records()
     assert problem.line == 1
-    assert "Map its columns" in problem.suggestion
+    command = f"forgellm datasets map {tmp_path.name} train.jsonl prompt=COLUMN completion=COLUMN"
+    assert command in problem.suggestion
 
 
 def test_rows_and_files_are_left_out_by_decision(tmp_path):

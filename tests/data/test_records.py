@@ -55,6 +55,20 @@ def test_every_shape_becomes_messages(tmp_path):
     ]
 
 
+def test_what_was_thought_before_an_answer_is_part_of_it(tmp_path):
+    answers = [
+        {"content": "b", "reasoning_content": " Hm.\n"},
+        {"content": "b", "thinking": "Hm."},
+        {"content": "<think>So.</think>b", "reasoning": "Hm."},
+        {"content": "b", "reasoning_content": None},
+    ]
+    said = [[{"role": "user", "content": "a"}, {"role": "assistant", **answer}] for answer in answers]
+    examples, problems = read(tmp_path, "\n".join(json.dumps({"messages": one}) for one in said).encode())
+    thought = "<think>\nHm.\n</think>\n\nb"
+    assert problems == []
+    assert [e.messages[1].content for e in examples] == [thought, thought, "<think>So.</think>b", "b"]
+
+
 def test_an_empty_system_message_and_what_follows_the_last_answer_are_left_out(tmp_path):
     row = {
         "messages": [{"role": "system", "content": ""}, *_dicts("a", "b"), {"role": "user", "content": "c"}]

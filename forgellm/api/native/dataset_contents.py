@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from forgellm.api.routes import Answer, Body, Query, Route
 from forgellm.forge import Forge
-from forgellm.services import contents, conversion
+from forgellm.services import contents, conversion, excluding
 from forgellm.services.contents import ReportState
 from forgellm.services.decisions import decide
 
@@ -35,7 +35,8 @@ class RowsFile(BaseModel):
     reason: str = Field(description="why that shape")
     alternatives: list[str]
     by_hand: bool
-    excluded: int
+    layout: str | None = Field(description="how a .csv or .tsv is read")
+    excluded: int = Field(description="lines that are left out")
     whole_file_excluded: bool
 
 
@@ -136,6 +137,7 @@ class Run(ReportWish):
 
 
 class Passes(BaseModel):
+    training_type: str = Field(description="as asked for, else that of which there are more sequences")
     sequences: int = Field(description="to train on, about: documents share them")
     batches_per_epoch: int
     iterations: int
@@ -160,6 +162,16 @@ class Decision(Answer):
     decisions: DecisionsItem
 
 
+class Refused(Body):
+    exclude: Literal["refused"]
+    file: str | None = Field(None, description="left out: all files")
+    model: str | None = Field(None, description="with the rows that its chat template refuses")
+
+
+class LeftOut(Answer):
+    left_out: dict[str, list[int]] = Field(description="by file: lines that were not left out before")
+
+
 class Conversion(Body):
     name: str = Field(description="of the new dataset")
     to: Literal["messages", "transcripts", "utf8"] = Field(
@@ -167,6 +179,9 @@ class Conversion(Body):
     )
     patterns: dict[str, list[str]] | None = Field(
         None, description="for transcripts: by role, how its turns begin; left out, the usual ones"
+    )
+    encoding: str | None = Field(
+        None, description="for utf8: what files that are not UTF-8 are in; left out, it is found out"
     )
 
 
@@ -231,6 +246,12 @@ def put_decisions(forge: Forge, name: str, body: Decided) -> Decision:
     )
 
 
+def leave_out(forge: Forge, name: str, body: Refused) -> LeftOut:
+    """Leave out every row that cannot be used, beside what is left out already; no file is changed."""
+    lines = excluding.exclude_refused(forge, name, file=body.file, model=body.model)
+    return LeftOut(left_out={file: list(numbers) for file, numbers in lines.items()})
+
+
 def convert(forge: Forge, name: str, body: Conversion) -> Made:
     """Write a new dataset in another form; this one stays as it is."""
     return _made(body.name, conversion.convert(forge, name, **body.model_dump()))
@@ -266,6 +287,7 @@ ROUTES = (
     Route("GET", "/api/datasets/<name>/report", report),
     Route("POST", "/api/datasets/<name>/report", make_report),
     Route("PUT", "/api/datasets/<name>/decisions", put_decisions),
+    Route("POST", "/api/datasets/<name>/decisions", leave_out),
     Route("POST", "/api/datasets/<name>/convert", convert),
     Route("POST", "/api/datasets/<name>/split", split),
 )
