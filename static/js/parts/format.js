@@ -68,6 +68,13 @@ export function moment(text) {
   return Number.isNaN(time.getTime()) ? MISSING : time.toLocaleString("en-GB", { ...parts, ...year });
 }
 
+/** The day of a time: `3 Sept 2026`. */
+export function day(text) {
+  const time = new Date(text);
+  const parts = { day: "numeric", month: "short", year: "numeric" };
+  return Number.isNaN(time.getTime()) ? MISSING : time.toLocaleDateString("en-GB", parts);
+}
+
 /** How long ago: `just now`, `5 min ago`, `yesterday`; the date after a week. */
 export function ago(text, now = Date.now()) {
   const seconds = (now - new Date(text)) / 1000;
