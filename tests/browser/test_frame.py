@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from tests.conftest import CHECKOUT
 from tests.servers import running_server
 
-PAGES = ["/", "/runs", "/runs/nothing"]
+SOURCE = (CHECKOUT / "static" / "js" / "pages.js").read_text(encoding="utf-8")
+PAGES = [*re.findall(r'path: "(/[^":]*)"', SOURCE), "/runs/nothing"]
 MISSING = "404 (NOT FOUND)"
 
 
