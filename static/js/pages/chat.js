@@ -36,7 +36,8 @@ export async function open({ element, params, signal, title }) {
   }, signal);
   title(conversation.title || "New chat");
   listen(desk, signal);
-  await Promise.all([refreshChats(signal), refreshPresets(signal)]);
+  Promise.all([refreshChats(signal), refreshPresets(signal)]).catch(toastError);
+  // The router puts the focus on the heading; whoever begins a chat wants to write.
   if (!params.id) setTimeout(() => focusComposer(element), 0);
 }
 

@@ -69,10 +69,10 @@ function besides(desk) {
   const hasAdapter = !!resident.value?.adapter_path;
   return html`
     <label class="besides"><span class="unseen">Answers</span>
-      <select name="beside" .value=${live(beside)} @change=${choose}>
-        <option value="none">One answer</option>
-        <option value="base" ?disabled=${!hasAdapter && beside !== "base"}>Base beside the adapter</option>
-        ${other ? html`<option value="other">Beside ${targetName(other)}</option>` : nothing}
+      <select name="beside" @change=${choose}>
+        <option value="none" .selected=${live(beside === "none")}>One answer</option>
+        <option value="base" .selected=${live(beside === "base")} ?disabled=${!hasAdapter && beside !== "base"}>Base beside the adapter</option>
+        ${other ? html`<option value="other" .selected=${live(beside === "other")}>Beside ${targetName(other)}</option>` : nothing}
         <option value="pick">Beside another model …</option>
       </select></label>
     ${beside === "base" && !hasAdapter ? html`<small class="quiet">The resident model has no adapter</small>` : nothing}`;
