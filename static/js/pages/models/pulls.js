@@ -4,7 +4,7 @@ import { html, nothing } from "lit-html";
 import { repeat } from "lit-html/directives/repeat.js";
 import { action } from "../../parts/action.js";
 import { confirm } from "../../parts/dialog.js";
-import { duration, gigabytes, statement } from "../../parts/format.js";
+import { duration, gigabytes, megabytes, statement } from "../../parts/format.js";
 import { icon } from "../../parts/icons.js";
 import { badge, card } from "../../parts/page.js";
 import { bar } from "../../parts/progress.js";
@@ -69,4 +69,4 @@ function progress(pull) {
   return `${bytes(done)} of ${bytes(total)}${pace}${state === "running" && left ? ` · ${duration(left)} left` : ""}`;
 }
 
-const bytes = (number) => gigabytes(number / 1e9);
+const bytes = (number) => (number < 1e9 ? megabytes(number / 1e6) : gigabytes(number / 1e9));
