@@ -20,8 +20,7 @@ def test_no_request_makes_the_server_fail_or_answer_in_another_shape(url, script
         "examples,coverage,fuzzing",
         "--suppress-health-check",
         "all",
-        # Without a model server they are 503; it is asked itself, in tests/model_server. So is a Hub that cannot
-        # be reached.
+        # Without a model server, or a Hub, they are 503. The one is asked itself, in tests/model_server.
         "--exclude-path-regex",
         "^/(api/model|api/hub|v1)/",
     ]
