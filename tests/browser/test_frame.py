@@ -72,6 +72,14 @@ def test_pages_are_reached_by_keys_alone_and_the_focus_goes_along(visit):
     dialog.wait_for(state="hidden")
 
 
+def test_the_first_tab_leads_past_the_navigation(visit):
+    page = visit().open("/runs")
+    page.keyboard.press("Tab")
+    page.get_by_role("link", name="Skip to the page").press("Enter")
+    assert page.evaluate("document.activeElement.id") == "page"
+    assert page.url.endswith("/runs")
+
+
 def test_keys_typed_into_a_field_are_the_fields(visit):
     page = visit().open("/runs")
     page.keyboard.press("Control+k")

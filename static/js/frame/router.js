@@ -125,8 +125,9 @@ function follow(event) {
   const link = event.target.closest?.("a[href]");
   if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
   if (link.target || link.hasAttribute("download") || link.origin !== location.origin || !match(link.pathname)) return;
-  if (link.hash && link.pathname === location.pathname) return;
   event.preventDefault();
+  // Within the page: the address stays as it is.
+  if (link.getAttribute("href").startsWith("#")) return document.getElementById(link.hash.slice(1))?.focus();
   go(link.pathname + link.search);
 }
 
