@@ -101,7 +101,7 @@ class Guard:
             and environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
             and environ.get("HTTP_SEC_FETCH_DEST") == "document"
         )
-        if not followed_link or not self._is_page(environ["PATH_INFO"]):
+        if not followed_link or not self._is_page(str(environ["PATH_INFO"])):
             raise Forbidden(
                 "requests from other web sites are refused",
                 details={"site": str(environ["HTTP_SEC_FETCH_SITE"])[:_SHOWN]},
