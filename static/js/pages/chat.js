@@ -2,7 +2,7 @@
 
 import { html, nothing, render } from "lit-html";
 import { bind } from "../frame/keys.js";
-import { go } from "../frame/router.js";
+import { go, setQuery } from "../frame/router.js";
 import { toast, toastError } from "../frame/toasts.js";
 import { addCommand } from "../frame/commands.js";
 import { action } from "../parts/action.js";
@@ -25,7 +25,7 @@ import { Thread } from "./chat/thread.js";
 
 const PANES = "forgellm.chat.panes";
 
-export async function open({ element, params, signal, title }) {
+export async function open({ element, params, query, signal, title }) {
   const conversation = await openConversation(params.id, signal);
   const desk = makeDesk(conversation, { element, title, signal });
   element.classList.add("chat-page");
@@ -37,6 +37,8 @@ export async function open({ element, params, signal, title }) {
   title(conversation.title || "New chat");
   listen(desk, signal);
   Promise.all([refreshChats(signal), refreshPresets(signal)]).catch(toastError);
+  const named = query.get("model");
+  if (named) bringUp(named, desk).catch((error) => toastError(error, "The model was not loaded"));
   // The router puts the focus on the heading; whoever begins a chat wants to write.
   if (!params.id) setTimeout(() => focusComposer(element), 0);
 }
@@ -78,6 +80,13 @@ async function chooseModel({ conversation }) {
   const target = await chooseTarget("Who is to answer?");
   if (!target || !(await loadTarget(target))) return;
   conversation.set({ model: target });
+}
+
+/** A link names who is to answer: a model, a run or `run@iteration`. */
+async function bringUp(name, { conversation }) {
+  if (!(await loadTarget({ model_name: name }))) return;
+  setQuery({ model: null });
+  conversation.set({ model: targetOf(resident.value) });
 }
 
 function listen(desk, signal) {

@@ -33,7 +33,7 @@ const question = (message, { desk, branches, last }) => html`
   <article class="turn question" aria-label="You">
     ${desk.editing === message.id ? editor(message, desk) : html`
       <div class="bubble">${message.content}</div>
-      <div class="turn-tools">
+      <div class="turn-tools ${branches.length > 1 ? "stays" : ""}">
         ${switcher(message, branches, desk)}
         ${tool("copy", "Copy", copying(message.content))}
         ${tool("edit", "Edit and ask again", () => desk.edit(message), desk.conversation.answering)}

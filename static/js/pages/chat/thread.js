@@ -32,7 +32,7 @@ export class Thread {
   draw() {
     const { conversation } = this.#desk;
     const path = conversation.path;
-    if (conversation.leaf !== this.#leaf && conversation.answering) this.#follows = true;
+    if (conversation.leaf !== this.#leaf && conversation.answering) this.#begin();
     this.#leaf = conversation.leaf;
     const from = Math.max(0, path.length - this.#shown);
     render(path.length ? this.#turns(path, from) : welcome(this.#desk), this.element);
@@ -50,7 +50,7 @@ export class Thread {
 
   #turns(path, from) {
     return html`
-      <div class="thread">
+      <div class="thread ${path.some((message) => this.#desk.conversation.beside(message)) ? "wide-thread" : ""}">
         ${from ? html`<p class="chat-earlier quiet">Earlier messages</p>` : nothing}
         ${repeat(path.slice(from), ({ id }) => id, (message) => turn(message, this.#desk, message === path.at(-1)))}
       </div>`;
@@ -73,9 +73,13 @@ export class Thread {
   }
 
   #jump() {
-    this.#follows = true;
-    this.#toEnd();
+    this.#begin();
     this.#desk.draw();
+  }
+
+  /** Back at the end, what is far above is needed no longer. */
+  #begin() {
+    [this.#follows, this.#shown] = [true, PORTION];
   }
 
   #toEnd() {
