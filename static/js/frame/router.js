@@ -68,7 +68,9 @@ async function open({ first = false, scroll = 0 }) {
   heading.set(found?.page.name ?? "Not found");
   shown.set({ page: found?.page ?? null, params: found?.params ?? {}, url });
   const show = () => {
-    if (signal.aborted || element.isConnected) return;
+    if (signal.aborted) return;
+    // A page that took long has its heading only now.
+    if (element.isConnected) return element === document.activeElement && focusHeading(element, signal);
     outlet().replaceChildren(element);
     scroller().scrollTop = scroll;
     if (!first) focusHeading(element, signal);
