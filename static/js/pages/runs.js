@@ -71,7 +71,7 @@ class RunsPage {
       ${pageHead({ title: "Runs", lead, actions: html`<a class="button primary" href="/train">${icon("plus")}New run</a>` })}
       ${this.#tools()}
       ${this.#selection(list)}
-      ${found.length ? html`<div class="card flush">${this.#table(found)}</div>`
+      ${found.length ? html`<div class="card flush runs-list">${this.#table(found)}</div>`
         : empty({ icon: "search", title: "No run is like that", text: "Change what you search for.",
           actions: html`<button class="button" @click=${() => this.#change({ words: "", only: "all", kind: "" })}>Show all runs</button>` })}`;
   }
@@ -132,7 +132,6 @@ class RunsPage {
       { key: "state", label: "State", cell: (run) => stateOf(run, waiting), sort: state },
       { key: "curve", label: "Loss", kind: "tight", wide: true, cell: (run) => html`<span class="runs-curve">${this.curves.of(run)}</span>` },
       { key: "iterations", label: "Iterations", kind: "number", wide: true, cell: iterations, sort: (run) => run.iteration },
-      { key: "training", label: "Training", kind: "number", wide: true, cell: (run) => loss(run.training_loss), sort: (run) => run.training_loss, hint: "The latest training loss" },
       { key: "validation", label: "Validation", kind: "number", cell: (run) => loss(run.validation_loss), sort: (run) => run.validation_loss, hint: "The latest validation loss" },
       { key: "created", label: "Begun", kind: "number", wide: true, cell: (run) => html`<span title=${moment(run.created)}>${ago(run.created)}</span>`, sort: (run) => run.created },
       { key: "menu", label: html`<span class="unseen">More</span>`, kind: "tight", cell: (run) => menu({ label: `More about ${title(run)}`, items: this.#items(run) }) },

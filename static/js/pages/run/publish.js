@@ -92,10 +92,10 @@ export function steps({ phase, end, failure }) {
   const here = STEPS.findIndex(([name]) => name === phase);
   const stateOf = (n) => (end || n < here ? "done" : n > here ? "waits" : failure ? "failed" : "goes on");
   return html`
-    <ol class="publish-steps" aria-label="Steps" role="status">${STEPS.map(([, words], n) => html`
+    <div role="status"><ol class="publish-steps" aria-label="Steps">${STEPS.map(([, words], n) => html`
       <li data-state=${stateOf(n)}>${icon({ done: "check", failed: "warning" }[stateOf(n)] ?? "right")}
         <span>${words}<span class="unseen">: ${stateOf(n)}</span></span></li>`)}
-    </ol>
+    </ol></div>
     ${failure ? html`<div class="notice" data-tone="bad" role="alert">${icon("warning")}<div>
       <h2>Nothing was published</h2><p>${statement(failure.error ?? "The run ended early")}</p><p>${prose(failure.suggestion ?? "")}</p></div></div>` : nothing}`;
 }
@@ -113,7 +113,7 @@ export function result({ end, card }, checkpoint = null, before = null) {
     <p class="published-path">${icon("folder")}<code>${end.published_model_path}</code></p>
     <a class="published-picture" href=${picture} target="_blank" rel="noopener">
       <img src=${picture} alt="Loss, perplexity, learning rate, speed, stability and gap over the run" width="1600" height="1000"></a>
-    ${card ? html`<details class="published-card"><summary>Model card</summary><div class="markdown">${card}</div></details>` : nothing}`;
+    ${card ? html`<details class="published-card"><summary>Model card</summary>${card}</details>` : nothing}`;
 }
 
 function comparison(rows) {
