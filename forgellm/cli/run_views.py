@@ -1,4 +1,4 @@
-"""`forgellm runs compare`, `samples` and `label`: runs side by side, their answers, what is written on them."""
+"""`forgellm runs compare`, `samples`, `label`: runs side by side, their answers, what is written on them."""
 
 from __future__ import annotations
 
