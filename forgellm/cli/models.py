@@ -75,7 +75,7 @@ def remove(invocation: Invocation, name: str, yes: bool) -> None:
     forge = invocation.forge()
     from forgellm.services import removal
 
-    found = removal.find_removable(forge, valid_text(name))
+    found = removal.find_removable(forge, valid_text(name), wait=lambda: time.sleep(_SECONDS_BETWEEN_LOOKS))
     if not yes:
         if not has_terminal():
             raise click.UsageError("Without a terminal to ask at, --yes is needed.")

@@ -114,10 +114,14 @@ def rolling_stability(points: Series, *, window: int = 50, count: int = 400) -> 
 
 def generalization_gaps(events: Sequence[Event], window: int = 20) -> Series:
     """Each validation loss minus the mean training loss of the `window` iterations up to it."""
-    training = series(events, "training_loss")
+    return gaps_between(series(events, "training_loss"), series(events, "validation_loss"), window)
+
+
+def gaps_between(training: Series, validation: Series, window: int = 20) -> Series:
+    """Each value of `validation` minus the mean of `training` over the `window` iterations up to it."""
     iterations = [iteration for iteration, _ in training]
     gaps: Series = []
-    for iteration, loss in series(events, "validation_loss"):
+    for iteration, loss in validation:
         first = bisect.bisect_right(iterations, iteration - window)
         before = [value for _, value in training[first : bisect.bisect_right(iterations, iteration)]]
         if before:
@@ -127,7 +131,12 @@ def generalization_gaps(events: Sequence[Event], window: int = 20) -> Series:
 
 def generalization_gap(events: Sequence[Event], window: int = 20) -> float | None:
     """The gap at the last validation; None where no training loss was measured just before it."""
-    validation, gaps = series(events, "validation_loss"), generalization_gaps(events, window)
+    return last_gap(series(events, "training_loss"), series(events, "validation_loss"), window)
+
+
+def last_gap(training: Series, validation: Series, window: int = 20) -> float | None:
+    """As `generalization_gap`, of series."""
+    gaps = gaps_between(training, validation, window)
     if not gaps or gaps[-1][0] != validation[-1][0]:
         return None
     return gaps[-1][1]

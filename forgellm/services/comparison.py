@@ -14,18 +14,19 @@ from forgellm.domain.metrics import (
     Series,
     VariationBand,
     gap_band,
-    generalization_gap,
+    last_gap,
     perplexity,
-    series,
     thin,
     variation,
     variation_band,
 )
 from forgellm.domain.runs import Run, RunState
 from forgellm.domain.spec import defaults
-from forgellm.jobs.report import Report, duration_seconds
 from forgellm.services import runs
+from forgellm.services.measurements import measured_series
 from forgellm.services.parts import Parts
+from forgellm.services.progress import measured
+from forgellm.storage.events import last_event
 from forgellm.storage.files import read_json
 from forgellm.storage.runs import run_folder
 
@@ -34,7 +35,10 @@ DRAWN = ("training_loss", "validation_loss", "general_validation_loss", "learnin
 
 @dataclass(frozen=True)
 class Compared:
-    """One run. Losses in nats per token; `corpus` and `validation_set` are hashes, None without one."""
+    """One run. Losses in nats per token; `corpus` and `validation_set` are hashes, None without one.
+
+    `training_seconds` is None until the run ends; `peak_memory_gb` is that of its last process.
+    """
 
     run: Run
     state: RunState
@@ -90,13 +94,15 @@ def compare(parts: Parts, chosen: Sequence[Run], *, points: int) -> Comparison:
 
 
 def _compared(parts: Parts, run: Run, *, points: int) -> Compared:
-    events, status = runs.events(parts, run), runs.status(parts, run)
-    report = Report(run, status.state, events, status.checkpoints)
-    drawn = {key: series(events, key) for key in DRAWN}
+    status, found = runs.status(parts, run), measured_series(parts, run)
+    drawn = {key: found[key] for key in DRAWN}
     known = [(i, perplexity(loss)) for i, loss in drawn["validation_loss"]]
     drawn["perplexity"] = [(i, value) for i, value in known if value is not None]
-    varies, gap = variation(drawn["training_loss"]), generalization_gap(events)
+    varies = variation(drawn["training_loss"])
+    gap = last_gap(drawn["training_loss"], drawn["validation_loss"])
     folder = run_folder(parts.workspace, run)
+    last, end = last_event(folder, ("train",)) or {}, status.progress.end or {}
+    tokens, seconds = measured(last.get("trained_tokens")), measured(end.get("training_seconds"))
     return Compared(
         run=run,
         state=status.state,
@@ -105,15 +111,19 @@ def _compared(parts: Parts, run: Run, *, points: int) -> Compared:
         variation_band=variation_band(varies),
         gap=gap,
         gap_band=gap_band(gap),
-        best=report.best_three,
-        initial_validation_loss=report.initial_loss,
-        tokens_per_second=report.tokens_per_second,
-        peak_memory_gb=report.peak_memory_gb,
-        trained_tokens=report.trained_tokens,
-        training_seconds=duration_seconds(report),
+        best=[c for c in status.checkpoints if c.rank is not None][:3],
+        initial_validation_loss=dict(drawn["validation_loss"][:1]).get(0),
+        tokens_per_second=tokens / seconds if tokens and seconds else _mean(drawn["tokens_per_second"]),
+        peak_memory_gb=measured(last.get("peak_memory_gb")),
+        trained_tokens=None if tokens is None else int(tokens),
+        training_seconds=seconds,
         corpus=_corpus(folder),
         validation_set=_validation_set(folder),
     )
+
+
+def _mean(points: Series) -> float | None:
+    return sum(value for _, value in points) / len(points) if points else None
 
 
 def _corpus(folder: Path) -> str | None:

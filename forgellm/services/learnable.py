@@ -42,7 +42,7 @@ class Module:
 
 @dataclass(frozen=True)
 class Learnable:
-    """`parameters` learn and take `size_bytes`; `blocks` of all `of_blocks` have a part in it.
+    """`parameters` learn and take `size_bytes`; `blocks` have a part in it.
 
     `added_bytes` are those that come on top of the model; `matrices` count the layers with factors.
     """
@@ -51,7 +51,6 @@ class Learnable:
     size_bytes: int
     added_bytes: int
     blocks: int
-    of_blocks: int
     matrices: int
     block_elements: int
 
@@ -86,7 +85,6 @@ def learnable(model: ModelFolder, spec: TrainingSpec) -> Learnable:
         size_bytes=added * _FACTOR_BYTES + sum(m.elements * _BYTES.get(m.dtype, 2) for m in whole),
         added_bytes=added * _FACTOR_BYTES,
         blocks=blocks,
-        of_blocks=count,
         matrices=len(factors),
         block_elements=sum(m.elements for m in inside),
     )

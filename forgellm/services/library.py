@@ -97,8 +97,7 @@ class _Bases:
                 self._known[name] = _described(find_model(self._parts.workspace, self._parts.hub_cache, name))
             except (ForgeError, OSError) as error:
                 # It may be deleted while this looks.
-                problem = error.message if isinstance(error, ForgeError) else "it cannot be read"
-                self._known[name] = Entry(name, "base", name, 0, problem=problem)
+                self._known[name] = Entry(name, "base", name, 0, problem=_problem(error))
         return self._known[name]
 
 
@@ -145,7 +144,7 @@ def _adapter(parts: Parts, bases: _Bases, model: Model) -> Entry:
             weights = (folder / "adapters.safetensors").stat().st_size
             chat = loaded_bytes(base.info.weight_bytes + weights)
     except (ForgeError, OSError) as error:
-        problem = error.message if isinstance(error, ForgeError) else "it cannot be read"
+        problem = _problem(error)
     return replace(
         base,
         name=model.run.id,
@@ -172,4 +171,11 @@ def _broken(parts: Parts) -> Iterator[Entry]:
             try:
                 find_model(parts.workspace, parts.hub_cache, name)
             except ForgeError as error:
-                yield Entry(name, kind, name, folder_size(folder), problem=error.message)
+                yield Entry(name, kind, name, folder_size(folder), problem=_problem(error))
+
+
+def _problem(error: ForgeError | OSError) -> str:
+    """What is wrong, without the name of the model where it can be said so."""
+    if not isinstance(error, ForgeError):
+        return "it cannot be read"
+    return str(error.details.get("problem") or error.message)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from forgellm.domain.metrics import Series
 from forgellm.domain.runs import Event, Run
 from forgellm.services.curves import MEASURED
 from forgellm.services.parts import Parts
@@ -47,6 +48,16 @@ class Columns:
             columns = {"iteration": self._iterations, **self._values}
             head = {"columns": list(columns), "rows": len(rows), "last_seq": self._last_seq}
             return _line(head) + b"".join(_little_endian(column, rows) for column in columns.values())
+
+    def series(self, folder: Path) -> dict[str, Series]:
+        """Each key of MEASURED with what was measured of it after all events of `folder`."""
+        with self._lock:
+            self._catch_up(folder)
+            iterations = [int(iteration) for iteration in self._iterations]
+            return {
+                key: [pair for pair in zip(iterations, column, strict=True) if not math.isnan(pair[1])]
+                for key, column in self._values.items()
+            }
 
     def _forget(self) -> None:
         self._iterations = array("d")
@@ -107,6 +118,12 @@ def measurements(parts: Parts, run: Run, *, points: int | None = None) -> bytes:
     """The run's measurements as `Columns.packed` writes them. Raises ForgeError where they cannot be read."""
     folder = run_folder(parts.workspace, run)
     return _columns_of(folder).packed(folder, points=points)
+
+
+def measured_series(parts: Parts, run: Run) -> dict[str, Series]:
+    """The run's measurements as series. Raises ForgeError where they cannot be read."""
+    folder = run_folder(parts.workspace, run)
+    return _columns_of(folder).series(folder)
 
 
 @lru_cache(maxsize=_KEPT)

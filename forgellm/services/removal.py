@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from forgellm.storage.models import cache_folder, find_model, is_hub_id
 from forgellm.storage.runs import list_runs, run_folder
 from forgellm.storage.trash import put_away
 
+_LOOKS = 8
+
 
 @dataclass(frozen=True)
 class Removable:
@@ -29,9 +32,9 @@ class Removable:
     runs: list[Run]
 
 
-def find_removable(parts: Parts, name: str) -> Removable:
+def find_removable(parts: Parts, name: str, *, wait: Callable[[], None]) -> Removable:
     """The model of that name: a folder right below models/base or models/published, or one that was
-    downloaded.
+    downloaded. `wait` is called between two looks at what is resident.
 
     Raises ModelNotFound, InvalidField for a model of another kind, RunConflict while a run uses it or the
     model server holds it.
@@ -55,7 +58,7 @@ def find_removable(parts: Parts, name: str) -> Removable:
             details={"run": busy.id, "model": name},
             suggestion=f"Stop it first: forgellm runs stop {busy.id}",
         )
-    _check_not_resident(parts, name, folder)
+    _check_not_resident(parts, name, folder, wait=wait)
     return Removable(name, folder, folder_size(folder), own is None, users)
 
 
@@ -95,15 +98,23 @@ def _cached_folder(parts: Parts, name: str) -> Path | None:
     return folder if is_hub_id(name) and folder.is_dir() and not folder.is_symlink() else None
 
 
-def _check_not_resident(parts: Parts, name: str, folder: Path) -> None:
+def _check_not_resident(parts: Parts, name: str, folder: Path, *, wait: Callable[[], None]) -> None:
+    for _ in range(_LOOKS):
+        if not _is_resident(parts, folder):
+            return
+        # The model server writes down what it holds a moment after it has changed.
+        wait()
+    raise RunConflict(
+        f"{name} is the resident model",
+        details={"model": name},
+        suggestion="Unload it first: POST /api/model/unload.",
+    )
+
+
+def _is_resident(parts: Parts, folder: Path) -> bool:
     record = read_record(parts.workspace) if running_at(parts.workspace) else None
     resident = None if record is None else record.target
-    if resident is not None and _is_in(parts, resident.model_name, folder):
-        raise RunConflict(
-            f"{name} is the resident model",
-            details={"model": name},
-            suggestion="Unload it first: POST /api/model/unload.",
-        )
+    return resident is not None and _is_in(parts, resident.model_name, folder)
 
 
 def _users(parts: Parts, name: str, folder: Path) -> list[Run]:

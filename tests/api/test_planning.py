@@ -132,6 +132,12 @@ def test_runs_are_compared_by_id_or_number(client, run):
     assert_error(ask(client, "GET", "/api/runs/compare?ids=nothing"), 404, "RUN_NOT_FOUND")
 
 
+def test_without_a_model_or_a_run_to_start_from_nothing_is_started(client):
+    wish = {name: value for name, value in SPEC.items() if name != "model_name"}
+    answer = assert_error(ask(client, "POST", "/api/training/start", json=wish), 400, "INVALID_FIELD")
+    assert answer["details"]["field"] == "model_name"
+
+
 def test_sample_prompts_are_bounded_where_a_run_is_started(client):
     for prompts in (["?"] * 9, ["x" * 2001], ["\0"], "text"):
         response = ask(client, "POST", "/api/training/start", json={**SPEC, "sample_prompts": prompts})

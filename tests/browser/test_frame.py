@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from tests.conftest import CHECKOUT
 from tests.servers import running_server
 
-PAGES = ["/", "/runs", "/runs/nothing"]
+SOURCE = (CHECKOUT / "static" / "js" / "pages.js").read_text(encoding="utf-8")
+PAGES = [*re.findall(r'path: "(/[^":]*)"', SOURCE), "/runs/nothing"]
 MISSING = "404 (NOT FOUND)"
 
 
@@ -66,6 +70,14 @@ def test_pages_are_reached_by_keys_alone_and_the_focus_goes_along(visit):
     assert "Go to Runs" in dialog.inner_text()
     page.keyboard.press("Escape")
     dialog.wait_for(state="hidden")
+
+
+def test_the_first_tab_leads_past_the_navigation(visit):
+    page = visit().open("/runs")
+    page.keyboard.press("Tab")
+    page.get_by_role("link", name="Skip to the page").press("Enter")
+    assert page.evaluate("document.activeElement.id") == "page"
+    assert page.url.endswith("/runs")
 
 
 def test_keys_typed_into_a_field_are_the_fields(visit):

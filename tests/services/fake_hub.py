@@ -30,6 +30,8 @@ class FakeHub:
         self.go_on = threading.Event()
         """The second half of the weights waits for it."""
         self.go_on.set()
+        self.broken = False
+        """Nothing is answered but that something is wrong."""
         self.searches: list[dict[str, list[str]]] = []
         """The query of each search."""
 
@@ -37,6 +39,8 @@ class FakeHub:
         return self._answer(Request(environ))(environ, start_response)
 
     def _answer(self, request: Request) -> Response:
+        if self.broken:
+            return Response("{}", 500, mimetype="application/json")
         if request.path.startswith(f"/api/{self.kind}/{self.name}"):
             return Response(json.dumps(self._info()), mimetype="application/json")
         if request.path == "/api/models":

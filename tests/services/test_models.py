@@ -47,6 +47,10 @@ def trained(forge):
     return run
 
 
+def wait():
+    """What is resident changes no more."""
+
+
 def entries(forge):
     return {entry.name: entry for entry in library(forge).entries}
 
@@ -115,7 +119,7 @@ def test_a_card_that_leads_out_of_the_model_is_not_read(forge, published, tmp_pa
 
 
 def test_a_published_model_goes_to_the_trash_and_comes_back_beside_another(forge, published):
-    entry = removal.remove(forge, removal.find_removable(forge, "models/published/harbour"))
+    entry = removal.remove(forge, removal.find_removable(forge, "models/published/harbour", wait=wait))
     assert not published.exists()
     published.mkdir()
     assert bring_back(forge.workspace, entry) == published.with_name("harbour_2")
@@ -136,15 +140,18 @@ def test_the_resident_model_stays(forge, published):
     lock = HeldLock.acquire(server_lock(forge.workspace))
     write_record(forge.workspace, Record("http://127.0.0.1:1", Target("harbour")))
     with pytest.raises(RunConflict, match="resident"):
-        removal.find_removable(forge, "models/published/harbour")
+        removal.find_removable(forge, "models/published/harbour", wait=wait)
     lock.release()
-    assert removal.find_removable(forge, "models/published/harbour").name == "models/published/harbour"
+    assert (
+        removal.find_removable(forge, "models/published/harbour", wait=wait).name
+        == "models/published/harbour"
+    )
 
 
 def test_a_downloaded_model_is_deleted_for_good(forge, tmp_path):
     elsewhere = replace_cache(forge, tmp_path / "hub")
     put_into_hub(elsewhere.hub_cache)
-    found = removal.find_removable(elsewhere, "mlx-community/Qwen3-4B-bf16")
+    found = removal.find_removable(elsewhere, "mlx-community/Qwen3-4B-bf16", wait=wait)
     assert found.for_good
     assert removal.remove(elsewhere, found) is None
     assert [p.name for p in elsewhere.hub_cache.iterdir() if "Qwen3" in p.name] == []

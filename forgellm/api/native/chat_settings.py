@@ -51,6 +51,7 @@ class ChatSettings(Body):
         "none", description="who else answers: the base without the adapter, or `other`"
     )
     other: Answerer | None = None
+    model: Answerer | None = Field(None, description="who is to answer; whoever is resident, if null")
 
 
 class PresetItem(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -15,6 +16,8 @@ from forgellm.services.library import Entry, Kind, library
 from forgellm.services.memory import Fit as FitWord
 from forgellm.services.memory import Machine, fit
 from forgellm.storage.trash import bring_back
+
+_LOOK_SECONDS = 0.1
 
 
 class Fit(BaseModel):
@@ -124,7 +127,12 @@ def picture(forge: Forge, query: Named) -> File:
 
 def delete(forge: Forge, name: str, query: Deletion) -> Deleted:
     """Put a base or published model into the trash, delete a downloaded one for good. 409 while in use."""
-    found = removal.find_removable(forge, name)
+    pause = threading.Event()
+
+    def wait() -> None:
+        pause.wait(_LOOK_SECONDS)
+
+    found = removal.find_removable(forge, name, wait=wait)
     if found.for_good and not query.for_good:
         raise InvalidField(
             f"{found.name} was downloaded: it would be deleted for good",

@@ -24,7 +24,9 @@ _RESUMABLE = frozenset(state for state in RunState if state.can_resume)
 def _field(name: str) -> Any:
     """(type, pydantic field) of one field of the spec, with its bounds."""
     field, (kind, optional, many) = fields()[name], field_type(name)
-    default = getattr(TrainingSpec, name, ...)
+    # The run that another one starts from has the model already.
+    optional = optional or name == "model_name"
+    default = getattr(TrainingSpec, name, None if optional else ...)
     hint: Any = Literal[field.choices] if field.choices else kind
     if field.longest is not None:
         hint = Annotated[str, StringConstraints(max_length=field.longest)]

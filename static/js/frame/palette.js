@@ -2,7 +2,8 @@
 
 import { html, render } from "lit-html";
 import { icon } from "../parts/icons.js";
-import { state, title } from "../parts/format.js";
+import { ago, state, title } from "../parts/format.js";
+import { get } from "../state/api.js";
 import { runs } from "../state/runs.js";
 import { addSource, asked, offered } from "./commands.js";
 import { bind, keycaps } from "./keys.js";
@@ -25,6 +26,9 @@ export function startPalette() {
     icon: "runs",
     group: "Runs",
     run: () => go(`/runs/${encodeURIComponent(run.id)}`),
+  })));
+  addSource(async () => (await get("/api/chats")).chats.map(({ id, title: name, updated }) => ({
+    title: name || "Chat", hint: ago(updated), icon: "chat", group: "Chats", run: () => go(`/chat/${id}`),
   })));
 }
 

@@ -68,7 +68,9 @@ async function open({ first = false, scroll = 0 }) {
   heading.set(found?.page.name ?? "Not found");
   shown.set({ page: found?.page ?? null, params: found?.params ?? {}, url });
   const show = () => {
-    if (signal.aborted || element.isConnected) return;
+    if (signal.aborted) return;
+    // A page that took long has its heading only now.
+    if (element.isConnected) return element === document.activeElement && focusHeading(element, signal);
     outlet().replaceChildren(element);
     scroller().scrollTop = scroll;
     if (!first) focusHeading(element, signal);
@@ -125,8 +127,9 @@ function follow(event) {
   const link = event.target.closest?.("a[href]");
   if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
   if (link.target || link.hasAttribute("download") || link.origin !== location.origin || !match(link.pathname)) return;
-  if (link.hash && link.pathname === location.pathname) return;
   event.preventDefault();
+  // Within the page: the address stays as it is.
+  if (link.getAttribute("href").startsWith("#")) return document.getElementById(link.hash.slice(1))?.focus();
   go(link.pathname + link.search);
 }
 

@@ -107,7 +107,7 @@ function overview(home) {
 
 const recentRun = (run, curve) => html`
   <li><a href="/runs/${encodeURIComponent(run.id)}">
-    <span class="recent-name"><b>${title(run)}</b><small>No. ${run.number} · ${kind(run)} · ${ago(run.created)}</small></span>
+    <span class="recent-name"><b>${model(run)}</b><small>${kind(run)}${run.dataset ? ` on ${run.dataset}` : ""} · ${ago(run.created)}</small></span>
     <span class="recent-curve">${curve?.values ? sparkline(curve.values, { label: "Training loss", width: 96 }) : nothing}</span>
     <span class="recent-loss">${run.validation_loss === null ? nothing
       : html`${loss(run.validation_loss)}<small>validation loss</small>`}</span>
@@ -133,7 +133,9 @@ function nextCard() {
 function residentCard() {
   const status = resident.value;
   const body = !status
-    ? html`<p class="quiet">No model server runs. <code>forgellm start</code> starts both servers.</p>`
+    ? html`<p class="quiet">${health.value?.components.model_server === "crashed"
+      ? "The model server crashed. It is being started again."
+      : html`No model server runs. <code>forgellm start</code> starts both servers.`}</p>`
     : status.loaded
       ? html`<p><b>${model(status)}</b>${status.adapter_path ? html` <span class="quiet">with an adapter</span>` : nothing}</p>
         <p class="quiet">${gigabytes(status.memory_usage_gb)} of memory${status.context_length ? ` · context of ${count(status.context_length)} tokens` : ""}</p>

@@ -1,81 +1,166 @@
-// One run: how far it is, its losses, its checkpoints, why it failed, the end of its log.
+// One run: how far it is, its curves, what happened, what its checkpoints answer, and what can be done with it.
 
 import { html, nothing, render } from "lit-html";
+import { askToNotify, permission } from "../frame/news.js";
+import { go } from "../frame/router.js";
 import { agreed } from "../frame/status.js";
 import { toast } from "../frame/toasts.js";
 import { action } from "../parts/action.js";
-import { Chart } from "../parts/chart.js";
-import { count, duration, gigabytes, iterations, kind, loss, megabytes, MISSING, moment, sentence, state, statement, title, tone }
+import { count, duration, gigabytes, iterations, kind, loss, MISSING, moment, sentence, state, statement, tick, title, tone }
   from "../parts/format.js";
 import { icon } from "../parts/icons.js";
+import { menu } from "../parts/menu.js";
 import { badge, card, figures, pageHead } from "../parts/page.js";
 import { bar } from "../parts/progress.js";
 import { prose } from "../parts/prose.js";
-import { table } from "../parts/table.js";
-import { get, path } from "../state/api.js";
+import { canRemove, describeRun, removeRuns } from "../parts/run_actions.js";
 import { WatchedRun } from "../state/run.js";
-import { canResume, command, isActive, trains } from "../state/runs.js";
-import { watch } from "../state/store.js";
-
-const SERIES = [
-  { name: "Training", colour: "curve-1", key: "training_loss", width: 1.2 },
-  { name: "Validation", colour: "curve-2", key: "validation_loss", sparse: true },
-  { name: "On general data", colour: "curve-3", key: "general_validation_loss", sparse: true, dash: [6, 4] },
-];
-const LOG_LINES = 200;
+import { canResume, command, isActive, runs, trains } from "../state/runs.js";
+import { Store, watch } from "../state/store.js";
+import { Activity } from "./run/activity.js";
+import { RunCharts } from "./run/charts.js";
+import { checkpointsCard } from "./run/checkpoints.js";
+import { cardOf, result, steps } from "./run/publish.js";
+import { samplesCard } from "./run/samples.js";
+import { settingsCard } from "./run/settings.js";
 
 export async function open({ element, params, signal, title: setTitle }) {
   const watched = new WatchedRun(params.id, signal);
   await watched.start();
-  const chart = document.createElement("div");
-  const losses = new Chart(chart, {
-    label: "Losses", series: SERIES, y: { label: "loss in nats per token", format: loss }, height: 340,
+  const page = new RunPage(watched, () => draw(), signal);
+  const draw = watch([watched.details, watched.latest, watched.milestones, watched.samples, page.changed, runs], () => {
+    const { run } = watched.details.value;
+    setTitle(isActive(run) ? title(run) : `${state(run)}: ${title(run)}`);
+    render(page.template(), element);
   }, signal);
-  watch([watched.details, watched.latest], () => {
-    setTitle(title(watched.details.value.run));
-    render(page(watched, chart), element);
-  }, signal);
-  watch([watched.measured, watched.details], () => losses.show(drawn(watched)), signal);
+  if (page.charts) watch([watched.measured, watched.details], () => page.charts.show(), signal);
 }
 
-function drawn({ history, details: { value } }) {
-  const best = value.checkpoints.find(({ is_best }) => is_best);
-  const { run } = value;
-  const marks = best ? [{ x: best.iteration, y: best.validation_loss, label: "best", tone: "accent" }] : [];
-  if (run.state === "failed" && history.iteration.length) marks.push({ x: history.iteration.at(-1), label: "failed", tone: "bad" });
-  return {
-    x: history.iteration,
-    columns: SERIES.map(({ key }) => history.columns[key]),
-    marks,
-    ahead: isActive(run) ? Math.min(run.total_iterations ?? 0, 1.6 * (history.iteration.at(-1) ?? Infinity)) : null,
-  };
-}
+class RunPage {
+  /** Counts up when something of the page alone has changed. */
+  changed = new Store(0);
+  charts = null;
+  #watched;
+  #activity;
+  #wish = { prompt: 0 };
+  #published = null;
+  #items = { key: null, list: [] };
 
-function page({ details, latest, refresh, id }, chart) {
-  const { run, failure, checkpoints, spec, last_event: end } = details.value;
-  return html`
-    ${pageHead({
+  constructor(watched, draw, signal) {
+    this.#watched = watched;
+    this.#activity = new Activity(watched, draw, signal);
+    const { run } = watched.details.value;
+    if (trains(run)) this.charts = new RunCharts(watched, draw, signal);
+    if (run.kind === "publish") watched.details.subscribe(() => this.#readCard(signal), signal);
+    if (run.kind === "publish") this.#readCard(signal);
+    const clock = setInterval(() => isActive(watched.details.value.run) && this.#draw(), 1000);
+    signal.addEventListener("abort", () => clearInterval(clock), { once: true });
+  }
+
+  template() {
+    const { details, latest, samples } = this.#watched;
+    const { run, failure, last_event: end, notes } = details.value;
+    return html`
+      ${this.#head(run)}
+      ${notes ? html`<p class="run-notes">${notes}</p>` : nothing}
+      ${trouble(run, failure)}
+      ${isActive(run) ? bar({ value: run.total_iterations ? run.progress_percentage : null, label: "Progress of the run", text: pace(run, latest.value) }) : nothing}
+      ${trains(run) ? html`<div class="run-figures">${figures(this.#figures(run, latest.value, end))}</div>` : nothing}
+      ${run.kind === "publish" ? this.#publishing(latest.value, end, failure) : outcome(end) ? html`<p>${outcome(end)}</p>` : nothing}
+      ${this.charts ? this.charts.template() : nothing}
+      ${trains(run) ? checkpointsCard(this.#watched) : nothing}
+      ${samplesCard(samples.value, { run, wish: this.#wish, change: (values) => this.#change(values) })}
+      ${this.#activity.template()}
+      ${settingsCard(details.value)}`;
+  }
+
+  #head(run) {
+    return pageHead({
       title: title(run),
       above: html`<a href="/runs">Runs</a> / No. ${run.number}`,
-      lead: html`${badge(state(run), tone(run))} ${kind(run)} · ${run.id} · ${moment(run.created)}`,
-      actions: buttons(run),
-    })}
-    ${trouble(run, failure)}
-    ${isActive(run) ? bar({ value: run.total_iterations ? run.progress_percentage : null, label: "Progress of the run", text: pace(run, latest.value) }) : nothing}
-    ${trains(run) ? figures(measured(run, latest.value, end)) : nothing}
-    ${outcome(end) ? html`<p>${outcome(end)}</p>` : nothing}
-    ${trains(run) ? card({ title: "Losses", body: chart }) : nothing}
-    ${trains(run) ? saved(run, checkpoints, spec) : nothing}
-    ${log(id)}`;
+      lead: html`${badge(state(run), tone(run))} ${kind(run)} · ${run.id} · ${moment(run.created)}${run.tags.map((tag) => html` <span class="tag">${tag}</span>`)}`,
+      actions: html`${buttons(run)}${menu({ label: "More about this run", items: this.#menu(run), kind: "icon-button framed" })}`,
+    });
+  }
+
+  #menu(run) {
+    // One array, one menu: another would close the one that is open.
+    const key = `${run.state} ${permission()}`;
+    if (this.#items.key === key) return this.#items.list;
+    const describe = action(async () => {
+      if (await describeRun(run)) await this.#watched.refresh();
+    });
+    const remove = action(async () => {
+      await removeRuns([run]);
+      go("/runs");
+    }, { failed: "The run was not deleted" });
+    const list = [
+      { label: "Name and notes", icon: "edit", run: describe },
+      trains(run) && { label: "Compare with others", icon: "compare", run: () => go(`/compare?runs=${encodeURIComponent(run.id)}`) },
+      trains(run) && { label: "Train again with changes", icon: "train", run: () => go(`/train?from=${encodeURIComponent(run.id)}`) },
+      isActive(run) && permission() === "default" && { label: "Notify me when it ends", icon: "bell", run: action(askToNotify) },
+      canRemove(run) && { label: "Delete", icon: "trash", tone: "bad", run: remove },
+    ];
+    this.#items = { key, list };
+    return list;
+  }
+
+  #figures(run, latest, end) {
+    const { history } = this.#watched;
+    const speed = latest?.tokens_per_second ?? history.last("tokens_per_second");
+    const memory = latest?.memory_usage_gb ?? history.last("memory_usage_gb");
+    const before = history.iteration[0] === 0 ? history.columns.validation_loss[0] : null;
+    const perplexity = run.validation_loss === null ? null : Math.exp(run.validation_loss);
+    return [
+      ["Iteration", iterations(run)],
+      ["Training loss", loss(run.training_loss)],
+      ["Validation loss", loss(run.validation_loss)],
+      ["Before training", loss(before), "The validation loss of the base model"],
+      ["Perplexity", perplexity === null || perplexity > 1e6 ? MISSING : tick(Number(perplexity.toPrecision(4))), "exp(validation loss)"],
+      ["Speed", speed ? html`${count(Math.round(speed))} <small>tokens/s</small>` : MISSING],
+      ["Memory", memory ? gigabytes(memory) : MISSING, "What MLX holds, memory kept for reuse included"],
+      isActive(run) ? ["Elapsed", this.#elapsed()] : ["Trained for", duration(end?.training_seconds ?? null), "Without validations and pauses"],
+    ];
+  }
+
+  /** Since its process began, the last time it did. */
+  #elapsed() {
+    const begun = this.#watched.milestones.value?.findLast(({ type }) => type === "started");
+    return begun ? duration(Math.max(0, (Date.now() - new Date(begun.time)) / 1000)) : MISSING;
+  }
+
+  #publishing(latest, end, failure) {
+    const done = end?.type === "completed" ? end : null;
+    return card({ title: "Publishing", body: html`${steps({ phase: latest?.phase, end: done, failure })}${result({ end: done, card: this.#published })}` });
+  }
+
+  async #readCard(signal) {
+    const name = this.#watched.details.value.last_event?.model_name;
+    if (!name || this.#published) return;
+    this.#published = await cardOf(name, signal).catch(() => null);
+    this.#draw();
+  }
+
+  #change(values) {
+    Object.assign(this.#wish, values);
+    this.#draw();
+  }
+
+  #draw() {
+    this.changed.set(this.changed.value + 1);
+  }
 }
 
 const buttons = (run) => html`
   ${run.state === "running" && trains(run)
-    ? html`<button class="button" @click=${action(() => tell("pause", run))}>${icon("pause")}Pause</button>` : nothing}
+    ? html`<button class="button" @click=${action(() => tell("pause", run), { failed: "The run was not paused" })}>${icon("pause")}Pause</button>` : nothing}
   ${canResume(run)
-    ? html`<button class="button primary" @click=${action(() => tell("resume", run))}>${icon("play")}Resume</button>` : nothing}
+    ? html`<button class="button primary" @click=${action(() => tell("resume", run), { failed: "The run does not go on" })}>${icon("play")}Resume</button>` : nothing}
   ${["running", "pending"].includes(run.state)
-    ? html`<button class="button" @click=${action(async () => await agreed(run) && tell("stop", run))}>${icon("stop")}Stop</button>` : nothing}`;
+    ? html`<button class="button" title=${stopHint(run)} @click=${action(async () => await agreed(run) && tell("stop", run), { failed: "The run was not stopped" })}>${icon("stop")}${
+      run.state === "pending" ? "Take out of the queue" : trains(run) ? "Stop and save" : "Stop"}</button>` : nothing}`;
+
+const stopHint = (run) => (run.state === "running" && trains(run) ? "Saves a checkpoint, then ends for good" : nothing);
 
 async function tell(verb, run) {
   toast(await command(verb, run.id));
@@ -87,7 +172,7 @@ function trouble(run, failure) {
   const remedy = trains(run) ? "Resume goes on from the last state it saved." : "Start it again.";
   const told = cutOff
     ? { error: "Its process ended without a word: it was killed, or the machine was switched off.", suggestion: remedy }
-    : failure ?? { error: "No reason is known", suggestion: "The end of its log, below, may say more." };
+    : failure ?? { error: "No reason is known", suggestion: "Its log, below, may say more." };
   return html`
     <div class="notice" data-tone="bad" role="group" aria-label="Failure">
       ${icon("warning")}
@@ -95,72 +180,28 @@ function trouble(run, failure) {
         <h2>${cutOff ? "The run was interrupted" : "The run failed"}</h2>
         <p>${prose(statement(told.error))}</p>
         <p>${prose(told.suggestion ?? "")}</p>
+        ${trains(run) ? html`<div class="actions">
+          <a class="button small" href="/train?from=${encodeURIComponent(run.id)}">${icon("train")}Train again with changes</a></div>` : nothing}
       </div>
     </div>`;
 }
 
 function pace(run, latest) {
-  if (run.state === "pending") return "waits for the run before it";
+  if (run.state === "pending") return queued(run);
   const phase = latest?.phase ? sentence(latest.phase) : "Starting";
   const left = run.eta_seconds === null ? "" : ` · ${duration(run.eta_seconds)} left`;
   return `${phase} · ${Math.floor(run.progress_percentage)} %${left}`;
 }
 
-function measured(run, latest, end) {
-  const speed = latest?.tokens_per_second, memory = latest?.memory_usage_gb;
-  return [
-    ["Iteration", iterations(run)],
-    ["Training loss", loss(run.training_loss)],
-    ["Validation loss", loss(run.validation_loss)],
-    ["Speed", speed ? html`${count(Math.round(speed))} <small>tokens/s</small>` : MISSING],
-    ["Memory", memory ? gigabytes(memory) : MISSING],
-    end?.training_seconds ? ["Trained for", duration(end.training_seconds)] : ["Time left", duration(run.eta_seconds)],
-  ];
+/** The queue goes by number: whoever has waited longest is next. */
+function queued(run) {
+  const before = (runs.value?.runs ?? []).filter((other) => other.state === "pending" && other.number < run.number).length;
+  return before ? `waits for ${before} others in the queue` : "is next in the queue";
 }
 
 function outcome(end) {
-  const { reason, published_model_path: place, correct, count: asked, type } = end ?? {};
+  const { reason, correct, count: asked, type } = end ?? {};
   if (type === "failed") return "";
   if (reason) return `Ended early: ${reason}`;
-  if (place) return `Published as ${place}`;
   return asked ? `${correct} of ${asked} answers are right (${Math.round((100 * correct) / asked)} %)` : "";
 }
-
-function saved(run, checkpoints, spec) {
-  const general = checkpoints.some((c) => c.general_validation_loss !== null);
-  const none = isActive(run) ? `None yet. One is saved every ${spec.save_every} iterations.` : "This run saved none.";
-  const columns = [
-    { key: "rank", label: "Rank", kind: "tight", cell: (c) => c.rank ?? MISSING },
-    { key: "iteration", label: "Iteration", kind: "number", cell: (c) => count(c.iteration) },
-    { key: "validation", label: "Validation loss", kind: "number", cell: (c) => loss(c.validation_loss) },
-    ...(general ? [{ key: "general", label: "On general data", kind: "number", cell: (c) => loss(c.general_validation_loss) }] : []),
-    { key: "size", label: "Size", kind: "number", wide: true, cell: (c) => megabytes(c.size_mb) },
-    { key: "remark", label: "Remark", cell: remark },
-  ];
-  return card({
-    title: "Checkpoints",
-    note: "best first",
-    kind: "flush",
-    body: checkpoints.length
-      ? table({ label: "Checkpoints", columns, rows: checkpoints, key: (c) => c.iteration })
-      : html`<p class="quiet inset">${none}</p>`,
-  });
-}
-
-function remark({ problem, is_best, tied_with_best }) {
-  if (problem) return badge(problem, "bad");
-  if (is_best) return badge("Best", "good");
-  return tied_with_best ? html`<span class="quiet">As good as the best</span>` : nothing;
-}
-
-const log = (id) => html`
-  <details class="card" @toggle=${(event) => event.target.open && showLog(event.target.querySelector("pre"), id)}>
-    <summary>End of its log</summary>
-    <pre class="log" tabindex="0" role="region" aria-label="End of the run's log"></pre>
-  </details>`;
-
-const showLog = (pane, id) => action(async () => {
-  const { log } = await get(path`/api/runs/${id}/log`);
-  pane.textContent = log.trimEnd().split("\n").slice(-LOG_LINES).join("\n") || "The run wrote nothing to its log.";
-  pane.scrollTop = pane.scrollHeight;
-})();

@@ -8,6 +8,8 @@ import { count, MISSING, tick } from "./format.js";
 import { drawMarks, picture } from "./chart_drawing.js";
 import { extent, lowerBound, nearest, thinned } from "./thin.js";
 
+// Between two marks of the x axis: there is no half iteration.
+const WHOLE = [...Array(9).keys()].flatMap((power) => [1, 2, 5].map((n) => n * 10 ** power));
 const STEPS = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
 
 export class Chart {
@@ -24,10 +26,13 @@ export class Chart {
   #reading = null;
   #log = false;
   #clip = false;
+  #resized;
 
   /**
-   * `options`: `label`, `series` [{name, colour, sparse, width, dash, area}], `x` and `y` {label, format}, `group` (charts of
-   * one group share the cursor and the zoom), `height` in pixels. `colour` is a name of theme.css. Ends with `signal`.
+   * `options`: `label`, `series` [{name, brief, colour, sparse, width, dash, area, silent}], `x` and `y` {label, format}, `group`
+   * (charts of one group share the cursor and the zoom), `height` in pixels. `colour` is a name of theme.css; a `silent`
+   * series is drawn and not spoken of; `brief` is its name in the legend; an `x` that is `bare` has no label; a `y` with `zero` begins there. Ends with
+   * `signal`.
    */
   constructor(element, options, signal) {
     this.#options = { x: { label: "iteration", format: count }, height: 300, ...options };
@@ -43,13 +48,18 @@ export class Chart {
     const resized = new ResizeObserver(() => this.#resize());
     resized.observe(this.#host);
     recoloured.subscribe(() => this.#plot?.redraw(false), signal);
-    signal.addEventListener("abort", () => {
-      resized.disconnect();
-      this.#leaveGroup();
-      this.#plot?.destroy();
-    }, { once: true });
+    this.#resized = resized;
+    signal.addEventListener("abort", () => this.destroy(), { once: true });
     this.#joinGroup();
     this.#tell();
+  }
+
+  /** End before the signal does. */
+  destroy() {
+    this.#resized.disconnect();
+    this.#leaveGroup();
+    this.#plot?.destroy();
+    this.#plot = null;
   }
 
   /**
@@ -84,7 +94,7 @@ export class Chart {
 
   /** The chart as a PNG, with its title and legend, in the colours of the theme. */
   png(title) {
-    const shown = this.#options.series.filter((_, n) => !this.#hidden.has(n));
+    const shown = this.#options.series.filter(({ silent }, n) => !silent && !this.#hidden.has(n));
     return picture(this.#plot.ctx.canvas, { title, series: shown });
   }
 
@@ -117,7 +127,7 @@ export class Chart {
     const first = lowerBound(x, from), last = Math.min(x.length - 1, lowerBound(x, to));
     const found = extent(shown, { first, last, clip: this.#clip, positive: this.#log });
     if (!found) return this.#log ? { min: 0.1, max: 10 } : { min: 0, max: 1 };
-    const [low, high] = found;
+    const [low, high] = this.#options.y.zero ? [Math.min(0, found[0]), found[1]] : found;
     if (this.#log) return { min: low / 1.1, max: high * 1.1 };
     const room = (high - low || Math.abs(high) || 1) * 0.06;
     return { min: low >= 0 ? Math.max(0, low - room) : low - room, max: high + room };
@@ -132,7 +142,7 @@ export class Chart {
     this.#plot = new uPlot({
       width, height,
       legend: { show: false },
-      padding: [12, 14, 0, 0],
+      padding: [12, 28, 0, 0],
       cursor: {
         drag: { x: true, y: false, setScale: false },
         points: { size: 7, fill: (u, n) => colour(series[n - 1].colour) },
@@ -141,7 +151,7 @@ export class Chart {
       },
       scales: { x: { time: false, auto: false }, y: { auto: false, distr: this.#log ? 3 : 1 } },
       axes: [
-        { ...axis, size: 30, label: x.label, grid: { show: false }, values: (u, all) => all.map(wholeOr(x.format)) },
+        { ...axis, size: 30, label: x.bare ? undefined : x.label, incrs: WHOLE, grid: { show: false }, values: (u, all) => all.map(wholeOr(x.format)) },
         { ...axis, size: 58, label: y.label, grid: { stroke: () => colour("line"), width: 1 }, values: (u, all) => all.map((v) => (v === null ? "" : tick(v))) },
       ],
       series: [{}, ...series.map((s, n) => this.#curve(s, n))],
@@ -162,7 +172,7 @@ export class Chart {
       dash,
       fill: area ? () => colour(`${name}-soft`) : undefined,
       spanGaps: !!sparse,
-      points: { show: (u) => sparse && u.data[n + 1].filter((v) => v !== null).length < 80, size: 6, fill: () => colour(name) },
+      points: { show: (u) => !!sparse && u.data[n + 1].filter((v) => v !== null).length < 80, size: 6, fill: () => colour(name) },
     };
   }
 
@@ -173,8 +183,8 @@ export class Chart {
 
   #resize() {
     const width = this.#host.clientWidth;
-    if (!this.#plot || !width) return this.#draw();
-    if (width !== this.#plot.width) this.#plot.setSize({ width, height: this.#options.height });
+    if (!width || width === this.#plot?.width) return;
+    this.#plot?.setSize({ width, height: this.#options.height });
     this.#draw();
   }
 
@@ -222,13 +232,13 @@ export class Chart {
     const values = series.map((_, n) => this.#valueAt(n, at));
     const where = x.length ? `${this.#reading === null ? "latest, " : ""}${axis.label} ${axis.format(x[at])}` : "";
     render(html`
-      ${series.map((s, n) => html`<li>
+      ${series.map((s, n) => s.silent ? nothing : html`<li>
         <button class="legend-item" aria-pressed=${!this.#hidden.has(n)} data-colour=${s.colour} @click=${() => this.#toggle(n)}
-          title="Show or hide ${s.name}"><i></i>${s.name} <b>${values[n] === null ? MISSING : y.format(values[n])}</b></button></li>`)}
+          title="Show or hide ${s.name}"><i></i>${s.brief ?? s.name} <b>${values[n] === null ? MISSING : y.format(values[n])}</b></button></li>`)}
       <li class="legend-where">${where}</li>
       ${this.zoomed ? html`<li><button class="button small" @click=${() => this.zoom(null)}>Show all</button></li>` : nothing}`,
     this.#legend);
-    const words = series.map((s, n) => `${s.name} ${values[n] === null ? "not measured" : y.format(values[n])}`);
+    const words = series.flatMap((s, n) => (s.silent ? [] : `${s.name} ${values[n] === null ? "not measured" : y.format(values[n])}`));
     Object.assign(this.#host, {
       ariaValueMin: "0",
       ariaValueMax: String(Math.max(0, x.length - 1)),

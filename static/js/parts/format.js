@@ -68,6 +68,13 @@ export function moment(text) {
   return Number.isNaN(time.getTime()) ? MISSING : time.toLocaleString("en-GB", { ...parts, ...year });
 }
 
+/** The day of a time: `3 Sept 2026`. */
+export function day(text) {
+  const time = new Date(text);
+  const parts = { day: "numeric", month: "short", year: "numeric" };
+  return Number.isNaN(time.getTime()) ? MISSING : time.toLocaleDateString("en-GB", parts);
+}
+
 /** How long ago: `just now`, `5 min ago`, `yesterday`; the date after a week. */
 export function ago(text, now = Date.now()) {
   const seconds = (now - new Date(text)) / 1000;
@@ -77,6 +84,15 @@ export function ago(text, now = Date.now()) {
   if (seconds < 86400) return `${Math.round(seconds / 3600)} h ago`;
   const days = Math.round(seconds / 86400);
   return days === 1 ? "yesterday" : days < 7 ? `${days} days ago` : moment(text);
+}
+
+/** A setting of a run as a person reads it. */
+export function setting(value) {
+  if (value === null || value === undefined || value === "") return MISSING;
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (typeof value === "number") return Number.isInteger(value) ? count(value) : tick(value);
+  if (Array.isArray(value)) return value.length ? value.join(", ") : MISSING;
+  return String(value);
 }
 
 /** `120 of 400` */
@@ -94,8 +110,8 @@ export const tone = (run) => TONES[run.state] ?? "quiet";
 /** The last part of a model's name or folder; a run's kind where it names none. */
 export const model = (run) => run.model_name?.split("/").filter(Boolean).pop() ?? kind(run);
 
-/** What a run is about: `lough-tiny on tamberlough`. */
-export const title = (run) => [model(run), run.dataset].filter(Boolean).join(" on ");
+/** What somebody called a run, else what it is about: `lough-tiny on tamberlough`. */
+export const title = (run) => run.name || [model(run), run.dataset].filter(Boolean).join(" on ");
 
 export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 

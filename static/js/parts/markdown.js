@@ -1,114 +1,118 @@
-// Markdown of models and cards as elements: marked makes markup of it, DOMPurify lets a short list of tags through.
-// Markup in the text is shown as the text it is, images as links; links open elsewhere and carry nothing along. Only the
-// block that is still open is made anew while text streams in.
+// Markdown of models and cards as elements. Every element is made here, by a short list of tags, and every text goes in as
+// text: there is no markup that could be misread. Links open elsewhere and carry nothing along; there are no pictures.
+// Only the block that is still open is made anew while text streams in.
 
-import DOMPurify from "dompurify";
-import { Marked } from "marked";
 import { copying } from "./action.js";
 import { showCode } from "./code.js";
+import { blocksOf } from "./markdown_blocks.js";
+import { inline } from "./markdown_inline.js";
 
-// Without attributes these can do nothing, and models use them in tables.
-const HARMLESS = /^<(?:br\s*\/?|\/?(?:b|i|em|strong|sub|sup|kbd|u|s))>$/i;
-const ESCAPES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+const LINKED = /^(?:https?|mailto):/i;
+/** Headings of a text stand below those of the page. */
+const BELOW = 2;
 
-const escaped = (text) => text.replace(/[&<>"']/g, (character) => ESCAPES[character]);
-
-// Even in a document that is never shown, a handler or a style would be reported to the content security policy.
-const renderer = {
-  html: ({ text, block }) => {
-    if (HARMLESS.test(text.trim())) return text;
-    return block ? `<p>${escaped(text.trim()).replaceAll("\n", "<br>")}</p>` : escaped(text);
-  },
-  image: ({ href, text }) => `<a href="${escaped(href)}">${escaped(text || href)}</a>`,
-};
-const marked = new Marked({ gfm: true, breaks: true, renderer });
-
-const ALLOWED = {
-  ALLOWED_TAGS: [
-    "p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code", "em", "strong",
-    "del", "a", "table", "thead", "tbody", "tr", "th", "td", "b", "i", "sub", "sup", "kbd", "u", "s",
-  ],
-  ALLOWED_ATTR: ["href", "align", "start", "class"],
-  ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
-  ALLOW_DATA_ATTR: false,
-  ALLOW_ARIA_ATTR: false,
-  RETURN_DOM_FRAGMENT: true,
-};
-
-/** Shows growing markdown in an element. */
+/** Shows growing markdown in an element. `breaks`: a new line breaks the line, as in a chat. */
 export class MarkdownView {
   #element;
-  #blocks = [];
+  #breaks;
+  #shown = [];
 
-  constructor(element) {
-    this.#element = element;
+  constructor(element, { breaks = true } = {}) {
+    [this.#element, this.#breaks] = [element, breaks];
     element.classList.add("markdown");
   }
 
   /** Show `text`; blocks that are as they were keep their elements. */
   show(text) {
-    const tokens = marked.lexer(text);
-    const links = JSON.stringify(tokens.links);
-    const blocks = tokens.filter(({ type }) => type !== "space");
+    const blocks = blocksOf(text);
     let same = 0;
-    while (same < blocks.length && this.#isSame(this.#blocks[same], blocks[same], links)) same += 1;
-    for (const { nodes } of this.#blocks.splice(same)) nodes.forEach((node) => node.remove());
-    for (const token of blocks.slice(same)) {
-      const nodes = [...elements(token, tokens.links).childNodes];
-      this.#element.append(...nodes);
-      this.#blocks.push({ raw: token.raw, links, nodes });
+    while (same < blocks.length && this.#shown[same]?.raw === blocks[same].raw) same += 1;
+    const changed = this.#shown[same];
+    if (changed?.grow && blocks[same]?.type === "code" && blocks[same].language === changed.language) {
+      changed.grow(blocks[same].text);
+      this.#shown[same] = { ...changed, raw: blocks[same].raw };
+      same += 1;
     }
-  }
-
-  #isSame(block, token, links) {
-    return block?.raw === token.raw && block.links === links;
+    for (const { element } of this.#shown.splice(same)) element.remove();
+    for (const block of blocks.slice(same)) {
+      const made = block.type === "code" ? codeBlock(block) : { element: elementOf(block, this.#breaks) };
+      this.#element.append(made.element);
+      this.#shown.push({ raw: block.raw, ...made });
+    }
   }
 }
 
-/** Markdown that does not change, as a fragment. */
+/** Markdown of a file, in an element of its own. */
 export function markdown(text) {
   const holder = document.createElement("div");
-  new MarkdownView(holder).show(text);
+  new MarkdownView(holder, { breaks: false }).show(text);
   return holder;
 }
 
-function elements(token, links) {
-  if (token.type === "code") return codeBlock(token);
-  const tokens = Object.assign([token], { links });
-  const fragment = DOMPurify.sanitize(marked.parser(tokens), ALLOWED);
-  for (const link of fragment.querySelectorAll("a")) {
-    if (!link.hasAttribute("href")) link.replaceWith(...link.childNodes);
-    else Object.assign(link, { target: "_blank", rel: "noopener noreferrer nofollow" });
-  }
-  for (const marked of fragment.querySelectorAll("[class]")) {
-    if (!marked.matches("code[class^=language-]")) marked.removeAttribute("class");
-  }
-  for (const code of fragment.querySelectorAll("pre > code")) {
-    code.parentElement.replaceWith(codeBlock({ text: code.textContent, lang: code.className.replace("language-", "") }));
-  }
-  for (const wide of fragment.querySelectorAll("table")) {
-    const scroll = document.createElement("div");
-    scroll.className = "table-scroll";
-    wide.replaceWith(scroll);
-    scroll.append(wide);
-  }
-  return fragment;
+function make(tag, ...children) {
+  const element = document.createElement(tag);
+  element.append(...children);
+  return element;
 }
 
-function codeBlock({ text, lang = "" }) {
-  const fragment = document.createDocumentFragment();
-  const [block, head, name, button, pre, code] = ["div", "div", "span", "button", "pre", "code"].map((tag) => document.createElement(tag));
-  const language = (lang ?? "").split(/\s/)[0].slice(0, 20);
-  block.className = "code-block";
-  name.textContent = language;
-  button.className = "button small";
-  button.textContent = "Copy";
-  button.addEventListener("click", copying(text, "Code copied"));
-  pre.tabIndex = 0;
-  head.append(name, button);
-  pre.append(code);
-  block.append(head, pre);
-  showCode(code, text, language);
-  fragment.append(block);
-  return fragment;
+function elementOf(block, breaks) {
+  const words = (text) => inline(text, { breaks }).map(node);
+  switch (block.type) {
+    case "code": return codeBlock(block).element;
+    case "rule": return make("hr");
+    case "heading": return Object.assign(make(`h${Math.min(6, block.level + BELOW)}`, ...words(block.text)), { className: `level-${block.level}` });
+    case "quote": return make("blockquote", ...block.blocks.map((inner) => elementOf(inner, breaks)));
+    case "list": return listOf(block, breaks);
+    case "table": return tableOf(block, words);
+    default: return make("p", ...words(block.text));
+  }
+}
+
+function node(item) {
+  if (typeof item === "string") return document.createTextNode(item);
+  const children = item.children.map(node);
+  if (item.tag !== "a") return make(item.tag, ...children);
+  // What is no address is the text that it is.
+  if (!LINKED.test(item.href)) return make("span", ...children);
+  return Object.assign(make("a", ...children), { href: item.href, target: "_blank", rel: "noopener noreferrer nofollow" });
+}
+
+function listOf({ ordered, start, loose, items }, breaks) {
+  const list = make(ordered ? "ol" : "ul", ...items.map((item) => itemOf(item, loose, breaks)));
+  if (ordered && start !== 1) list.start = start;
+  return list;
+}
+
+function itemOf({ done, blocks }, loose, breaks) {
+  const item = make("li", ...blocks.flatMap((block) => (block.type === "paragraph" && !loose
+    ? inline(block.text, { breaks }).map(node)
+    : [elementOf(block, breaks)])));
+  if (done !== null) {
+    item.className = "task";
+    item.prepend(Object.assign(make("input"), { type: "checkbox", checked: done, disabled: true, ariaLabel: done ? "Done" : "To do" }));
+  }
+  return item;
+}
+
+function tableOf({ head, aligned, rows }, words) {
+  const cell = (tag) => (text, n) => Object.assign(make(tag, ...words(text)), { className: aligned[n] });
+  const body = rows.map((row) => make("tr", ...row.map(cell("td"))));
+  const table = make("table", make("thead", make("tr", ...head.map(cell("th")))), make("tbody", ...body));
+  return Object.assign(make("div", table), { className: "table-scroll" });
+}
+
+/** A block of code with its language and a button; `grow` shows more of it. */
+function codeBlock({ text, language }) {
+  let shown = text;
+  const code = make("code"), pre = Object.assign(make("pre", code), { tabIndex: 0 });
+  const button = Object.assign(make("button", "Copy"), { type: "button", className: "button small" });
+  button.addEventListener("click", copying(() => shown, "Code copied"));
+  const head = make("div", make("span", language.slice(0, 20)), button);
+  const element = Object.assign(make("div", head, pre), { className: "code-block" });
+  const grow = (more) => {
+    shown = more;
+    showCode(code, more, language);
+  };
+  grow(text);
+  return { element, language, grow };
 }

@@ -61,13 +61,17 @@ export function nearest(values, value) {
 /** An exponential mean without the pull of its start; `weight` 0 changes nothing, 0.99 is very smooth. */
 export function smoothed(values, weight) {
   if (!weight) return values;
+  const mean = new Array(values.length);
   let sum = 0, share = 0;
-  return values.map((value) => {
-    if (value === null) return null;
-    sum = sum * weight + value * (1 - weight);
-    share = share * weight + (1 - weight);
-    return sum / share;
-  });
+  for (let row = 0; row < values.length; row += 1) {
+    const value = values[row] ?? null;
+    if (value !== null) {
+      sum = sum * weight + value * (1 - weight);
+      share = share * weight + (1 - weight);
+    }
+    mean[row] = value === null ? null : sum / share;
+  }
+  return mean;
 }
 
 /** [lowest, highest] of the columns between two places; `clip` leaves out the few of each that stand far apart. */

@@ -46,6 +46,22 @@ export function query(path, values) {
   return text ? `${path}?${text}` : path;
 }
 
+/** What the server answers in bytes: an ArrayBuffer. */
+export async function bytes(path, { signal } = {}) {
+  let response, content;
+  try {
+    response = await fetch(path, { headers: { Accept: "application/octet-stream, application/json" }, signal });
+    content = await response.arrayBuffer();
+  } catch (error) {
+    if (signal?.aborted) throw Object.assign(error, { expected: true });
+    reachable.set(false);
+    throw new Unreachable();
+  }
+  reachable.set(true);
+  if (!response.ok) throw new Refused(JSON.parse(new TextDecoder().decode(content)));
+  return content;
+}
+
 /** What the server answers; `body` may be FormData. `patience` in milliseconds, 0 for as long as it takes. */
 async function ask(method, path, body, { signal, patience = PATIENCE } = {}) {
   const limits = [signal, patience ? AbortSignal.timeout(patience) : null].filter(Boolean);

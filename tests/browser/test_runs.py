@@ -1,0 +1,239 @@
+"""Runs on screen: watched, listed, chosen, compared, published. Real runs of the tiny model."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from forgellm.domain.runs import RunKind
+from forgellm.domain.spec import parse_spec, to_dict
+from forgellm.storage.runs import create_run, run_folder
+from tests.browser.test_frame import grave
+
+SPEC = {
+    "model_name": "models/base/tiny",
+    "training_type": "cpt",
+    "dataset": "domain",
+    "general_dataset": "general",
+    "data_mixture_ratio": 0.8,
+    "learning_rate": 1e-3,
+    "max_seq_length": 32,
+    "validation_tokens": 256,
+    "batch_size": 1,
+}
+POINTS = 200_000
+LONG = "cpt_20260101_000000"
+OVER = ("completed", "stopped", "failed", "paused")
+
+
+def begin(server, **values) -> str:
+    """The id of a run that was started."""
+    answer = server.post("/api/training/start", {**SPEC, **values}).json()
+    assert answer["success"], answer
+    return answer["training_id"]
+
+
+def ended(server, run: str) -> str:
+    """Its state once it is over or paused."""
+    answer = server.until(f"/api/runs/{run}", lambda found: found["run"]["state"] in OVER)
+    return answer["run"]["state"]
+
+
+@pytest.fixture(scope="module")
+def workspace(workspace):
+    """With a run of 200,000 iterations that has ended before a server could take it for one that waits."""
+    run = create_run(
+        workspace,
+        RunKind.CPT,
+        spec=to_dict(parse_spec({**SPEC, "max_iterations": POINTS})),
+        name="long",
+        created=datetime(2026, 1, 1, tzinfo=timezone.utc),
+        versions={},
+        base_fingerprint=None,
+    )
+    assert run.id == LONG
+    with (run_folder(workspace, run) / "events.jsonl").open("w") as file:
+        for seq in range(1, POINTS + 1):
+            loss = 5 * math.exp(-seq / 20_000) + (9 if seq == 123_456 else 0)
+            event = {"seq": seq, "time": "2026-01-01T00:00:00Z", "type": "train", "iteration": seq}
+            file.write(json.dumps({**event, "training_loss": loss, "learning_rate": 1e-4}) + "\n")
+        end = {"seq": POINTS + 1, "time": "2026-01-01T00:00:00Z", "type": "completed"}
+        file.write(json.dumps({**end, "iteration": POINTS}) + "\n")
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def short(server) -> str:
+    """A run that has completed: 12 iterations, two checkpoints, two prompts."""
+    prompts = ["The market of", "Every day"]
+    run = begin(server, max_iterations=12, save_every=6, eval_every=3, sample_prompts=prompts)
+    assert ended(server, run) == "completed"
+    return run
+
+
+@pytest.fixture(scope="module")
+def other(server, short) -> str:
+    """The same on other settings."""
+    run = begin(server, max_iterations=8, save_every=8, learning_rate=2e-3)
+    assert ended(server, run) == "completed"
+    return run
+
+
+def saved(page, button: str) -> Path:
+    """The file that a click on that button saves."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name=button, exact=True).click()
+    return Path(download.value.path())
+
+
+def test_a_run_is_watched_until_it_completes_and_nothing_is_lost_by_a_reload(visit, server):
+    run = begin(server, max_iterations=60, save_every=20, eval_every=10, sample_prompts=["The market of"])
+    page = visit().open(f"/runs/{run}")
+    page.wait_for_selector(".bar progress")
+    page.wait_for_selector(".lead .badge:has-text('Completed')", timeout=60_000)
+    page.wait_for_selector("table[aria-label=Checkpoints] tbody tr:nth-child(3)")
+    page.wait_for_selector(".samples li:nth-child(4)")
+    assert page.locator(".events li:has-text('Completed')").count() == 1
+    assert page.title().startswith("Completed: tiny on domain")
+    lines = saved(page, "CSV").read_text().splitlines()
+    assert lines[0].startswith("iteration,training_loss,validation_loss")
+    assert [line.split(",")[0] for line in lines[1:]] == [str(n) for n in range(61)]
+    page.reload()
+    page.wait_for_selector(".samples li:nth-child(4)")
+    assert saved(page, "CSV").read_text().splitlines() == lines
+    assert saved(page, "PNG").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_is_paused_resumed_and_stopped_from_its_page(visit, server):
+    run = begin(server, max_iterations=5000, save_every=5000, eval_every=5000)
+    server.until(f"/api/runs/{run}", lambda found: found["run"]["iteration"] > 2)
+    page = visit().open(f"/runs/{run}")
+    page.locator("#page").get_by_role("button", name="Pause").click()
+    page.wait_for_selector(".lead .badge:has-text('Paused')")
+    page.get_by_role("button", name="Resume").click()
+    page.wait_for_selector(".lead .badge:has-text('Running')")
+    page.get_by_role("button", name="Stop and save").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop the run").click()
+    page.wait_for_selector(".lead .badge:has-text('Stopped')")
+    page.wait_for_selector("table[aria-label=Checkpoints] tbody tr")
+    page.get_by_role("radio", name="Log", exact=True).check()
+    page.wait_for_selector("pre.log")
+
+
+def test_a_run_that_failed_says_why_and_how_to_go_on(visit, server):
+    run = begin(server, learning_rate=1e30, optimizer="sgd", max_grad_norm=None, max_iterations=20)
+    assert ended(server, run) == "failed"
+    page = visit(theme="dark").open(f"/runs/{run}")
+    told = page.get_by_role("group", name="Failure").inner_text()
+    assert "Training diverged" in told
+    assert "Lower learning_rate" in told
+    assert (
+        page.get_by_role("link", name="Train again with changes").get_attribute("href")
+        == f"/train?from={run}"
+    )
+    assert grave(page) == []
+
+
+def test_a_checkpoint_is_published_step_by_step_and_measured_again(visit, short):
+    visitor = visit()
+    visitor.expected = ["400 (BAD REQUEST)"]
+    page = visitor.open(f"/runs/{short}")
+    page.get_by_role("button", name="Publish checkpoint 12").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("textbox", name="Name").fill("../no")
+    dialog.get_by_role("textbox", name="Name").press("Enter")
+    page.wait_for_selector(".toast[data-tone=bad]:has-text('Nothing was published')")
+    dialog.get_by_role("textbox", name="Name").fill("first")
+    dialog.get_by_role("textbox", name="Name").press("Enter")
+    page.wait_for_selector(".publish-steps li[data-state=done]:nth-child(3)", timeout=60_000)
+    losses = dialog.get_by_role("table", name="Measured losses").locator("tbody tr")
+    assert losses.locator("th").all_inner_texts() == [
+        "Before training",
+        "The checkpoint",
+        "The published model",
+    ]
+    assert "models/published/first" in dialog.inner_text()
+    page.wait_for_function("document.querySelector('.published-picture img').naturalWidth === 1600")
+    dialog.locator("summary").click()
+    page.wait_for_selector(".published-card .markdown:has-text('What was measured')")
+    assert grave(page) == []
+
+
+def test_runs_are_found_named_deleted_and_brought_back(visit, server, other):
+    page = visit().open("/runs")
+    page.wait_for_selector(".runs-curve svg")
+    before = page.locator("tbody tr").count()
+    row = page.locator(f"tr:has(a[href='/runs/{other}'])")
+    row.get_by_role("button", name="More about").click()
+    page.get_by_role("menuitem", name="Name and notes").click()
+    page.get_by_role("textbox", name="Name").fill("A better one")
+    page.get_by_role("textbox", name="Tags").fill("keep, second")
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_selector("th b:has-text('A better one')")
+    page.keyboard.press("/")
+    page.keyboard.type("second")
+    page.wait_for_function("document.querySelectorAll('tbody tr').length === 1")
+    assert "q=second" in page.url
+    page.get_by_role("checkbox").check()
+    page.locator(".selection").get_by_role("button", name="Delete").click()
+    page.wait_for_selector(".toast:has-text('in the trash')")
+    assert server.get(f"/api/runs/{other}").status_code == 404
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_selector(".toast:has-text('The run is back')")
+    page.get_by_role("searchbox").fill("")
+    page.wait_for_function(f"document.querySelectorAll('tbody tr').length === {before}")
+
+
+def test_chosen_runs_are_compared_ranked_and_left_out(visit, short, other):
+    page = visit().open("/runs")
+    for run in (short, other):
+        page.locator(f"tr:has(a[href='/runs/{run}'])").get_by_role("checkbox").check()
+    page.locator(".selection").get_by_role("button", name="Compare").click()
+    page.wait_for_selector("table[aria-label=Ranking] tbody tr:nth-child(2)")
+    settings = page.get_by_role("table", name="Different settings").inner_text()
+    assert "Learning rate\t0.001\t0.002" in settings
+    assert saved(page, "PNG").read_bytes().startswith(b"\x89PNG")
+    page.get_by_role("radio", name="Training loss").check()
+    assert len(saved(page, "CSV").read_text().splitlines()) == 13
+    assert grave(page) == []
+    page.locator(".chips").get_by_role("button").first.click()
+    page.wait_for_selector("text=Add another run to see where they differ.")
+    assert page.url.endswith(f"/compare?runs={other}")
+
+
+def test_200_000_points_are_drawn_smoothed_zoomed_and_read(visit):
+    page = visit().open(f"/runs/{LONG}")
+    page.wait_for_selector(".uplot canvas", timeout=60_000)
+    plot = page.get_by_role("slider", name="Losses: read values")
+    # The one that stands out is drawn, and it alone makes the axis that long.
+    assert float(plot.get_attribute("aria-valuemax")) == POINTS - 1
+    plot.focus()
+    page.keyboard.press("Home")
+    assert plot.get_attribute("aria-valuetext").startswith("iteration 1: Training 4.9998")
+    page.get_by_label("Smoothing").fill("0.9")
+    page.get_by_role("button", name="Clip outliers").click()
+    page.get_by_role("button", name="Logarithmic").click()
+    box = page.locator(".u-over").first.bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 300, box["y"] + 60, steps=3)
+    page.mouse.up()
+    page.get_by_role("button", name="Show all").first.click()
+    page.get_by_role("radio", name="Perplexity").check()
+    page.get_by_role("slider", name="Perplexity: read values").focus()
+    page.keyboard.press("End")
+    reading = page.get_by_role("slider", name="Perplexity: read values").get_attribute("aria-valuetext")
+    assert reading.startswith("iteration 200,000: Training 1.0002")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_grave_on_the_pages_of_runs(visit, short, other, theme):
+    visitor = visit(theme=theme)
+    for path in ("/runs", f"/runs/{short}", "/compare", f"/compare?runs={short},{other}"):
+        page = visitor.open(path)
+        page.wait_for_load_state("networkidle")
+        assert (path, grave(page)) == (path, [])
