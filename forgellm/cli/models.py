@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 
 import click
@@ -16,6 +17,7 @@ from forgellm.cli.tables import MISSING, size, table
 from forgellm.cli.terminal import has_terminal
 
 _INTERRUPTED = 130
+_SECONDS_BETWEEN_LOOKS = 0.2
 
 
 @click.group(cls=ListsByDefault)

@@ -27,6 +27,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "batch_size",
         "grad_accumulation_steps",
         "max_seq_length",
+        "chunk_overlap",
     ),
     "learning rate": ("learning_rate", "lr_schedule", "warmup_steps", "lr_final_factor"),
     "what learns": (
@@ -71,6 +72,7 @@ _UNITS = {
     "batch_size": "sequences",
     "grad_accumulation_steps": "batches",
     "max_seq_length": "tokens",
+    "chunk_overlap": "tokens",
     "warmup_steps": "iterations",
     "lr_final_factor": "share",
     "num_layers": "blocks",
