@@ -8,8 +8,9 @@ import { icon } from "../parts/icons.js";
 import { badge, card, pageHead } from "../parts/page.js";
 import { meter, skeleton } from "../parts/progress.js";
 import { sparkline } from "../parts/sparkline.js";
-import { get, post, query } from "../state/api.js";
+import { get, post } from "../state/api.js";
 import { health, resident } from "../state/health.js";
+import { History, readHistory } from "../state/history.js";
 import { isActive, runs, trains } from "../state/runs.js";
 import { Store, watch } from "../state/store.js";
 
@@ -35,9 +36,8 @@ async function readCurves(home, signal) {
     const mark = `${run.state} ${Math.floor(run.progress_percentage / 5)}`;
     if (!trains(run) || home.curves.get(run.id)?.mark === mark) continue;
     home.curves.set(run.id, { ...home.curves.get(run.id), mark });
-    const address = query("/api/dashboard/data", { training_dir: run.id, points: POINTS });
-    const { training_data: rows } = await get(address, { signal }).catch(() => ({ training_data: [] }));
-    home.curves.set(run.id, { mark, values: rows.map((row) => row.training_loss).filter((v) => v !== null) });
+    const { columns } = await readHistory(run.id, { points: POINTS, signal }).catch(() => new History());
+    home.curves.set(run.id, { mark, values: columns.training_loss.filter((v) => v !== null) });
     home.drawn.set(home.drawn.value + 1);
   }
 }

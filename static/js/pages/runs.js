@@ -16,7 +16,7 @@ import { skeleton } from "../parts/progress.js";
 import { canRemove, describeRun, removeRuns } from "../parts/run_actions.js";
 import { sparkline } from "../parts/sparkline.js";
 import { sorter, table } from "../parts/table.js";
-import { readHistory } from "../state/history.js";
+import { History, readHistory } from "../state/history.js";
 import { canResume, command, isActive, runs, trains } from "../state/runs.js";
 import { Store, watch } from "../state/store.js";
 
@@ -190,7 +190,7 @@ class Curves {
       const mark = `${run.state} ${Math.floor(run.progress_percentage / 4)}`;
       if (signal.aborted) break;
       if (this.#known.get(run.id)?.mark === mark || !run.iteration) continue;
-      const { columns } = await readHistory(run.id, { points: POINTS, signal }).catch(() => ({ columns: { training_loss: [] } }));
+      const { columns } = await readHistory(run.id, { points: POINTS, signal }).catch(() => new History());
       this.#known.set(run.id, { mark, picture: sparkline(columns.training_loss, { label: "Training loss", width: 88, height: 28 }) });
       this.drawn.set(this.drawn.value + 1);
     }

@@ -24,6 +24,7 @@ const SMALL = [
 ];
 // Beyond it a perplexity says nothing, and flattens what does.
 const HIGHEST = 1e6;
+const REST = 150;
 
 export class RunCharts {
   #watched;
@@ -31,6 +32,7 @@ export class RunCharts {
   #wish = { measure: "loss", ...chartWish() };
   #draw;
   #changes = null;
+  #rest = null;
   #waits = false;
   #drawnAt = 0;
   #cost = 0;
@@ -131,7 +133,13 @@ export class RunCharts {
     if ("log" in changes || "clip" in changes || "measure" in changes) this.#main.set(this.#wish);
     this.#showLosses();
     if ("clip" in changes) for (const { chart } of this.#small) chart.set({ clip: this.#wish.clip });
-    if ("smooth" in changes) for (const { key, chart, smooth } of this.#small) if (smooth) this.#showSmall(key, chart, smooth);
+    // The others once the slider rests: who drags it looks at the losses.
+    clearTimeout(this.#rest);
+    if ("smooth" in changes) this.#rest = setTimeout(() => this.#signal.aborted || this.#showNoisy(), REST);
+  }
+
+  #showNoisy() {
+    for (const { key, chart, smooth } of this.#small) if (smooth) this.#showSmall(key, chart, smooth);
   }
 
   /** Made anew where what is drawn changes: axis, format and name are another's then. */
