@@ -95,13 +95,21 @@ def clean(page) -> None:
     assert page.evaluate("window.pwned") is None
 
 
-def test_files_are_brought_in_their_columns_named_and_a_part_split_off(visit, data, tmp_path):
+def drop(page, files: dict[str, str]) -> None:
+    moved = page.evaluate_handle(
+        """(files) => Object.entries(files).reduce((all, [name, text]) => {
+          all.items.add(new File([text], name));
+          return all;
+        }, new DataTransfer())""",
+        files,
+    )
+    page.locator(".drop").dispatch_event("drop", {"dataTransfer": moved})
+
+
+def test_files_are_brought_in_their_columns_named_and_a_part_split_off(visit, data):
     rows = "".join(f"Wie heißt Haus {n}?;Es heißt {n}.\n" for n in range(30))
-    (tmp_path / "fragen.csv").write_text("frage;antwort\n" + rows, encoding="utf-8")
-    (tmp_path / "run.exe").write_bytes(b"MZ")
     page = visit().open("/data")
-    files = [tmp_path / "fragen.csv", tmp_path / "run.exe"]
-    page.get_by_label("Choose files").set_input_files(files)
+    drop(page, {"fragen.csv": f"frage;antwort\n{rows}", "run.exe": "MZ"})
     dialog = page.get_by_role("dialog", name="Add a dataset")
     assert "of a kind that is not taken" in dialog.inner_text()
     dialog.get_by_label("Name").fill("questions")
@@ -160,6 +168,23 @@ def test_what_is_learned_and_where_a_row_is_cut_is_seen_without_colour(visit, da
     assert re.search(r"cut here: \d+ tokens? behind this left out", page.inner_text(".page"))
     page.get_by_role("button", name="Later").click()
     page.get_by_text("6–10").wait_for()
+
+
+def test_a_folder_is_brought_in_and_what_is_added_later_replaces_nothing(visit, data, tmp_path):
+    for name in ("a/notes.md", "b/notes.md", "c.txt", ".hidden.txt"):
+        (tmp_path / "town" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "town" / name).write_text(f"What {name} says about the harbour. " * 20)
+    visitor = visit()
+    visitor.expected = ["409 (CONFLICT)"]
+    page = visitor.open("/data")
+    page.get_by_label("Choose a folder").set_input_files(tmp_path / "town")
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.wait_for_selector("h1:has-text('town')")
+    assert {p.name for p in (data / "town").glob("[!.]*")} == {"a_notes.md", "b_notes.md", "c.txt"}
+    page.get_by_role("button", name="Add files").click()
+    page.get_by_label("Choose files").set_input_files(tmp_path / "town" / "c.txt")
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_role("alert").get_by_text("town has a file of that name").wait_for()
 
 
 def test_a_dataset_is_deleted_and_brought_back(visit, data):

@@ -33,7 +33,7 @@ export async function open({ element, params, query, signal }) {
   const wish = {
     view,
     model: names.includes(query.get("model")) ? query.get("model") : names[0] ?? null,
-    length: Number(query.get("length")) || null,
+    length: Number.parseInt(query.get("length"), 10) || null,
     general: null,
     ratio: 0.8,
   };
@@ -55,7 +55,7 @@ function look({ looking, wish }) {
 function change(page, values) {
   const { looking, wish } = page;
   Object.assign(wish, values);
-  setQuery({ view: wish.view === "checks" ? null : wish.view, model: wish.model === page.names[0] ? null : wish.model, length: wish.length });
+  setQuery({ view: wish.view === "checks" ? null : wish.view, model: wish.model === page.names[0] ? null : wish.model, length: looking.wrongLength() ? null : wish.length });
   if ("model" in values || "length" in values) {
     looking.tokens.set(null);
     looking.tokensAt.offset = 0;

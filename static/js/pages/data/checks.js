@@ -70,7 +70,7 @@ const placeOf = (file, line) => html`<b class="place">${file}</b>${line === null
 
 function problems(looking, report) {
   if (!report.problem_count) {
-    return report.rows ? nothing : empty({ icon: "data", title: "There is nothing to train on yet", text: "Add files with rows or documents." });
+    return report.rows ? nothing : empty({ icon: "data", title: "There is nothing to train on", text: "Add files with rows or documents, or take in again what is left out." });
   }
   const file = nameIn(report);
   const rows = report.problems.slice(0, LISTED).map((each) => ({ ...each, file: file(each.file) }));

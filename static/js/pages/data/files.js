@@ -30,7 +30,7 @@ export const chosen = (input) => [...input.files].map((file) => ({ file, path: f
 
 /**
  * `{taken: [{file, name}], refused: [{path, reason}]}`. Names are plain: where two files of a folder are called the same,
- * their folders stand before them.
+ * the folders that they are in within it stand before them.
  */
 export function sorted(files) {
   const refused = [], kept = [];
@@ -41,7 +41,7 @@ export function sorted(files) {
   }
   const plain = (path) => path.split("/").pop();
   const twice = new Set(kept.map(({ path }) => plain(path)).filter((name, n, all) => all.indexOf(name) !== n));
-  const taken = kept.map(({ file, path }) => ({ file, name: twice.has(plain(path)) ? path.replaceAll("/", "_") : plain(path) }));
+  const taken = kept.map(({ file, path }) => ({ file, name: twice.has(plain(path)) ? path.split("/").slice(1).join("_") || path : plain(path) }));
   return { taken, refused };
 }
 

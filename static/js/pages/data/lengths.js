@@ -1,7 +1,7 @@
 // How long rows and documents are in the base model's tokens, and how many are longer than max_seq_length.
 
 import { html } from "lit-html";
-import { count, plural, short } from "../../parts/format.js";
+import { count, plural } from "../../parts/format.js";
 import { card } from "../../parts/page.js";
 import { vars } from "../../parts/vars.js";
 
@@ -28,7 +28,7 @@ function bin({ from, upper, number, most, limit }) {
     <li class=${long}>
       <span class="histogram-count">${count(number)}</span>
       <i ${vars({ share: number / most })}></i>
-      <span>${short(from)}–${short(upper)}</span>
+      <span>${count(from)}–${count(upper)}</span>
       ${long ? html`<small>${long === "longer" ? "over the limit" : "some over"}</small>` : html`<small></small>`}
     </li>`;
 }

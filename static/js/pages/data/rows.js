@@ -67,16 +67,20 @@ function oneRow(looking, { row, file, whole, unfold }) {
 
 const written = (row) => JSON.stringify([row.values, row.messages, row.preference, row.text]);
 
-const inOrOut = (looking, { file, line, out }) => html`
-  <button class="button small" @click=${action(
-    () => (out ? looking.leaveOut(file, [line ?? 0], false) : leaveOut(looking, file, line)), { failed: "Nothing was changed" },
-  )}>${out ? "Take in again" : "Leave out"}</button>`;
+/** What is left out with all of its file comes back with all of it. */
+function inOrOut(looking, { file, line, out }) {
+  const whole = line === null || (looking.described.value.decisions.excluded[file] ?? []).includes(0);
+  const take = () => (out ? looking.leaveOut(file, [whole ? 0 : line], false) : leaveOut(looking, file, line));
+  const words = !out ? "Leave out" : whole && line !== null ? "Take the file in again" : "Take in again";
+  return html`<button class="button small" @click=${action(take, { failed: "Nothing was changed" })}>${words}</button>`;
+}
 
 const values = (all) => html`<dl class="values">${Object.entries(all).map(([name, value]) => html`
   <div><dt>${name}</dt><dd>${typeof value === "string" ? value : JSON.stringify(value)}</dd></div>`)}</dl>`;
 
-function comesTo({ messages, preference, text, problem, note }) {
+function comesTo({ messages, preference, text, problem, note, excluded }) {
   return html`
+    ${excluded && !messages && !preference && text === null ? html`<p class="quiet">Nothing, for it is left out.</p>` : nothing}
     ${problem ? html`<p class="row-problem"><b>${statement(problem.reason)}</b> ${prose(problem.suggestion ?? "")}</p>` : nothing}
     ${note ? html`<p class="quiet">${statement(note)}</p>` : nothing}
     ${messages ? said(messages) : nothing}
