@@ -6,6 +6,7 @@ export const PAGES = [
   { path: "/models", name: "Models", icon: "model", key: "m", load: () => import("./pages/models/page.js") },
   { path: "/data", name: "Data", icon: "data", key: "d", load: () => import("./pages/data.js") },
   { path: "/data/:name", name: "Dataset", within: "/data", load: () => import("./pages/dataset.js") },
+  { path: "/train", name: "Train", icon: "train", key: "t", load: () => import("./pages/train/page.js") },
   { path: "/runs", name: "Runs", icon: "runs", key: "r", load: () => import("./pages/runs.js") },
   { path: "/runs/:id", name: "Run", within: "/runs", load: () => import("./pages/run.js") },
   { path: "/compare", name: "Compare", icon: "compare", key: "o", load: () => import("./pages/compare.js") },

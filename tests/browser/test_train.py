@@ -1,0 +1,100 @@
+"""The page that a run is set up on: what is chosen, what the run will be, and that it is started."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.browser.test_frame import grave
+
+PRESET = "Nightly run"
+
+
+def field(page, name):
+    return page.locator(f"[name={name}]")
+
+
+def start_button(page):
+    return page.get_by_role("button", name="Start", exact=True)
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1920)])
+def test_what_is_missing_and_wrong_is_said_where_it_is_mended(visit, theme, width):
+    page = visit(theme=theme, width=width).open("/train")
+    page.get_by_text("Choose a dataset first.").wait_for()
+    assert start_button(page).is_disabled()
+    assert "tiny" in field(page, "model_name").locator("option:checked").inner_text()
+    page.get_by_role("button", name="Choose a dataset").click()
+    page.locator("select[name=dataset]:focus").select_option("domain")
+    page.locator("#train-start:enabled").wait_for()
+    field(page, "batch_size").fill("-3")
+    page.keyboard.press("Tab")
+    page.get_by_text("Batch size must be at least 1").first.wait_for()
+    assert field(page, "batch_size").get_attribute("aria-invalid") == "true"
+    assert start_button(page).is_disabled()
+    assert grave(page) == []
+    page.get_by_role("button", name="Batch size: back to the default").click()
+    page.locator("#train-start:enabled").wait_for()
+    assert field(page, "batch_size").input_value() == "2"
+    page.get_by_role("switch", name="All settings").check()
+    field(page, "epochs").fill("3")
+    page.keyboard.press("Tab")
+    page.locator(".train-lengths dd").nth(1).filter(has_text=re.compile("^3")).wait_for()
+    assert field(page, "max_iterations").input_value() == ""
+    assert grave(page) == []
+
+
+def test_settings_are_kept_as_a_preset_and_travel_as_yaml(visit, server):
+    page = visit().open("/train?dataset=questions&training_type=ift&preset=ift quick")
+    page.locator("#train-start:enabled").wait_for()
+    assert field(page, "max_iterations").input_value() == "100"
+    field(page, "lora_rank").fill("4")
+    field(page, "sample_prompts").fill("Who is there?\nWhat now?\n")
+    page.get_by_role("button", name="Keep as preset").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill(PRESET)
+    assert grave(page) == []
+    dialog.get_by_role("button", name="Keep", exact=True).click()
+    page.get_by_role("button", name=f"Delete the preset {PRESET}").wait_for()
+    kept = next(p for p in server.get("/api/presets").json()["presets"] if p["name"] == PRESET)
+    assert kept["values"]["lora_rank"] == 4
+    assert kept["values"]["sample_prompts"] == ["Who is there?", "What now?"]
+    assert kept["training_type"] == "ift"
+    assert "dataset" not in kept["values"]
+    page.get_by_role("button", name="YAML").click()
+    text = dialog.get_by_role("textbox")
+    written = text.input_value()
+    assert "lora_rank: 4" in written
+    assert grave(page) == []
+    text.fill(written.replace("lora_rank: 4", "lora_rank: 6"))
+    dialog.get_by_role("button", name="Use these settings").click()
+    page.locator("dialog").wait_for(state="detached")
+    assert field(page, "lora_rank").input_value() == "6"
+    field(page, "preset").select_option(PRESET)
+    assert field(page, "lora_rank").input_value() == "4"
+    page.get_by_role("button", name=f"Delete the preset {PRESET}").click()
+    dialog.get_by_role("button", name="Delete it").click()
+    page.get_by_text(f"{PRESET} is deleted").wait_for()
+    assert field(page, "preset").input_value() == ""
+
+
+def test_a_run_is_started_by_keys_another_is_queued_and_both_can_be_begun_anew(visit, server):
+    page = visit().open("/train?dataset=domain")
+    field(page, "max_iterations").fill("100000")
+    field(page, "save_every").fill("50000")
+    page.keyboard.press("Tab")
+    page.locator("#train-start:enabled").wait_for()
+    page.keyboard.press("Control+Enter")
+    page.wait_for_url("**/runs/cpt_*")
+    first = page.url.rsplit("/", 1)[1]
+    page.goto(f"{server.url}/train?from={first}")
+    page.get_by_role("button", name="Queue", exact=True).wait_for()
+    assert field(page, "max_iterations").input_value() == "100000"
+    assert field(page, "dataset").input_value() == "domain"
+    page.get_by_role("button", name="Queue", exact=True).click()
+    page.wait_for_url(lambda url: "/runs/cpt_" in url and not url.endswith(first))
+    second = page.url.rsplit("/", 1)[1]
+    assert server.get(f"/api/runs/{second}").json()["run"]["state"] == "pending"
+    for run in (second, first):
+        server.post("/api/training/stop", {"training_id": run})
