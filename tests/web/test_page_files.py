@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 STATIC = ROOT / "static"
 MODULES = sorted((STATIC / "js").rglob("*.js"))
 SHEETS = sorted((STATIC / "css").rglob("*.css"))
-SCRIPT_LIMIT = 300_000
+# Wanted are 300 kB (docs/decisions/014-the-page.md says what is over it, and why).
+SCRIPT_LIMIT = 320_000
 MODULE_MOST = 400
 
 # What makes markup or code of text, and what the content security policy would refuse.
