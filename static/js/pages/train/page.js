@@ -8,7 +8,7 @@ import { toast, toastError } from "../../frame/toasts.js";
 import { action } from "../../parts/action.js";
 import { Chart } from "../../parts/chart.js";
 import { confirm } from "../../parts/dialog.js";
-import { count, rate } from "../../parts/format.js";
+import { count, rate, statement } from "../../parts/format.js";
 import { icon } from "../../parts/icons.js";
 import { pageHead } from "../../parts/page.js";
 import { get, path, post } from "../../state/api.js";
@@ -219,7 +219,7 @@ class Setup {
   /** Another run has begun meanwhile: this one may wait for it. */
   async #orQueued(error, values) {
     if (error.code !== "RUN_CONFLICT") throw error;
-    const yes = await confirm({ title: "Queue this run?", text: `${error.message}. It starts by itself when that one has ended.`, yes: "Queue it" });
+    const yes = await confirm({ title: "Queue this run?", text: `${statement(error.message)} This one starts by itself when that one has ended.`, yes: "Queue it" });
     return yes ? post("/api/training/start", { ...values, queue: true }) : {};
   }
 }
