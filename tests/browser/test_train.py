@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.test_frame import grave
 
@@ -36,19 +37,19 @@ def test_what_is_missing_and_wrong_is_said_where_it_is_mended(visit, theme, widt
     assert grave(page) == []
     page.get_by_role("button", name="Batch size: back to the default").click()
     page.locator("#train-start:enabled").wait_for()
-    assert field(page, "batch_size").input_value() == "2"
+    expect(field(page, "batch_size")).to_have_value("2")
     page.get_by_role("switch", name="All settings").check()
     field(page, "epochs").fill("3")
     page.keyboard.press("Tab")
     page.locator(".train-lengths dd").nth(1).filter(has_text=re.compile("^3")).wait_for()
-    assert field(page, "max_iterations").input_value() == ""
+    expect(field(page, "max_iterations")).to_have_value("")
     assert grave(page) == []
 
 
 def test_settings_are_kept_as_a_preset_and_travel_as_yaml(visit, server):
     page = visit().open("/train?dataset=questions&training_type=ift&preset=ift quick")
     page.locator("#train-start:enabled").wait_for()
-    assert field(page, "max_iterations").input_value() == "100"
+    expect(field(page, "max_iterations")).to_have_value("100")
     field(page, "lora_rank").fill("4")
     field(page, "sample_prompts").fill("Who is there?\nWhat now?\n")
     page.get_by_role("button", name="Keep as preset").click()
@@ -70,13 +71,13 @@ def test_settings_are_kept_as_a_preset_and_travel_as_yaml(visit, server):
     text.fill(written.replace("lora_rank: 4", "lora_rank: 6"))
     dialog.get_by_role("button", name="Use these settings").click()
     page.locator("dialog").wait_for(state="detached")
-    assert field(page, "lora_rank").input_value() == "6"
+    expect(field(page, "lora_rank")).to_have_value("6")
     field(page, "preset").select_option(PRESET)
-    assert field(page, "lora_rank").input_value() == "4"
+    expect(field(page, "lora_rank")).to_have_value("4")
     page.get_by_role("button", name=f"Delete the preset {PRESET}").click()
     dialog.get_by_role("button", name="Delete it").click()
     page.get_by_text(f"{PRESET} is deleted").wait_for()
-    assert field(page, "preset").input_value() == ""
+    expect(field(page, "preset")).to_have_value("")
 
 
 def test_a_run_is_started_by_keys_another_is_queued_and_both_can_be_begun_anew(visit, server):
@@ -90,8 +91,8 @@ def test_a_run_is_started_by_keys_another_is_queued_and_both_can_be_begun_anew(v
     first = page.url.rsplit("/", 1)[1]
     page.goto(f"{server.url}/train?from={first}")
     page.get_by_role("button", name="Queue", exact=True).wait_for()
-    assert field(page, "max_iterations").input_value() == "100000"
-    assert field(page, "dataset").input_value() == "domain"
+    expect(field(page, "max_iterations")).to_have_value("100000")
+    expect(field(page, "dataset")).to_have_value("domain")
     page.get_by_role("button", name="Queue", exact=True).click()
     page.wait_for_url(lambda url: "/runs/cpt_" in url and not url.endswith(first))
     second = page.url.rsplit("/", 1)[1]

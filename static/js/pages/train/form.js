@@ -49,7 +49,7 @@ function one(field, form) {
     label: labelOf(name),
     value: written(name in wish.values ? wish.values[name] : usual),
     unit: field.unit ?? "",
-    hint: hintOf(field),
+    hint: hintOf(field, wish.values.training_type),
     problem: problem ? statement(said(problem.message)) : "",
     changed,
     placeholder: placeholderOf(field, form),

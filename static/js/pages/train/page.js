@@ -4,11 +4,11 @@ import { html, nothing, render } from "lit-html";
 import { addCommand } from "../../frame/commands.js";
 import { bind } from "../../frame/keys.js";
 import { go, setQuery } from "../../frame/router.js";
-import { toastError } from "../../frame/toasts.js";
+import { toast, toastError } from "../../frame/toasts.js";
 import { action } from "../../parts/action.js";
 import { Chart } from "../../parts/chart.js";
 import { confirm } from "../../parts/dialog.js";
-import { count, rate } from "../../parts/format.js";
+import { count, rate, statement } from "../../parts/format.js";
 import { icon } from "../../parts/icons.js";
 import { pageHead } from "../../parts/page.js";
 import { get, path, post } from "../../state/api.js";
@@ -149,6 +149,11 @@ class Setup {
   };
 
   anew = () => {
+    const { values, preset } = this.wish;
+    toast("All fields are as at first", { action: { label: "Undo", run: () => {
+      this.wish.preset = preset;
+      this.#set(values);
+    } } });
     Object.assign(this.wish, { preset: "", typed: {}, shown: new Set() });
     this.#set(this.#first());
   };
@@ -183,7 +188,7 @@ class Setup {
     const own = this.presets.find(({ name, built_in: given }) => name === this.wish.preset && !given);
     const { values } = this.wish;
     const kept = await keepPreset(settingsOf(values), { type: values.training_type, presets: this.presets, name: own?.name });
-    if (kept) await this.#readPresets(kept.name);
+    if (kept) await action(() => this.#readPresets(kept.name))();
   };
 
   forget = async () => {
@@ -214,7 +219,7 @@ class Setup {
   /** Another run has begun meanwhile: this one may wait for it. */
   async #orQueued(error, values) {
     if (error.code !== "RUN_CONFLICT") throw error;
-    const yes = await confirm({ title: "Queue this run?", text: `${error.message}. It starts by itself when that one has ended.`, yes: "Queue it" });
+    const yes = await confirm({ title: "Queue this run?", text: `${statement(error.message)} This one starts by itself when that one has ended.`, yes: "Queue it" });
     return yes ? post("/api/training/start", { ...values, queue: true }) : {};
   }
 }
@@ -236,7 +241,7 @@ function page(setup) {
         <section class="card train-presets" aria-label="Preset">
           ${presetPicker(setup)}
           <div class="actions">
-            <button class="button small" @click=${action(setup.keep)}>${icon("star")}Keep as preset</button>
+            <button class="button small" @click=${setup.keep}>${icon("star")}Keep as preset</button>
             ${own ? html`<button class="icon-button" aria-label="Delete the preset ${wish.preset}" title="Delete the preset"
               @click=${action(setup.forget, { failed: "The preset was not deleted" })}>${icon("trash")}</button>` : nothing}
             <label class="train-all"><input type="checkbox" role="switch" class="switch" .checked=${wish.all}

@@ -99,7 +99,7 @@ export function presetPicker({ presets, wish, usePreset, isAsPreset }) {
     label: labelOf("preset"),
     value: chosen?.name ?? "",
     choices,
-    hint: `${away ? "Changed since. " : ""}${chosen?.description ?? "Settings that suit most first runs."}`,
+    hint: `${chosen?.description ?? (away ? "" : "Settings that suit most first runs. ")} ${away ? "With changes of your own." : ""}`.trim(),
     change: usePreset,
   });
 }

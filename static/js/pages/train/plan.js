@@ -40,7 +40,7 @@ function lengths({ iterations, epochs, trained_tokens: tokens, time, unknown, da
       ${figure("Iterations", whole(iterations), unknown.iterations)}
       ${figure("Epochs", passes, once(unknown.epochs) ?? (data && `${plural(data.sequences, "sequence")}${data.exact ? "" : ", roughly"}`))}
       ${figure("Tokens", tokens === null ? MISSING : short(tokens), once(unknown.trained_tokens) ?? (data && `${data.exact ? "" : "about "}${short(data.tokens)} in the data`))}
-      ${figure("Time", time ? `about ${duration(time.seconds)}` : MISSING, time ? `${count(Math.round(time.tokens_per_second))} tokens/s, as in ${time.basis}` : unknown.time)}
+      ${figure("Time", time ? duration(time.seconds) : MISSING, time ? `Roughly, at ${count(Math.round(time.tokens_per_second))} tokens/s as in ${time.basis}` : unknown.time)}
     </dl>`;
 }
 
@@ -61,10 +61,13 @@ function finding({ level, message, suggestion, field }, wish, jump) {
     return html`<li data-tone="accent">${icon("right")}<div><button class="train-jump" @click=${() => jump(field)}>${TO_CHOOSE[field]}</button></div></li>`;
   }
   return html`<li data-tone=${tone}>${icon(drawn)}<div>
-    <span class="unseen">${sentence(level)}: </span>${statement(said(message))} ${suggestion ? html`<span class="quiet">${prose(said(suggestion))}</span>` : nothing}
+    <span class="unseen">${sentence(level)}: </span>${statement(said(message))} ${suggestion ? html`<span class="quiet">${prose(advice(suggestion, field))}</span>` : nothing}
     ${field && field !== "queue" ? html`<button class="train-jump" @click=${() => jump(field)}>Go to ${labelOf(field).toLowerCase()}</button>` : nothing}
   </div></li>`;
 }
+
+/** What to do; that it is about its field is said by the way there. */
+const advice = (text, field) => sentence(said(field && text.startsWith(`${field}: `) ? text.slice(field.length + 2) : text));
 
 const isToChoose = (field, { values }) => field in TO_CHOOSE && !values[field] && !(field === "model_name" && values.start_from);
 
@@ -102,7 +105,7 @@ function disk({ checkpoints: found, unknown }) {
 }
 
 const terminal = ({ command }) => command === null ? nothing : html`
-  <details class="train-terminal"><summary>In the terminal</summary>
+  <details class="train-terminal" @toggle=${(event) => event.currentTarget.scrollIntoView({ block: "nearest" })}><summary>In the terminal</summary>
     <div><pre class="log" tabindex="0" role="region" aria-label="The same run in the terminal">${command}</pre>
     <button class="button small" @click=${copying(command, "The command is copied")}>${icon("copy")}Copy</button></div>
   </details>`;
@@ -117,7 +120,7 @@ function head({ answer, error, wish, begin }) {
       <h2 id="train-plan-title">What this run will be</h2>
       <button class="button primary" id="train-start" aria-describedby="train-why" ?disabled=${!answer?.can_start || !!error}
         @click=${action(begin, { failed: "The run was not started" })}>${icon(queued ? "clock" : "play")}${queued ? "Queue" : "Start"}</button>
-      <p role="status" id="train-why" class=${error ? "problem" : "quiet"}>${prose(said(note))}</p>
+      <p role="status" id="train-why" class=${error ? "problem" : "quiet"}>${prose(note)}</p>
     </header>`;
 }
 
@@ -127,7 +130,7 @@ function reasons({ can_start: can, findings: all }, wish) {
   const problems = all.filter(({ level }) => level === "problem");
   const open = problems.filter(({ field }) => isToChoose(field, wish)).map(({ field }) => TO_CHOOSE[field]);
   if (open.length) return `${open.join(" and ").replace("and Choose", "and")} first.`;
-  return problems.length === 1 ? statement(problems[0].message) : `${count(problems.length)} problems are in the way.`;
+  return problems.length === 1 ? statement(said(problems[0].message)) : `${count(problems.length)} problems are in the way.`;
 }
 
 const reason = (text) => (text ? statement(text) : "Not known.");

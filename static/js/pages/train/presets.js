@@ -25,12 +25,15 @@ export async function keepPreset(settings, { type, presets, name: begun = "" }) 
     title: "Keep these settings",
     body: () => html`
       <form class="stack" id="preset-form" @submit=${submit}>
-        ${textField({ name: "preset-name", label: "Name", value: wish.name, hint: "Model and dataset are chosen anew each time.", change: (name) => (wish.name = name) })}
+        ${textField({ name: "preset-name", label: "Name", value: wish.name, hint: "Model and dataset are chosen anew each time.", change: (name) => {
+          wish.name = name;
+          dialog.draw();
+        } })}
         ${textField({ name: "preset-description", label: "Description", value: wish.description, hint: "What they are good for", change: (text) => (wish.description = text) })}
         ${listed(settings)}
       </form>`,
     actions: ({ close }) => html`<button class="button" @click=${() => close()}>Cancel</button>
-      <button class="button primary" type="submit" form="preset-form">Keep</button>`,
+      <button class="button primary" type="submit" form="preset-form" ?disabled=${!wish.name.trim()}>Keep</button>`,
   });
   dialog.element.querySelector("input")?.focus();
   return dialog.closed;

@@ -21,6 +21,8 @@ export const KINDS = {
   ift: "Instruction fine-tuning (IFT): it learns to answer, from questions with their answers or from conversations.",
 };
 
+const PROMPTS = { cpt: "beginnings of a text that every checkpoint goes on with", ift: "questions that every checkpoint answers" };
+
 /** What a person still has to choose before anything can be said. */
 export const TO_CHOOSE = { model_name: "Choose a model", dataset: "Choose a dataset" };
 
@@ -31,12 +33,13 @@ export const choiceOf = (value) => CHOICES[value] ?? sentence(value);
 /** A message of the server, with the fields as they are called here. */
 export const said = (text) => text.replace(/\b[a-z]+(?:_[a-z]+)+\b/g, (name) => (name in LABELS || KNOWN.has(name) ? labelOf(name).toLowerCase() : name));
 
-/** The explanation of a field, what is usual, and what is allowed. */
-export function hintOf(field) {
+/** The explanation of a field, what is usual, and what is allowed. `type` is that of the training. */
+export function hintOf(field, type) {
   const usual = field.typical && !["text", "list"].includes(field.type) ? `Typically ${field.typical}` : "";
   const allowed = allowedIn(field);
   const lines = field.type === "list" && !field.choices.length ? " One per line." : "";
-  return [statement(said(field.help)) + lines, statement([usual, allowed].filter(Boolean).join("; "))].filter((text) => text !== ".").join(" ");
+  const help = field.name === "sample_prompts" ? PROMPTS[type] ?? field.help : field.help;
+  return [statement(said(help)) + lines, statement([usual, allowed].filter(Boolean).join("; "))].filter((text) => text !== ".").join(" ");
 }
 
 function allowedIn({ minimum, maximum, above, most, longest }) {

@@ -46,5 +46,8 @@ export function openYaml(text, use) {
       <button class="button" @click=${() => save(wish.text, "training.yaml", "application/yaml")}>${icon("download")}Save</button>
       <button class="button primary" @click=${action(take, { failed: "The settings were not taken" })}>Use these settings</button>`,
   });
-  dialog.element.querySelector("textarea")?.focus();
+  const area = dialog.element.querySelector("textarea");
+  area.setSelectionRange(0, 0);
+  area.focus();
+  area.scrollTop = 0;
 }
