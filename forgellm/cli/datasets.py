@@ -29,7 +29,7 @@ _INTERRUPTED = 130
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _model_option = click.option("--model", help="Count in the tokens of this base model.")
-_length_option = click.option("--max-seq-length", type=click.IntRange(min=2), help="Tokens in one row.")
+_length_option = click.option("--max-seq-length", type=click.IntRange(min=8), help="Tokens in one row.")
 
 
 @click.group(cls=ListsByDefault)

@@ -12,7 +12,8 @@ from itertools import count
 from pathlib import Path, PurePath
 
 from forgellm.data.files import NOT_TRAINED_ON
-from forgellm.data.problems import Problem, invalid_dataset
+from forgellm.data.problems import Problem
+from forgellm.domain.errors import InvalidDataset
 from forgellm.jobs.asked import Asked, Dataset
 from forgellm.storage.decisions import Decisions, write_decisions
 from forgellm.storage.incoming import incoming
@@ -98,8 +99,12 @@ class Writing:
     def answer(self, dataset: str) -> dict[str, object]:
         """What has been written. Raises InvalidDataset where nothing was."""
         if not self.written:
-            nothing = Problem(dataset, None, "has nothing that could be written", "Look at its report.")
-            raise invalid_dataset(dataset, self._problems or [nothing])
+            first = f": {self._problems[0]}" if self._problems else ""
+            raise InvalidDataset(
+                f"dataset {dataset} has nothing that could be written{first}",
+                details={"dataset": dataset, "problems": [asdict(problem) for problem in self._problems]},
+                suggestion=f"`forgellm datasets check {dataset}` tells what is wrong with it.",
+            )
         return {
             "written": dict(self.written),
             "left_out": self.left_out,

@@ -187,6 +187,12 @@ def test_a_preview_tells_what_is_learned_token_by_token(client, forge):
     assert (len(cut["pieces"]), cut["cut"]) == (20, len(pieces) - 20)
 
 
+@pytest.mark.parametrize("wish", ["chunk_overlap=11&max_seq_length=20", "max_seq_length=513"])
+def test_a_preview_of_what_no_run_would_do_is_refused(client, wish):
+    path = f"/api/datasets/domain/preview?model=models/base/tiny&{wish}"
+    assert_error(ask(client, "GET", path), 400, "INVALID_FIELD")
+
+
 def test_a_report_with_a_model_counts_tokens_and_lengths(client, forge):
     asked = "questions/report?model=models/base/tiny&max_seq_length=20"
     ask(client, "POST", f"/api/datasets/{asked}")

@@ -90,7 +90,7 @@ class RowsPage(Answer):
 class PreviewWish(Query):
     model: str = Field(description="a base model, as model_name takes it")
     max_seq_length: int | None = Field(
-        None, ge=2, le=_LONGEST_SEQUENCE, description="left out: what a run would take"
+        None, ge=8, le=_LONGEST_SEQUENCE, description="left out: what a run would take"
     )
     chunk_overlap: int = Field(0, ge=0, le=_LONGEST_SEQUENCE)
     file: str | None = None
@@ -126,7 +126,7 @@ class PreviewPage(Answer):
 
 class ReportWish(Query):
     model: str | None = Field(None, description="count tokens with its tokenizer as well")
-    max_seq_length: int | None = Field(None, ge=2, le=_LONGEST_SEQUENCE)
+    max_seq_length: int | None = Field(None, ge=8, le=_LONGEST_SEQUENCE)
 
 
 class Run(ReportWish):
