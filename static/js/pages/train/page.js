@@ -23,7 +23,7 @@ import { deletePreset, keepPreset } from "./presets.js";
 import { chosenOf, remember, remembered, same, settingsOf, withModel, withSettings, withValue } from "./values.js";
 import { openYaml } from "./yaml.js";
 
-const GIVEN = ["training_type", "model_name", "start_from", "dataset", "from", "preset"];
+const GIVEN = ["training_type", "model_name", "start_from", "dataset", "general_dataset", "data_mixture_ratio", "from", "preset"];
 
 export async function open({ element, query, signal }) {
   const [{ fields, sections }, { presets }, { datasets }] = await Promise.all([
@@ -75,6 +75,7 @@ class Setup {
     const { model_name, start_from, ...others } = values;
     const adapter = library.value.models.find(({ name }) => name === start_from?.split("@")[0])?.adapter;
     if (adapter?.training_type) this.wish.values.training_type = adapter.training_type;
+    if (others.data_mixture_ratio) others.data_mixture_ratio = Number(others.data_mixture_ratio);
     this.wish.values = { ...this.#first(), ...this.wish.values, ...others };
     if (model_name || start_from) this.wish.values = withModel(this.wish.values, { model_name, start_from });
     if (preset) this.usePreset(preset);
