@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from forgellm.domain.runs import RunKind
 from forgellm.domain.spec import parse_spec, to_dict
@@ -157,7 +159,8 @@ def test_a_checkpoint_is_published_step_by_step_and_measured_again(visit, short)
         "The published model",
     ]
     assert "models/published/first" in dialog.inner_text()
-    page.wait_for_function("document.querySelector('.published-picture img').naturalWidth === 1600")
+    drawn = "document.querySelector('.published-picture img').naturalWidth === 1600"
+    page.wait_for_function(drawn, timeout=60_000)
     dialog.locator("summary").click()
     page.wait_for_selector(".published-card .markdown:has-text('What was measured')")
     assert grave(page) == []
@@ -213,7 +216,7 @@ def test_200_000_points_are_drawn_smoothed_zoomed_and_read(visit):
     assert float(plot.get_attribute("aria-valuemax")) == POINTS - 1
     plot.focus()
     page.keyboard.press("Home")
-    assert plot.get_attribute("aria-valuetext").startswith("iteration 1: Training 4.9998")
+    expect(plot).to_have_attribute("aria-valuetext", re.compile("^iteration 1: Training 4.9998"))
     page.get_by_label("Smoothing").fill("0.9")
     page.get_by_role("button", name="Clip outliers").click()
     page.get_by_role("button", name="Logarithmic").click()
@@ -226,8 +229,8 @@ def test_200_000_points_are_drawn_smoothed_zoomed_and_read(visit):
     page.get_by_role("radio", name="Perplexity").check()
     page.get_by_role("slider", name="Perplexity: read values").focus()
     page.keyboard.press("End")
-    reading = page.get_by_role("slider", name="Perplexity: read values").get_attribute("aria-valuetext")
-    assert reading.startswith("iteration 200,000: Training 1.0002")
+    reading = page.get_by_role("slider", name="Perplexity: read values")
+    expect(reading).to_have_attribute("aria-valuetext", re.compile("^iteration 200,000: Training 1.0002"))
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
