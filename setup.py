@@ -69,6 +69,7 @@ setup(
             "openai>=2,<4",
             "pytest>=8,<10",
             "pytest-timeout>=2.3,<3",
+            "pytest-xdist>=3.8,<4",
             "python-socketio[client]>=5.12,<6",
             "requests>=2.32,<3",
             "ruff>=0.17,<0.18",

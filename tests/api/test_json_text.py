@@ -48,10 +48,10 @@ def test_a_body_that_is_not_one_plain_object_is_refused(what):
 def test_a_name_twice_is_found_among_many_in_no_time():
     names = [f'"k{number}":1' for number in range(10_000)]
     body = "{" + ",".join([*names, names[-1]]) + "}"
-    start = time.perf_counter()
+    start = time.thread_time()
     with pytest.raises(InvalidRequest, match="'k9999' stands in it twice"):
         read_object(body.encode())
-    assert time.perf_counter() - start < 0.5
+    assert time.thread_time() - start < 0.5
 
 
 def test_no_body_is_the_empty_object():

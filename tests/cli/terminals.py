@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import termios
 import time
@@ -34,7 +35,7 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,
+            preexec_fn=_sit_down,
         )
         os.close(theirs)
 
@@ -91,3 +92,10 @@ class Terminal:
             return False
         self.seen += _CONTROL.sub("", data.decode(errors="replace"))
         return bool(data)
+
+
+def _sit_down() -> None:
+    """Make the terminal the one that keys are pressed at."""
+    # A shell that runs the tests in the background has its children ignore Ctrl-C; this one must not.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

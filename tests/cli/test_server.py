@@ -64,6 +64,7 @@ def loaded(server):
     return server.until("/api/model/status", lambda a: a["loaded"], seconds=30)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_within_a_second_and_forgets_what_was_resident(serve, workspace, number):
     server = serve("--model", TINY)

@@ -61,6 +61,7 @@ def refused(place, worker_environment):
     return run
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_within_a_second_whoever_is_connected(web, number):
     process, port = web()
@@ -220,6 +221,7 @@ def test_the_process_never_loads_mlx(place, worker_environment):
     assert not imported & {"mlx", "mlx_lm", "transformers", "matplotlib", "torch"}
 
 
+@pytest.mark.alone
 def test_it_ends_when_the_one_who_holds_its_lifeline_does(place, worker_environment):
     reading, writing = socket.socketpair()
     process = subprocess.Popen(

@@ -34,6 +34,7 @@ START = {
     "warmup_steps": 10,
     "grad_checkpoint": True,
 }
+SOON = {"max_seq_length": 64, "save_every": 10, "validation_tokens": 1024}
 STARTED = {
     "success": True,
     "message": "Training started successfully",
@@ -194,8 +195,8 @@ def environment(worker_environment, tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def session(environment, tmp_path_factory) -> Iterator[Session]:
-    """The document's journey: start and stop as it stands there; then with short sequences, for speed: start,
-    look, be refused a second start, and stop once there are two checkpoints.
+    """The document's journey: start and stop as it stands there; then once more, with short sequences and
+    checkpoints that come soon: start, look, be refused a second start, stop once there are two checkpoints.
     """
     root = tmp_path_factory.mktemp("workspace")
     shutil.copytree(packaged("dataset") / "tamberlough", root / "dataset" / "my_domain")
@@ -205,7 +206,7 @@ def session(environment, tmp_path_factory) -> Iterator[Session]:
         started = server.post("/api/training/start", START).json()
         stopped = server.post("/api/training/stop").json()
         server.until("/api/training/status", lambda a: not a["is_training"])
-        trained = server.post("/api/training/start", {**START, "max_seq_length": 64}).json()
+        trained = server.post("/api/training/start", {**START, **SOON}).json()
         training = server.until("/api/training/status", lambda a: a["current_iteration"] >= 20)
         busy = server.post("/api/training/start", START)
         realtime = server.get("/api/dashboard/realtime").json()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mlx.core as mx
@@ -18,6 +18,7 @@ from forgellm.storage.files import read_json
 from forgellm.storage.models import fingerprint
 from forgellm.storage.targets import Source
 from forgellm.training.adapters import attach, load_base, save_weights, trainable_weights
+from tests.conftest import settle
 
 GREEDY = Sampling(max_tokens=12, temperature=0)
 FORMS = {
@@ -42,12 +43,31 @@ def start(worker_environment):
         engine.close()
 
 
+@pytest.fixture(scope="module")
+def shared(worker_environment) -> Iterator[Callable[..., Engine]]:
+    """The one engine of a module with these options, without a model; its renderer takes seconds to start."""
+    settle()
+    engines: dict[str, Engine] = {}
+
+    def empty(**options) -> Engine:
+        key = repr(options)
+        if key not in engines:
+            engines[key] = Engine(worker_environment, EngineOptions(**options))
+        engines[key].unload()
+        status = engines[key].status()
+        assert status.active_requests + status.waiting_requests == 0, "a test left requests behind"
+        return engines[key]
+
+    yield empty
+    for engine in engines.values():
+        engine.close()
+
+
 @pytest.fixture
-def engine(start, tiny_model) -> Engine:
-    """With the tiny model resident."""
-    made = start()
-    made.load(source(tiny_model))
-    made.wait_until_loaded()
+def engine(shared, tiny_model) -> Engine:
+    """With the tiny model just loaded."""
+    made = shared()
+    load(made, tiny_model)
     return made
 
 

@@ -146,8 +146,8 @@ def test_nothing_is_answered_before_a_model_is_loaded(start):
     empty.unload()
 
 
-def test_a_request_right_after_a_load_waits_for_it(start, tiny_model):
-    fresh = start()
+def test_a_request_right_after_a_load_waits_for_it(shared, tiny_model):
+    fresh = shared()
     fresh.load(source(tiny_model))
     assert fresh.status().is_loading
     assert ask(fresh, QUESTION)[0]
@@ -272,12 +272,12 @@ def test_a_hostile_template_is_refused_and_the_engine_lives(engine, tiny_model, 
     assert ask(engine, QUESTION)[0]
 
 
-def test_a_tokenizer_without_a_template_makes_a_base_model(start, tiny_model, tmp_path):
+def test_a_tokenizer_without_a_template_makes_a_base_model(shared, tiny_model, tmp_path):
     plain = shutil.copytree(tiny_model, tmp_path / "plain")
     config = json.loads((plain / "tokenizer_config.json").read_text())
     del config["chat_template"]
     (plain / "tokenizer_config.json").write_text(json.dumps(config))
-    fresh = start()
+    fresh = shared()
     load(fresh, plain)
     assert fresh.status().model_type == "base"
     assert ask(fresh, QUESTION)[0]

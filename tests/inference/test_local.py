@@ -6,8 +6,8 @@ from forgellm.inference.local import LocalModel
 from tests.inference.conftest import ask
 
 
-def test_a_model_that_does_not_fit_is_refused_unless_forced(start, workspace, hub_cache):
-    model = LocalModel(workspace, hub_cache, start(), available=lambda: 1000)
+def test_a_model_that_does_not_fit_is_refused_unless_forced(shared, workspace, hub_cache):
+    model = LocalModel(workspace, hub_cache, shared(), available=lambda: 1000)
     with pytest.raises(OutOfMemory, match="needs about"):
         model.load(Target("models/base/tiny"))
     assert model.status().target is None
@@ -17,8 +17,8 @@ def test_a_model_that_does_not_fit_is_refused_unless_forced(start, workspace, hu
     model.load(Target("base/tiny"))
 
 
-def test_a_model_is_loaded_by_name_and_a_wrong_name_changes_nothing(start, workspace, hub_cache):
-    model = LocalModel(workspace, hub_cache, start())
+def test_a_model_is_loaded_by_name_and_a_wrong_name_changes_nothing(shared, workspace, hub_cache):
+    model = LocalModel(workspace, hub_cache, shared())
     model.load(Target("models/base/tiny"))
     answer, _ = ask(model, "When is the rope market held?")
     with pytest.raises(ModelNotFound):

@@ -40,9 +40,7 @@ def test_an_adapter_that_does_not_fit_leaves_the_base_whole(tiny_model, adapters
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_base_and_adapter_answer_side_by_side_from_one_base(start, tiny_model, adapters, form):
-    engine = start()
-    load(engine, tiny_model)
+def test_base_and_adapter_answer_side_by_side_from_one_base(engine, tiny_model, adapters, form):
     base = ask(engine, QUESTION)[0]
     load(engine, tiny_model, adapters[form])
     adapted = ask(engine, QUESTION)[0]
@@ -54,28 +52,25 @@ def test_base_and_adapter_answer_side_by_side_from_one_base(start, tiny_model, a
     assert ask(engine, QUESTION)[0] == base
 
 
-def test_a_quantized_base_takes_adapters_too(start, tiny_model_quantized, tmp_path):
+def test_a_quantized_base_takes_adapters_too(engine, tiny_model_quantized, tmp_path):
     folder = make_adapter(tiny_model_quantized, tmp_path, FORMS["lora"])
-    engine = start()
     load(engine, tiny_model_quantized, folder)
     assert ask(engine, QUESTION)[0] != ask(engine, QUESTION, plain_base=True)[0]
 
 
-def test_one_adapter_follows_another_on_the_same_base(start, tiny_model, adapters):
+def test_one_adapter_follows_another_on_the_same_base(shared, tiny_model, adapters):
     alone = {}
     for form in FORMS:
-        fresh = start()
-        load(fresh, tiny_model, adapters[form])
-        alone[form] = ask(fresh, QUESTION)[0]
-    engine = start()
+        empty = shared()
+        load(empty, tiny_model, adapters[form])
+        alone[form] = ask(empty, QUESTION)[0]
+    engine = shared()
     for form in [*FORMS, *reversed(FORMS)]:
         load(engine, tiny_model, adapters[form])
         assert ask(engine, QUESTION)[0] == alone[form]
 
 
-def test_a_broken_adapter_leaves_the_engine_empty(start, tiny_model, adapters, tmp_path):
-    engine = start()
-    load(engine, tiny_model)
+def test_a_broken_adapter_leaves_the_engine_empty(engine, tiny_model, adapters, tmp_path):
     broken = tmp_path / "broken"
     broken.mkdir()
     for name in ("adapters.safetensors", "adapter_config.json"):

@@ -9,7 +9,7 @@ MESSAGES = [{"role": "user", "content": "Hello"}]
 GREETING = "{% for m in messages %}{{ bos_token + m.role + ': ' + m.content }}{% endfor %}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def renderer(worker_environment):
     made = Renderer(worker_environment, seconds=1.0)
     yield made

@@ -25,22 +25,32 @@ def wide(tiny_model, tmp_path_factory):
     return folder
 
 
-def test_a_draft_model_changes_nothing_of_the_answer(start, engine, tiny_model):
-    drafted = start(draft=source(tiny_model))
-    load(drafted, tiny_model)
+@pytest.fixture
+def drafted(shared, tiny_model):
+    """The tiny model just loaded, beside itself as the draft."""
+    made = shared(draft=source(tiny_model))
+    load(made, tiny_model)
+    return made
+
+
+@pytest.fixture
+def quantized(shared, wide):
+    """The wide model just loaded, with a cache of 8 bits."""
+    made = shared(kv_bits=8)
+    load(made, wide)
+    return made
+
+
+def test_a_draft_model_changes_nothing_of_the_answer(drafted, engine):
     for question in (QUESTION, "And of Brinmoor?"):
         assert ask(drafted, question)[0] == ask(engine, question)[0]
 
 
-def test_a_schema_is_followed_beside_a_draft_model(start, tiny_model):
-    drafted = start(draft=source(tiny_model))
-    load(drafted, tiny_model)
+def test_a_schema_is_followed_beside_a_draft_model(drafted):
     assert json.loads(ask(drafted, QUESTION, schema=SCHEMA)[0]) in SCHEMA["enum"]
 
 
-def test_a_schema_is_followed_where_the_prompt_is_known(start, wide):
-    quantized = start(kv_bits=8)
-    load(quantized, wide)
+def test_a_schema_is_followed_where_the_prompt_is_known(quantized):
     ask(quantized, QUESTION)
     answer, finish = ask(quantized, QUESTION, schema=SCHEMA)
     assert finish.cached_tokens
@@ -53,10 +63,9 @@ def test_a_draft_model_of_another_vocabulary_is_refused(start, tiny_model):
         load(drafted, tiny_model)
 
 
-def test_a_quantized_cache_answers_and_is_reused(start, wide):
-    plain, quantized = start(), start(kv_bits=8)
+def test_a_quantized_cache_answers_and_is_reused(quantized, shared, wide):
+    plain = shared()
     load(plain, wide)
-    load(quantized, wide)
     first, finish = ask(quantized, QUESTION)
     assert first == ask(plain, QUESTION)[0]
     turns = (Message("user", QUESTION), Message("assistant", first), Message("user", "And honey?"))
@@ -70,9 +79,7 @@ def test_heads_too_narrow_for_a_quantized_cache_are_refused(start, tiny_model):
         load(narrow, tiny_model)
 
 
-def test_requests_wait_for_one_another_and_may_leave(start, tiny_model):
-    drafted = start(draft=source(tiny_model))
-    load(drafted, tiny_model)
+def test_requests_wait_for_one_another_and_may_leave(drafted):
     request = GenerationRequest((Message("user", QUESTION),), sampling=LONG)
     streams = [drafted.generate(request) for _ in range(4)]
     next(iter(streams[0]))
@@ -82,9 +89,7 @@ def test_requests_wait_for_one_another_and_may_leave(start, tiny_model):
     assert ask(drafted, QUESTION, sampling=GREEDY)[1].completion_tokens == 12
 
 
-def test_a_request_that_cannot_be_begun_is_told_so(start, tiny_model):
-    drafted = start(draft=source(tiny_model))
-    load(drafted, tiny_model)
+def test_a_request_that_cannot_be_begun_is_told_so(drafted):
     no_key = Sampling(max_tokens=3, temperature=1.0, seed=-1)
     stream = drafted.generate(GenerationRequest((Message("user", QUESTION),), sampling=no_key))
     poll(lambda: drafted.status().active_requests == 0)
@@ -93,16 +98,14 @@ def test_a_request_that_cannot_be_begun_is_told_so(start, tiny_model):
     assert ask(drafted, QUESTION)[1].completion_tokens == 12
 
 
-def test_the_plain_base_is_asked_in_between(start, tiny_model, adapters):
-    drafted = start(draft=source(tiny_model))
-    load(drafted, tiny_model)
+def test_the_plain_base_is_asked_in_between(drafted, tiny_model, adapters):
     base = ask(drafted, QUESTION)[0]
     load(drafted, tiny_model, adapters["lora"])
     assert ask(drafted, QUESTION)[0] != base
     assert ask(drafted, QUESTION, plain_base=True)[0] == base
 
 
-def test_a_model_without_a_system_role_is_told_in_the_first_question(start, tiny_model, tmp_path):
+def test_a_model_without_a_system_role_is_told_in_the_first_question(shared, tiny_model, tmp_path):
     strict = shutil.copytree(tiny_model, tmp_path / "strict")
     config = json.loads((strict / "tokenizer_config.json").read_text())
     template = (
@@ -110,7 +113,7 @@ def test_a_model_without_a_system_role_is_told_in_the_first_question(start, tiny
         + config["chat_template"]
     )
     (strict / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": template}))
-    fresh = start()
+    fresh = shared()
     load(fresh, strict)
     told = (Message("system", "Be brief."), Message("user", QUESTION))
     folded = (Message("user", f"Be brief.\n\n{QUESTION}"),)

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from forgellm.domain.runs import RunState
+from forgellm.domain.runs import Run, RunState
 from forgellm.forge import Forge
 from forgellm.settings import Settings
 from forgellm.storage.liveness import state
+from forgellm.storage.runs import read_run, run_folder
 from forgellm.storage.workspace import Workspace
 from tests.jobs.sample_worker import end_all, wait_for_end
 from tests.journeys.lives import begin, command
+from tests.storage.folders import adopt
 
 
 @pytest.fixture
@@ -43,6 +45,20 @@ def undisturbed(forge: Forge, reference: dict[str, Path]) -> Callable[..., Path]
         return _reference(forge, reference, values)
 
     return folder
+
+
+@pytest.fixture
+def finished(forge: Forge, undisturbed: Callable[..., Path]) -> Callable[..., tuple[Run, Path]]:
+    """A run of these values that nothing happened to, as one of the test's own workspace, and its folder."""
+
+    def copy(**values: object) -> tuple[Run, Path]:
+        folder = undisturbed(**values)
+        run = read_run(folder)
+        assert run is not None
+        adopt(forge.workspace, run, elsewhere=Workspace.open(folder.parents[2]))
+        return run, run_folder(forge.workspace, run)
+
+    return copy
 
 
 @pytest.fixture(scope="module")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from forgellm.domain.runs import Run, RunState
 from forgellm.forge import Forge
 from forgellm.jobs import launcher
 from forgellm.services import training
-from forgellm.storage.liveness import lock_path, state
+from forgellm.storage.liveness import lock_path, read_control, state
 from forgellm.storage.runs import run_folder
 from tests.jobs.sample_worker import wait_for_end, wait_for_event
 
@@ -57,6 +60,26 @@ def end_by(folder: Path, number: int) -> None:
     """Send the run's worker a signal and wait for its end."""
     os.kill(pid_of(folder), number)
     wait_for_end(folder)
+
+
+@contextmanager
+def standing_still(folder: Path) -> Iterator[None]:
+    """The run's worker gets no further until it was told something, however long a command takes to start."""
+    worker = pid_of(folder)
+    os.kill(worker, signal.SIGSTOP)
+    waker = threading.Thread(target=_wake, args=(folder, worker))
+    waker.start()
+    yield
+    waker.join()
+
+
+def _wake(folder: Path, worker: int) -> None:
+    tick = threading.Event()
+    for _ in range(6000):
+        if read_control(folder) != "run":
+            break
+        tick.wait(0.01)
+    os.kill(worker, signal.SIGCONT)
 
 
 def go_on(forge: Forge, run: Run) -> RunState:

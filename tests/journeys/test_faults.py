@@ -20,7 +20,7 @@ from forgellm.storage.liveness import failure, state
 from forgellm.storage.runs import list_runs, run_folder
 from scripts.run_inspection import differences, usable, violations
 from tests.jobs.sample_worker import wait_for_end, wait_for_event
-from tests.journeys.lives import SPEC, begin, end_by, go_on, reach
+from tests.journeys.lives import SPEC, begin, end_by, go_on, reach, standing_still
 
 SMALL = {"lora_rank": 1, "num_layers": 1, "lora_keys": ["self_attn.q_proj"]}
 """Adapters of a few hundred bytes, so that no file of the run outgrows its events."""
@@ -47,9 +47,10 @@ def test_a_diverging_run_fails_with_a_way_out_and_keeps_what_was_good(forge):
 @pytest.mark.parametrize("way", [signal.SIGTERM, signal.SIGSEGV, "pause"])
 def test_a_run_that_ended_early_goes_on_exactly_where_it_was(forge, forgellm, undisturbed, way):
     run, folder = begin(forge)
-    reach(folder, 25)
+    reach(folder, 21)
     if way == "pause":
-        assert forgellm("runs", "pause", run.id).returncode == 0
+        with standing_still(folder):
+            assert forgellm("runs", "pause", run.id).returncode == 0
     else:
         end_by(folder, way)
     crashed = way == signal.SIGSEGV
@@ -67,10 +68,11 @@ def test_a_run_that_ended_early_goes_on_exactly_where_it_was(forge, forgellm, un
 
 def test_a_stopped_run_has_a_checkpoint_of_where_it_was_and_can_still_go_on(forge, forgellm, undisturbed):
     run, folder = begin(forge)
-    reach(folder, 25)
-    assert forgellm("runs", "stop", run.id).returncode == 0
+    reach(folder, 21)
+    with standing_still(folder):
+        assert forgellm("runs", "stop", run.id).returncode == 0
     assert state(folder) is RunState.STOPPED
-    assert max(iterations(folder)) == runs.status(forge, run).progress.iteration >= 25
+    assert max(iterations(folder)) == runs.status(forge, run).progress.iteration >= 21
     assert violations(folder) == []
     assert go_on(forge, run) is RunState.COMPLETED
     training_loss = series(read_events(folder), "training_loss")
@@ -82,7 +84,7 @@ def test_a_stopped_run_has_a_checkpoint_of_where_it_was_and_can_still_go_on(forg
 )
 def test_a_disk_that_fills_up_during_a_save_costs_nothing_older(forge, forgellm, undisturbed, what, limit):
     run, folder = begin(forge)
-    reach(folder, 25)
+    reach(folder, 21)
     end_by(folder, signal.SIGTERM)
     assert state(folder) is RunState.PAUSED
     failed = forgellm("runs", "resume", run.id, FSIZE=limit)
@@ -103,7 +105,7 @@ def test_a_disk_that_has_no_room_for_an_event_ends_the_run_and_costs_nothing_old
     forge, forgellm, undisturbed
 ):
     run, folder = begin(forge, **SMALL)
-    reach(folder, 25)
+    reach(folder, 21)
     end_by(folder, signal.SIGTERM)
     room = events_path(folder).stat().st_size + 2500
     assert room > max(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -119,7 +121,7 @@ def test_a_disk_that_has_no_room_for_an_event_ends_the_run_and_costs_nothing_old
 
 def test_lines_that_are_no_events_change_nothing(forge, forgellm, undisturbed):
     run, folder = begin(forge)
-    reach(folder, 25)
+    reach(folder, 21)
     end_by(folder, signal.SIGTERM)
     events = events_path(folder)
     lines = events.read_bytes().splitlines(keepends=True)
@@ -202,10 +204,9 @@ SIGNED = {"nan": spoil, "foreign": rename}
 
 
 @pytest.fixture
-def trained(forge):
+def trained(finished):
     """A finished run with checkpoints at 2, 4 and 6, the last of them the best."""
-    run, folder = begin(forge, max_iterations=6, save_every=2, warmup_steps=0)
-    wait_for_end(folder)
+    run, folder = finished(max_iterations=6, save_every=2, warmup_steps=0)
     assert read_checkpoints(folder)[0].iteration == 6
     return run, folder
 

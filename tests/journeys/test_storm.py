@@ -13,8 +13,6 @@ from forgellm.storage.checkpoints import checkpoint_path
 from forgellm.storage.events import events_path
 from scripts.run_inspection import differences, violations
 from tests.conftest import CHECKOUT
-from tests.jobs.sample_worker import wait_for_end
-from tests.journeys.lives import begin
 
 STORM = CHECKOUT / "scripts" / "kill_storm.py"
 
@@ -40,44 +38,43 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_nothing_had_happened(
 
 
 @pytest.fixture
-def finished(forge):
-    """The folder of a finished run with checkpoints at 2, 4 and 6."""
-    _, folder = begin(forge, max_iterations=6, save_every=2)
-    wait_for_end(folder)
-    assert violations(folder) == []
-    return folder
+def folder(finished):
+    """Of a finished run with checkpoints at 2, 4 and 6."""
+    _, made = finished(max_iterations=6, save_every=2)
+    assert violations(made) == []
+    return made
 
 
-def test_the_examination_sees_a_flipped_bit_and_a_lost_event(finished):
-    path = checkpoint_path(finished, 4)
+def test_the_examination_sees_a_flipped_bit_and_a_lost_event(folder):
+    path = checkpoint_path(folder, 4)
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    lines = events_path(finished).read_bytes().splitlines(keepends=True)
-    events_path(finished).write_bytes(b"".join(lines[:5] + lines[6:]))
-    damaged, gap = violations(finished)
+    lines = events_path(folder).read_bytes().splitlines(keepends=True)
+    events_path(folder).write_bytes(b"".join(lines[:5] + lines[6:]))
+    damaged, gap = violations(folder)
     assert "checkpoint 4" in damaged
     assert "events" in gap
 
 
-def test_the_examination_sees_weights_that_are_not_what_the_sidecar_says(finished):
-    best = finished / "adapters.safetensors"
+def test_the_examination_sees_weights_that_are_not_what_the_sidecar_says(folder):
+    best = folder / "adapters.safetensors"
     best.unlink()
     best.write_bytes(b"half a file")
-    (found,) = violations(finished)
+    (found,) = violations(folder)
     assert "does not load" in found
 
 
-def test_the_comparison_sees_the_last_digit_of_a_loss(finished, tmp_path):
+def test_the_comparison_sees_the_last_digit_of_a_loss(folder, tmp_path):
     other = tmp_path / "other" / "models" / "cpt" / "run"
     other.mkdir(parents=True)
-    for path in finished.iterdir():
+    for path in folder.iterdir():
         if path.is_file():
             os.link(path, other / path.name)
-    assert differences(finished, other) == []
-    records = [json.loads(line) for line in events_path(finished).read_text().splitlines()]
+    assert differences(folder, other) == []
+    records = [json.loads(line) for line in events_path(folder).read_text().splitlines()]
     last = next(record for record in reversed(records) if record["type"] == "train")
     last["training_loss"] *= 1 + 2**-52
     events_path(other).unlink()
     events_path(other).write_text("".join(json.dumps(record) + "\n" for record in records))
-    assert differences(finished, other) == ["training_loss differs"]
+    assert differences(folder, other) == ["training_loss differs"]

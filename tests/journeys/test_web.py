@@ -25,9 +25,9 @@ LONG = {
     "dataset": "domain",
     "batch_size": 4,
     "max_seq_length": 64,
-    "max_iterations": 1500,
-    "eval_every": 500,
-    "save_every": 500,
+    "max_iterations": 100_000,
+    "eval_every": 100_000,
+    "save_every": 100_000,
 }
 
 
@@ -109,6 +109,9 @@ def test_a_killed_web_server_disturbs_nothing_and_clients_come_back_by_themselve
     with running_server(workspace.root, worker_environment, port=port) as second:
         status = second.get("/api/training/status").json()
         assert (status["training_id"], status["is_training"]) == (training_id, True)
+        python.wait(lambda w: w.seq > at_kill, seconds=60)
+        node.wait("connect", count=2)
+        assert second.post("/api/training/stop").status_code == 200
         second.until("/api/training/status", lambda a: not a["is_training"])
         python.wait(lambda w: bool(w.named("training_complete")), seconds=60)
         node.wait("training_complete")
@@ -119,8 +122,10 @@ def test_a_killed_web_server_disturbs_nothing_and_clients_come_back_by_themselve
     assert len(told) > at_kill
     assert python.seqs == told
     assert node.seqs == told
-    assert len(node.named("connect")) >= 2
-    assert node.named("training_complete")[0]["final_iteration"] == 1500
+    (complete,) = node.named("training_complete")
+    trained = [event["iteration"] for event in read_events(folder) if event["type"] == "train"]
+    assert (complete["state"], complete["final_iteration"]) == ("stopped", trained[-1])
+    assert trained == list(range(1, len(trained) + 1))
 
 
 class _Named:

@@ -57,7 +57,8 @@ def resident(server):
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
-def test_an_unknown_field_is_refused_at_every_route(server, route):
+def test_an_unknown_field_is_refused_at_every_route(serve, route):
+    server, _ = serve()
     path = route.path.replace("<path:name>", "thing")
     if route.method == "POST":
         refused = server.post(path, {"no_such_field": 1})

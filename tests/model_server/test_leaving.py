@@ -18,6 +18,7 @@ def endless(serve, workspace):
     return server
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("streaming", [True, False])
 def test_generation_ends_within_a_second_of_the_client_leaving(endless, streaming):
     connection = asked(endless, "/api/model/generate", {**LONG, "streaming": streaming})

@@ -25,16 +25,19 @@ def forge(settings: Settings) -> Forge:
     return Forge(settings)
 
 
+SHORT_RUN = {
+    "model_name": "models/base/tiny",
+    "training_type": "cpt",
+    "dataset": "domain",
+    "max_seq_length": 64,
+    "max_iterations": 4,
+    "save_every": 2,
+}
+
+
 @pytest.fixture
 def short_run() -> dict[str, object]:
-    return {
-        "model_name": "models/base/tiny",
-        "training_type": "cpt",
-        "dataset": "domain",
-        "max_seq_length": 64,
-        "max_iterations": 4,
-        "save_every": 2,
-    }
+    return dict(SHORT_RUN)
 
 
 @pytest.fixture

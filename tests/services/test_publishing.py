@@ -10,15 +10,27 @@ from forgellm.domain.errors import (
     RunConflict,
     RunNotFound,
 )
+from forgellm.forge import Forge
 from forgellm.services import publishing, runs, training
-from tests.services.conftest import wait_for
+from forgellm.settings import Settings
+from tests.conftest import make_workspace
+from tests.services.conftest import SHORT_RUN, wait_for
+from tests.storage.folders import adopt
+
+
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory, tiny_model, hub_cache):
+    workspace = make_workspace(tmp_path_factory.mktemp("trained") / "workspace", tiny_model)
+    elsewhere = Forge(Settings(workspace=workspace.root, hub_cache=hub_cache))
+    run = training.start(elsewhere, SHORT_RUN)
+    assert wait_for(elsewhere, run)[-1] == "completed"
+    return workspace, run
 
 
 @pytest.fixture
-def trained(forge, short_run):
-    run = training.start(forge, short_run)
-    assert wait_for(forge, run)[-1] == "completed"
-    return run
+def trained(trained_once, forge):
+    elsewhere, run = trained_once
+    return adopt(forge.workspace, run, elsewhere=elsewhere)
 
 
 def published(forge, run) -> object:

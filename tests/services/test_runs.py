@@ -293,9 +293,9 @@ def test_a_long_run_is_looked_at_without_reading_it(parts):
     write(parts, run, worker.events)
 
     def seconds(look):
-        started = time.perf_counter()
+        started = time.thread_time()
         look()
-        return time.perf_counter() - started
+        return time.thread_time() - started
 
     whole = seconds(lambda: read_events(run_folder(parts.workspace, run)))
     assert min(seconds(lambda: runs.status(parts, run)) for _ in range(3)) < whole / 10

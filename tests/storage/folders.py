@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import datetime, timezone
 
 from forgellm.domain.runs import Run, RunKind
-from forgellm.storage.runs import create_run
+from forgellm.storage.runs import create_run, run_folder
 from forgellm.storage.workspace import Workspace
 
 NOON = datetime(2025, 1, 15, 12, 0, 0, tzinfo=timezone.utc)
@@ -34,3 +35,9 @@ def new_run(
         versions={"mlx": "0.32.4"},
         base_fingerprint="abc",
     )
+
+
+def adopt(workspace: Workspace, run: Run, *, elsewhere: Workspace) -> Run:
+    """That run of another workspace, as one of this workspace: training it again would take seconds."""
+    shutil.copytree(run_folder(elsewhere, run), run_folder(workspace, run))
+    return run

@@ -311,19 +311,19 @@ def test_two_hundred_thousand_events_take_time_in_proportion_and_a_page_of_them_
     def seconds(folder, count):
         folder.mkdir()
         write_training(folder, count)
-        started = time.perf_counter()
+        started = time.thread_time()
         assert len(read_events(folder)) == count
-        return time.perf_counter() - started
+        return time.thread_time() - started
 
     few, many = seconds(tmp_path / "few", 20_000), seconds(tmp_path / "many", 200_000)
     # Ten times as many; quadratic reading would take a hundred times as long.
     assert many < 40 * few
 
     def page_seconds(after):
-        started = time.perf_counter()
+        started = time.thread_time()
         page = read_events(tmp_path / "many", after=after, limit=1000)
         assert [event["seq"] for event in page] == list(range(after + 1, after + 1001))
-        return time.perf_counter() - started
+        return time.thread_time() - started
 
     # A two-hundredth of it, wherever it lies.
     assert max(map(page_seconds, (0, 100_000, 199_000))) < many / 5

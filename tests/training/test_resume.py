@@ -13,7 +13,7 @@ from forgellm.training.adapters import trainable_weights
 from forgellm.training.state import read_progress
 from tests.training.loops import Run, Trained, a_spec
 
-HARD = {"lora_dropout": 0.1, "warmup_steps": 4, "grad_accumulation_steps": 2, "max_iterations": 12}
+HARD = {"lora_dropout": 0.1, "warmup_steps": 4, "grad_accumulation_steps": 2, "max_iterations": 8}
 
 
 def same_weights(a: Trained, b: Trained) -> bool:

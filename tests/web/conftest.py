@@ -127,9 +127,12 @@ class Watcher:
         self.client.connect(url)
 
     def _subscribe(self) -> None:
-        self.client.emit(
-            "subscribe_training", {**self._wish, "after": self.seq}, callback=self.answers.append
-        )
+        self.client.emit("subscribe_training", {**self._wish, "after": self.seq}, callback=self._answered)
+
+    def _answered(self, answer: dict) -> None:
+        with self._news:
+            self.answers.append(answer)
+            self._news.notify_all()
 
     def _keep(self, name: str) -> Callable[[dict], None]:
         def keep(message: dict) -> None:
@@ -154,8 +157,9 @@ class Watcher:
         return [event["seq"] for update in self.named("training_update") for event in update["events"]]
 
     def close(self) -> None:
+        """Leave, and do not come back: one that does draws random numbers beside the tests that follow."""
         with suppress(socketio.exceptions.SocketIOError):
-            self.client.disconnect()
+            self.client.shutdown()
 
 
 @pytest.fixture

@@ -3,26 +3,43 @@
 import signal
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 import requests
 
+from tests.conftest import make_workspace
 from tests.inference.conftest import poll
 from tests.model_server.conftest import LONG, asked, give_room, open_requests
 from tests.servers import running_server
 
 
-@pytest.fixture
-def servers(workspace, worker_environment):
+@contextmanager
+def both(workspace, environment):
     """(the web server, the model server), with a model that goes on for ever."""
     give_room(workspace)
     with (
-        running_server(workspace.root, worker_environment, command="server") as model_server,
-        running_server(workspace.root, worker_environment) as web_server,
+        running_server(workspace.root, environment, command="server") as model_server,
+        running_server(workspace.root, environment) as web_server,
     ):
         web_server.post("/api/model/load", {"model_name": "models/base/tiny"})
         web_server.until("/api/model/status", lambda a: a["loaded"], seconds=20)
         yield web_server, model_server
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory, tiny_model, worker_environment):
+    """For tests that leave both as they were."""
+    workspace = make_workspace(tmp_path_factory.mktemp("servers") / "workspace", tiny_model)
+    with both(workspace, worker_environment) as running:
+        yield running
+
+
+@pytest.fixture
+def own_servers(workspace, worker_environment):
+    """For a test that ends one of them."""
+    with both(workspace, worker_environment) as running:
+        yield running
 
 
 def test_without_a_model_server_the_model_routes_say_so(url):
@@ -33,6 +50,7 @@ def test_without_a_model_server_the_model_routes_say_so(url):
     assert requests.get(f"{url}/api/health", timeout=10).json()["components"]["model_server"] == "not running"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("streaming", [True, False])
 def test_who_leaves_the_web_server_has_left_the_model_server(servers, streaming):
     web, model_server = servers
@@ -46,8 +64,8 @@ def test_who_leaves_the_web_server_has_left_the_model_server(servers, streaming)
     assert time.monotonic() - began < 1
 
 
-def test_a_crash_in_the_middle_of_an_answer_is_told(servers):
-    web, model_server = servers
+def test_a_crash_in_the_middle_of_an_answer_is_told(own_servers):
+    web, model_server = own_servers
     answers = []
     thread = threading.Thread(target=lambda: answers.append(web.post("/api/model/generate", LONG)))
     thread.start()

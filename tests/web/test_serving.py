@@ -293,6 +293,7 @@ def test_an_exception_outside_the_application_is_one_record_and_one_answer(caplo
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
+@pytest.mark.alone
 def test_stopping_lets_an_answer_out_and_hangs_up_on_the_rest(serve):
     site = serve()
     idle, asking = opened(site.port), opened(site.port)
