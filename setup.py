@@ -13,6 +13,11 @@ assert VERSION is not None
 # forgellm.settings.packaged() finds them in either place.
 TOP_LEVEL = ("dataset", "static", "templates")
 
+# What is asked for by name where a file needs it.
+# Since 1.11 mammoth opens no file that a Word file names elsewhere on the disk.
+DOCUMENTS = ("mammoth>=1.11,<2", "pypdf>=6,<8")
+PARQUET = ("pyarrow>=18,<27",)
+
 setup(
     name="forgellm",
     version=VERSION[1],
@@ -40,6 +45,7 @@ setup(
         'mlx>=0.32,<0.33; sys_platform == "darwin"',
         'mlx[cpu]>=0.32,<0.33; sys_platform == "linux"',
         "mlx-lm>=0.32,<0.33",
+        "chardet>=7.6,<8",
         "click>=8.1,<9",
         "flask>=3.1,<4",
         "flask-socketio>=5.5,<6",
@@ -50,8 +56,10 @@ setup(
         "psutil>=6,<8",
         "pydantic>=2.10,<3",
         "pyyaml>=6,<7",
+        "rensa>=0.5,<0.6",
         "rich>=13,<16",
         "safetensors>=0.5,<1",
+        "selectolax>=0.4,<2",
         "simple-websocket>=1.1,<2",
         "tokenizers>=0.22,<1",
         "transformers>=5.7,<6",
@@ -61,7 +69,11 @@ setup(
         # mlx-cpu and mlx-cuda-13 own the same file, mlx/lib/libmlx.so, and pip writes mlx-cpu's last: after
         # installing this extra, `pip install --force-reinstall --no-deps mlx-cuda-13` puts the GPU's back.
         "cuda": ['mlx[cuda13]>=0.32,<0.33; sys_platform == "linux"'],
+        "documents": [*DOCUMENTS],
+        "parquet": [*PARQUET],
         "test": [
+            *DOCUMENTS,
+            *PARQUET,
             "build>=1.2,<2",
             "hypothesis>=6.100,<7",
             "import-linter>=2.5,<3",

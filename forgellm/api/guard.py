@@ -44,7 +44,8 @@ logger = logging.getLogger(__name__)
 
 
 class Guard:
-    """Wraps `app`. `pages` are the paths that a link on another site may open; `limit` is in bytes."""
+    """Wraps `app`. `pages` are the paths that a link on another site may open; `limit` is in bytes. A POST
+    to one of `uploads` may be multipart, of up to `upload_limit` bytes."""
 
     def __init__(
         self,
@@ -53,12 +54,16 @@ class Guard:
         *,
         pages: Collection[str] = ("/",),
         limit: int = JSON_LIMIT,
+        uploads: Collection[str] = (),
+        upload_limit: int = JSON_LIMIT,
     ) -> None:
         self._app = app
         self._access = access
         self._login = None if access.token is None else Login(access.token)
         self._pages = frozenset(pages)
         self._limit = limit
+        self._uploads = frozenset(uploads)
+        self._upload_limit = upload_limit
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         start = guarded(start_response)
@@ -69,13 +74,21 @@ class Guard:
                 if cookie is not None:
                     return _welcome(environ, start, cookie=cookie)
                 self._login.check(environ)
-            _check_body(environ, self._limit)
+            if self._is_upload(environ):
+                _check_upload(environ, self._upload_limit)
+            else:
+                _check_body(environ, self._limit)
             _check_upgrade(environ)
         except ForgeError as error:
             # Without the query: it may hold a token.
             logger.info("refused %s %s: %s", environ["REQUEST_METHOD"], environ["PATH_INFO"], error.message)
             return _refuse(environ, start, error=error)
         return self._app(environ, start)
+
+    def _is_upload(self, environ: Environ) -> bool:
+        kind, _ = parse_options_header(str(environ.get("CONTENT_TYPE", "")))
+        may = environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"] in self._uploads
+        return may and kind.lower() == "multipart/form-data"
 
     def _check_sender(self, environ: Environ) -> None:
         host = str(environ.get("HTTP_HOST", ""))
@@ -109,18 +122,33 @@ class Guard:
             )
 
 
+def _check_upload(environ: Environ, limit: int) -> None:
+    """A form of any page may send a multipart body without asking; a header of its own it may not."""
+    by_browser = "HTTP_ORIGIN" in environ or "HTTP_SEC_FETCH_SITE" in environ
+    if by_browser and environ.get("HTTP_X_FORGE_REQUEST") != "1":
+        raise Forbidden(
+            "an upload by a web page needs the header X-Forge-Request: 1",
+            suggestion="Send it with fetch or XMLHttpRequest; a form cannot.",
+        )
+    _check_length(_body_length(environ), limit)
+
+
 def _check_body(environ: Environ, limit: int) -> None:
     length = _body_length(environ)
     if length == 0:
         return
+    _check_length(length, limit)
+    if not str(environ["PATH_INFO"]).startswith(_SOCKET_IO):
+        _check_json(str(environ.get("CONTENT_TYPE", "")))
+
+
+def _check_length(length: int | None, limit: int) -> None:
     if length is not None and length > limit:
         raise TooLarge(
             f"the body is larger than {limit} bytes",
             details={"limit": limit},
             suggestion="Send less at once.",
         )
-    if not str(environ["PATH_INFO"]).startswith(_SOCKET_IO):
-        _check_json(str(environ.get("CONTENT_TYPE", "")))
 
 
 def _body_length(environ: Environ) -> int | None:

@@ -19,6 +19,7 @@ from forgellm.api.guard import JSON_LIMIT
 from forgellm.api.json_text import read_object, write_json
 from forgellm.api.places import Places, places
 from forgellm.api.routes import File, Raw, Reply, Route, Stream
+from forgellm.api.uploads import UPLOAD_LIMIT, Upload
 from forgellm.domain.errors import ForgeError, InvalidField, nearest
 from forgellm.services.parts import Parts
 
@@ -129,7 +130,7 @@ def _failure(error: ForgeError, *, path: str, known: Places) -> dict[str, object
 
 
 def _handler(first: object, route: Route, *, known: Places) -> Callable[..., Response]:
-    body, query = route.model("body"), route.model("query")
+    body, query, form = (route.model(name) for name in ("body", "query", "upload"))
 
     def handle(**path: object) -> Response:
         values = dict(path)
@@ -137,6 +138,9 @@ def _handler(first: object, route: Route, *, known: Places) -> Callable[..., Res
             values["query"] = parse(query, _single(request.args, query.model_fields))
         elif request.args:
             raise _no_query(next(iter(request.args)))
+        if form is not None:
+            values["upload"] = Upload(partial(parse, form))
+            return _response(route.view(first, **values), known)
         sent = read_object(sent_body())
         if body is not None:
             values["body"] = parse(body, sent)
@@ -155,10 +159,10 @@ def sent_body() -> bytes:
     return data
 
 
-def _too_large() -> errors.TooLarge:
+def _too_large(limit: int = JSON_LIMIT) -> errors.TooLarge:
     return errors.TooLarge(
-        f"the body is larger than {JSON_LIMIT} bytes",
-        details={"limit": JSON_LIMIT},
+        f"the body is larger than {limit} bytes",
+        details={"limit": limit},
         suggestion="Send less at once.",
     )
 
@@ -203,7 +207,7 @@ def _response(answer: Reply | File | Raw | Stream, known: Places) -> Response:
 
 def _http_error(error: HTTPException) -> ForgeError:
     if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return _too_large()
+        return _too_large(UPLOAD_LIMIT if request.mimetype == "multipart/form-data" else JSON_LIMIT)
     if isinstance(error, ClientDisconnected):
         return errors.InvalidRequest(
             "the body is cut off, or its pieces cannot be told apart",

@@ -112,7 +112,23 @@ def _operation(route: Route, references: Any) -> dict[str, Any]:
         sent = {"application/json": {"schema": references[body, "validation"]}}
         required = any(field.is_required() for field in body.model_fields.values())
         operation["requestBody"] = {"required": required, "content": sent}
+    form = route.model("upload")
+    if form is not None:
+        operation["requestBody"] = {"required": True, "content": {"multipart/form-data": _form(form)}}
     return operation
+
+
+def _form(form: type[BaseModel]) -> dict[str, Any]:
+    """The files, and the fields beside them."""
+    schema = form.model_json_schema(ref_template=_REF)
+    files = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
+    return {
+        "schema": {
+            **schema,
+            "properties": {"file": files, **schema.get("properties", {})},
+            "required": ["file", *schema.get("required", [])],
+        }
+    }
 
 
 def _path_parameters(route: Route) -> Iterator[dict[str, Any]]:

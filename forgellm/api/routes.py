@@ -88,6 +88,11 @@ class Route:
         """The path as OpenAPI writes it."""
         return _PART.sub(r"{\1}", self.path)
 
+    @property
+    def uploads(self) -> bool:
+        """Whether its body is multipart: its view has a parameter `upload`."""
+        return self.model("upload") is not None
+
     def model(self, name: str) -> type[BaseModel] | None:
         """The pydantic model that the view's parameter `name` (or its "return") is annotated with."""
         hint = typing.get_type_hints(self.view).get(name)

@@ -17,6 +17,7 @@ COMMANDS = {
     "checkpoints": "forgellm.cli.checkpoints:checkpoints",
     "publish": "forgellm.cli.publish:publish",
     "cli": "forgellm.cli.model_tools:cli",
+    "datasets": "forgellm.cli.datasets:datasets",
     "models": "forgellm.cli.models:models",
     "demo": "forgellm.cli.demo:demo",
     "doctor": "forgellm.cli.doctor:doctor",

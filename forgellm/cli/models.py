@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterator
 
 import click
 
 from forgellm.cli.answers import valid_text
 from forgellm.cli.context import Invocation
+from forgellm.cli.downloading import Download
 from forgellm.cli.runs import ListsByDefault
 from forgellm.cli.tables import MISSING, size, table
 from forgellm.cli.terminal import has_terminal
 
-_SECONDS_BETWEEN_LOOKS = 0.2
-_SECONDS_BETWEEN_LINES = 10.0
 _INTERRUPTED = 130
 
 
@@ -58,7 +56,7 @@ def pull(invocation: Invocation, name: str) -> None:
     # huggingface_hub takes half a second.
     from forgellm.services.downloads import pull as fetch
 
-    shown = _Download()
+    shown = Download()
     try:
         found = fetch(forge, valid_text(name), on_progress=shown.show)
     except KeyboardInterrupt:
@@ -111,34 +109,3 @@ def _rows(invocation: Invocation) -> Iterator[dict[str, object]]:
 
 def _minute(time: object) -> str:
     return MISSING if time is None else str(time)[:16].replace("T", " ")
-
-
-class _Download:
-    """How far a download is: one line that changes on a terminal, lines now and then anywhere else."""
-
-    def __init__(self) -> None:
-        self._began: tuple[float, int] | None = None
-        self._shown: float | None = None
-        self._last = ""
-
-    def show(self, done: int, total: int) -> None:
-        """Bytes that are here, of all."""
-        now, live = time.monotonic(), sys.stderr.isatty()
-        self._began = self._began or (now, done)
-        seconds = now - self._began[0]
-        speed = f", {size((done - self._began[1]) / seconds)}/s" if seconds > 1 else ""
-        self._last = f"{size(done)} of {size(total)}{speed}"
-        pause = _SECONDS_BETWEEN_LOOKS if live else _SECONDS_BETWEEN_LINES
-        if self._shown is None or now - self._shown >= pause:
-            self._shown = now
-            self._write(live)
-
-    def end(self) -> None:
-        """All of it is here."""
-        live = sys.stderr.isatty()
-        self._write(live)
-        if live:
-            click.echo(err=True)
-
-    def _write(self, live: bool) -> None:
-        click.echo(f"\r{self._last:<60}" if live else self._last, nl=not live, err=True)

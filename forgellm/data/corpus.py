@@ -6,24 +6,33 @@ the training loop.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from forgellm.data.parting import Parted, part
 from forgellm.data.problems import Problem, invalid_dataset
 from forgellm.data.sequences import Sequences
-from forgellm.data.shaping import Part, draw_mixture, draw_validation, shape
-from forgellm.data.sources import Source, check_dataset, read_source
-from forgellm.data.token_files import damaged, hash_of, read_sequences, write_sequences
+from forgellm.data.shaping import Shaper, draw_mixture, draw_validation
+from forgellm.data.sources import kind_of
+from forgellm.data.token_cache import TokenCache
+from forgellm.data.token_files import (
+    SequencesWriter,
+    damaged,
+    hash_of,
+    read_sequences,
+    remove_sequences,
+    writing_sequences,
+)
+from forgellm.data.token_store import TokenStore
+from forgellm.data.tokens import identity
 from forgellm.domain.errors import InvalidDataset
 from forgellm.domain.spec import TrainingSpec
-from forgellm.storage.files import read_json, storage_errors, write_json
+from forgellm.storage.files import PARTIAL, read_json, storage_errors, write_json
 
-__all__ = ["Corpus", "Sequences", "build_corpus", "check_dataset", "load_corpus"]
+__all__ = ["Corpus", "Sequences", "build_corpus", "load_corpus"]
 
 MANIFEST = "corpus.json"
 _KEYS = {"fingerprint", "parts", "shaped_by", "summary"}
@@ -32,6 +41,7 @@ _SHAPING_FIELDS = (
     "data_mixture_ratio",
     "validation_fraction",
     "validation_tokens",
+    "chunk_overlap",
     "seed",
 )
 
@@ -47,15 +57,6 @@ class Corpus:
     summary: Mapping[str, object]
 
 
-@dataclass(frozen=True)
-class _Domain:
-    """One dataset in tokens: all it has to train on, the capped part to measure on, and its counts."""
-
-    train: Part
-    valid: Sequences
-    summary: Mapping[str, object]
-
-
 def build_corpus(
     folder: Path,
     *,
@@ -65,34 +66,34 @@ def build_corpus(
     general: Path | None,
     tokenizer: Any,
     vocab_size: int,
+    cache: TokenCache,
 ) -> Corpus:
     """Read, check, split and tokenise `dataset` (and `general`), write it to `folder`, a run's `corpus/`.
 
     Raises InvalidDataset with file, line and reason of what is wrong, DiskFull, ReadOnly.
     """
-    settings = _Shaping(spec, max_seq_length, tokenizer, vocab_size)
-    domain = _read(dataset, settings)
-    if len(domain.train.sequences) < spec.batch_size:
-        raise _fewer_than_a_batch(dataset.name, len(domain.train.sequences), spec.batch_size)
-    other = _read(general, settings, general=True) if general is not None else None
-    mixture = draw_mixture(
-        domain.train.sequences,
-        other.train.sequences if other is not None else None,
-        ratio=spec.data_mixture_ratio,
-        seed=spec.seed,
-    )
-    parts = {"train": mixture.sequences, "valid": domain.valid}
-    if other is not None:
-        parts["general_valid"] = other.valid
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for left_over in folder.glob(f"{PARTIAL}*"):
+            left_over.unlink(missing_ok=True)
+    settings = _Settings(folder, spec, max_seq_length, tokenizer, vocab_size, cache)
+    names = ["train", "valid"]
+    with writing_sequences(folder, "train") as train:
+        counts = _build_domain(settings, dataset, train)
+        domain = train.tokens
+        if general is not None:
+            counts["general"] = _build_general(settings, general, train)
+            names.append("general_valid")
     summary = {
-        "train_sequences": len(mixture.sequences),
-        "train_tokens": len(mixture.sequences.tokens),
-        "learned_tokens": int(mixture.sequences.learned.sum()),
-        "domain_share": mixture.domain_share,
-        **domain.summary,
-        **({"general": {**other.summary, "drawn_sequences": mixture.drawn}} if other is not None else {}),
+        "train_sequences": train.count,
+        "train_tokens": train.tokens,
+        "learned_tokens": train.learned,
+        "domain_share": domain / train.tokens,
+        **counts,
     }
-    _write(folder, parts, shaped_by=settings.values(), summary=summary)
+    # Written last: without it there is no corpus.
+    manifest = {"parts": names, "shaped_by": settings.values(), "summary": summary}
+    write_json(folder / MANIFEST, {"fingerprint": hash_of(folder, names, settings.values()), **manifest})
     return load_corpus(folder)
 
 
@@ -109,7 +110,7 @@ def load_corpus(folder: Path) -> Corpus:
     if not isinstance(manifest, dict) or not set(manifest) >= _KEYS:
         raise damaged(path, "does not hold what it should")
     parts = {name: read_sequences(folder, name) for name in manifest["parts"]}
-    if hash_of(parts.values(), manifest["shaped_by"]) != manifest["fingerprint"]:
+    if hash_of(folder, manifest["parts"], manifest["shaped_by"]) != manifest["fingerprint"]:
         raise damaged(path, "does not match the tokens beside it")
     return Corpus(
         train=parts["train"],
@@ -121,47 +122,134 @@ def load_corpus(folder: Path) -> Corpus:
 
 
 @dataclass(frozen=True)
-class _Shaping:
-    """Everything beside the dataset that decides which tokens a corpus has."""
+class _Settings:
+    """Where a corpus is built, and everything beside the dataset that decides which tokens it has."""
 
+    folder: Path
     spec: TrainingSpec
     max_seq_length: int
     tokenizer: Any
     vocab_size: int
+    cache: TokenCache
 
     def values(self) -> dict[str, object]:
         fields = asdict(self.spec)
-        template = repr(self.tokenizer.chat_template)
-        backend = self.tokenizer.backend_tokenizer.to_str()
         return {
             **{name: fields[name] for name in _SHAPING_FIELDS},
             "max_seq_length": self.max_seq_length,
-            "tokenizer": hashlib.sha256(f"{backend}\n{template}".encode()).hexdigest(),
+            "tokenizer": identity(self.tokenizer),
         }
 
 
-def _read(folder: Path, settings: _Shaping, *, general: bool = False) -> _Domain:
-    """A dataset in tokens. General data is encoded for training only where some of it is mixed in."""
+@dataclass(frozen=True)
+class _Dataset:
+    """A dataset in tokens, and which of them are trained on."""
+
+    name: str
+    store: TokenStore
+    shaper: Shaper
+    parted: Parted
+
+    def counts(self) -> dict[str, object]:
+        """Of the items, once all rows have been made."""
+        return {
+            "items": len(self.store.lengths),
+            "split": self.parted.said,
+            "cut_rows": self.shaper.cut,
+            "dropped_rows": self.shaper.dropped,
+            "notes": self.store.facts["notes"],
+        }
+
+
+def _build_domain(settings: _Settings, folder: Path, train: SequencesWriter) -> dict[str, object]:
+    """Write the rows of the domain dataset; the counts to see before the start."""
+    with _opened(settings, folder) as dataset:
+        _write_train(dataset, train)
+        if train.count < settings.spec.batch_size:
+            raise _fewer_than_a_batch(dataset.name, train.count, settings.spec.batch_size)
+        validation = _write_valid(settings, dataset, "valid")
+        return {**dataset.counts(), **validation, "longest_sequence": train.longest}
+
+
+def _build_general(settings: _Settings, folder: Path, train: SequencesWriter) -> dict[str, object]:
+    """Write the general rows that are mixed in, and those that forgetting is measured on."""
+    spec, drawn, longest = settings.spec, 0, 0
+    with _opened(settings, folder, general=True) as dataset:
+        if spec.data_mixture_ratio < 1.0:
+            with _set_aside(settings.folder, _GENERAL, lambda writer: _write_train(dataset, writer)) as rows:
+                domain, longest = train.tokens, int(rows.lengths.max())
+                chosen = draw_mixture(domain, rows.lengths, ratio=spec.data_mixture_ratio, seed=spec.seed)
+                for index in chosen:
+                    train.add(*rows[index])
+                drawn = len(chosen)
+        validation = _write_valid(settings, dataset, "general_valid")
+        counts = {**dataset.counts(), **validation, "longest_sequence": longest}
+        return {**counts, "drawn_sequences": drawn}
+
+
+@contextmanager
+def _opened(settings: _Settings, folder: Path, *, general: bool = False) -> Iterator[_Dataset]:
     spec = settings.spec
-    source = read_source(folder, spec=spec, general=general)
-    if source.problems:
-        raise invalid_dataset(folder.name, source.problems)
-    mixed = not general or spec.data_mixture_ratio < 1.0
-    options = {"tokenizer": settings.tokenizer, "max_seq_length": settings.max_seq_length}
-    train = shape(source.train if mixed else (), joined=True, seed=spec.seed, **options)
-    valid = shape(source.valid, joined=False, seed=spec.seed, **options)
-    problems = [*train.problems, *valid.problems]
-    if problems:
-        raise invalid_dataset(folder.name, problems)
-    _check_ids(folder.name, (train.sequences, valid.sequences), settings.vocab_size)
-    _check_not_empty(source, train if mixed else None, valid)
-    drawn = draw_validation(valid.sequences, most_tokens=spec.validation_tokens, seed=spec.seed)
-    return _Domain(train, drawn, _summary(source, train, valid, drawn))
+    kind = kind_of(folder, spec=spec, general=general)
+    with settings.cache.opened(folder, kind, settings.tokenizer) as store:
+        _check_ids(folder.name, store.largest, settings.vocab_size)
+        parted = part(store, kind, fraction=spec.validation_fraction, seed=spec.seed, name=folder.name)
+        shaper = Shaper(store, kind, settings.max_seq_length, spec.chunk_overlap, spec.seed)
+        yield _Dataset(folder.name, store, shaper, parted)
 
 
-def _check_ids(name: str, parts: tuple[Sequences, ...], vocab_size: int) -> None:
+def _write_train(dataset: _Dataset, writer: SequencesWriter) -> None:
+    for ids, learned in dataset.shaper.train(dataset.parted):
+        writer.add(ids, learned)
+    if not writer.count:
+        raise invalid_dataset(
+            dataset.name, [Problem(dataset.name, None, "has nothing to learn in it", _HINT)]
+        )
+
+
+def _write_valid(settings: _Settings, dataset: _Dataset, name: str) -> dict[str, object]:
+    """Write a fixed part, of bounded size, of everything that is held out."""
+
+    def write_all(writer: SequencesWriter) -> None:
+        for ids, learned in dataset.shaper.valid(dataset.parted):
+            writer.add(ids, learned)
+        if not writer.count:
+            reason = f"has nothing to validate on ({dataset.parted.said})"
+            raise invalid_dataset(dataset.name, [Problem(dataset.name, None, reason, _HINT)])
+
+    spec = settings.spec
+    with _set_aside(settings.folder, name, write_all) as everything:
+        drawn = draw_validation(everything, most_tokens=spec.validation_tokens, seed=spec.seed)
+        with writing_sequences(settings.folder, name) as writer:
+            for index in range(len(drawn)):
+                writer.add(*drawn[index])
+        return {
+            "valid_sequences": writer.count,
+            "valid_tokens": writer.tokens,
+            "valid_learned_tokens": writer.learned,
+            "held_out_sequences": len(everything),
+            "held_out_tokens": len(everything.tokens),
+        }
+
+
+@contextmanager
+def _set_aside(folder: Path, name: str, write: Callable[[SequencesWriter], None]) -> Iterator[Sequences]:
+    """Sequences that are needed while the corpus is built and not kept."""
+    hidden = f"{PARTIAL}{name}"
+    try:
+        with writing_sequences(folder, hidden) as writer:
+            write(writer)
+        yield read_sequences(folder, hidden)
+    finally:
+        remove_sequences(folder, hidden)
+
+
+_GENERAL = "general"
+_HINT = "Add data, or raise max_seq_length where the answers are cut off."
+
+
+def _check_ids(name: str, largest: int, vocab_size: int) -> None:
     """MLX reads garbage for an id beyond the embedding, and does not complain."""
-    largest = max((int(p.tokens.max()) for p in parts if len(p.tokens)), default=0)
     if largest >= vocab_size:
         raise InvalidDataset(
             f"dataset {name} has token {largest}, and the model's vocabulary ends at {vocab_size - 1}",
@@ -170,54 +258,7 @@ def _check_ids(name: str, parts: tuple[Sequences, ...], vocab_size: int) -> None
         )
 
 
-def _check_not_empty(source: Source, train: Part | None, valid: Part) -> None:
-    hint = "Add data, or raise max_seq_length where the answers are cut off."
-    if train is not None and not len(train.sequences):
-        raise invalid_dataset(source.name, [Problem(source.name, None, "has nothing to learn in it", hint)])
-    if not len(valid.sequences):
-        reason = f"has nothing to validate on ({source.split})"
-        raise invalid_dataset(source.name, [Problem(source.name, None, reason, hint)])
-
-
 def _fewer_than_a_batch(name: str, rows: int, batch_size: int) -> InvalidDataset:
     reason = f"gives {rows} sequences to train on, fewer than one batch of {batch_size}"
     hint = "Lower batch_size, lower max_seq_length, or add data."
     return invalid_dataset(name, [Problem(name, None, reason, hint)])
-
-
-def _summary(source: Source, train: Part, valid: Part, drawn: Sequences) -> dict[str, object]:
-    return {
-        "items": len(source.train) + len(source.valid),
-        "split": source.split,
-        "cut_rows": train.cut + valid.cut,
-        "dropped_rows": train.dropped + valid.dropped,
-        "valid_sequences": len(drawn),
-        "valid_tokens": len(drawn.tokens),
-        "valid_learned_tokens": int(drawn.learned.sum()),
-        "held_out_sequences": len(valid.sequences),
-        "held_out_tokens": len(valid.sequences.tokens),
-        "longest_sequence": int(np.max(train.sequences.lengths, initial=0)),
-    }
-
-
-def _write(
-    folder: Path,
-    parts: Mapping[str, Sequences],
-    *,
-    shaped_by: Mapping[str, object],
-    summary: Mapping[str, object],
-) -> None:
-    """The manifest comes last: without it there is no corpus."""
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    for name, sequences in parts.items():
-        write_sequences(folder, name, sequences)
-    write_json(
-        folder / MANIFEST,
-        {
-            "fingerprint": hash_of(parts.values(), shaped_by),
-            "parts": list(parts),
-            "shaped_by": dict(shaped_by),
-            "summary": dict(summary),
-        },
-    )

@@ -1,117 +1,137 @@
-"""Documents and examples to token ids, in batches, with the mask of what is learned.
+"""Documents to token ids, in batches, each token with where it begins and how good a place to cut that is.
 
-Of a document every token is learned, of an example every assistant's turn with the token that ends it.
+Of a document every token is learned. Examples are `masking`'s part.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from forgellm.data.chat import ChatFormat, Rendered, Turn, UnmaskableExample, chat_format, render
 from forgellm.data.documents import Document
-from forgellm.data.problems import Problem
-from forgellm.data.records import Example
-from forgellm.data.sequences import Learned, Tokens
-
-BATCH_CHARACTERS = 1_000_000
-"""Text in one call of the tokenizer: enough to keep it busy, little enough to hold its answers."""
-
-Masked = tuple[Tokens, Learned]
+from forgellm.data.places import Placed, Placer, Starts
+from forgellm.data.portions import ahead, batches
+from forgellm.data.segments import CONTEXT, SEGMENT, Joined, Joiner, Segment, segments
+from forgellm.data.sequences import Tokens
+from forgellm.data.structure import DOCUMENT, Carried, Marks, break_marks
 
 
-def encode_documents(tokenizer: Any, documents: Sequence[Document]) -> Iterator[Tokens]:
-    """int32 ids of each document, begun as the tokenizer begins a text, ended with its end-of-text token."""
-    end = tokenizer.eos_token_id
-    texts = [document.text for document in documents]
-    for batch in _batches(range(len(texts)), [len(text) for text in texts]):
-        encoded = tokenizer.backend_tokenizer.encode_batch_fast([texts[i] for i in batch])
-        for one in encoded:
-            ids = one.ids
-            yield np.array(ids if end is None or ids[-1:] == [end] else [*ids, end], dtype=np.int32)
+@dataclass(frozen=True)
+class Encoded:
+    """A document in tokens, or the next part of one; the last ends with the end-of-text token.
 
-
-def encode_examples(tokenizer: Any, examples: Sequence[Example]) -> tuple[list[Masked], list[Problem]]:
-    """(ids int32, learned bool) of each example, and those that the chat template cannot take."""
-    form = chat_format(tokenizer)
-    rendered, problems = _render_all(form, examples)
-    special = _special_ids(tokenizer)
-    masked: list[Masked] = []
-    for batch in _batches(range(len(rendered)), [len(r.text) for r in rendered]):
-        # The template has written the beginning-of-text token already.
-        encoded = tokenizer.backend_tokenizer.encode_batch(
-            [rendered[i].text for i in batch], add_special_tokens=False
-        )
-        masked += [
-            _mask(rendered[i], one, special=special, end=tokenizer.eos_token_id)
-            for i, one in zip(batch, encoded, strict=True)
-        ]
-    return masked, problems
-
-
-def _render_all(form: ChatFormat, examples: Sequence[Example]) -> tuple[list[Rendered], list[Problem]]:
-    rendered: list[Rendered] = []
-    problems: list[Problem] = []
-    for example in examples:
-        try:
-            rendered.append(render(form, example.messages))
-        except UnmaskableExample as error:
-            problems.append(Problem(example.file, example.line, str(error), _ROLES_HINT))
-    return rendered, problems
-
-
-_ROLES_HINT = "Most templates want user and assistant in turn, with the user first."
-
-
-def _special_ids(tokenizer: Any) -> frozenset[int]:
-    added = (index for index, token in tokenizer.added_tokens_decoder.items() if token.special)
-    return frozenset([*added, *tokenizer.all_special_ids])
-
-
-def _mask(rendered: Rendered, encoded: Any, *, special: frozenset[int], end: int | None) -> Masked:
-    listed = encoded.ids
-    ids = np.array(listed, dtype=np.int32)
-    offsets = np.array(encoded.offsets, dtype=np.int64).reshape(-1, 2)
-    ends_turn = np.fromiter(map(special.__contains__, listed), dtype=np.bool_, count=len(ids))
-    learned = np.zeros(len(ids), dtype=np.bool_)
-    closed = False
-    for turn in rendered.turns:
-        closed = _learn(learned, turn, offsets, ends_turn=ends_turn)
-    if closed or end is None or not learned.any():
-        return ids, learned
-    # The template ends the last answer with nothing: without this the model would never learn to stop.
-    last = int(np.flatnonzero(learned)[-1]) + 1
-    return np.append(ids[:last], np.int32(end)), np.append(learned[:last], True)
-
-
-def _learn(learned: Learned, turn: Turn, offsets: np.ndarray, *, ends_turn: Learned) -> bool:
-    """Mark a turn's tokens; says whether an end-of-turn token was among them.
-
-    A token that begins before the turn belongs to it only where it reaches into the answer itself.
+    `ids` int32 [n] begin as the tokenizer begins a text. `marks` uint8 [n] say how strong a break there is
+    before each (`structure`), `starts` int64 [n] at which byte of the text in UTF-8 each begins.
     """
-    starts, ends = offsets[:, 0], offsets[:, 1]
-    core_start, core_end = turn.core
-    closing = np.flatnonzero(ends_turn & (starts >= core_end) & (starts < turn.bound))
-    inside = (starts < core_end) & ((starts >= turn.start) | (ends > core_start))
-    if len(closing) == 0:
-        learned |= inside
-        return False
-    positions = np.arange(len(learned))
-    learned |= (inside | (starts >= core_end)) & (positions <= closing[0])
-    return True
+
+    document: Document
+    ids: Tokens
+    marks: Marks
+    starts: Starts
+    last: bool = True
 
 
-def _batches(indices: Iterable[int], sizes: Sequence[int]) -> Iterator[list[int]]:
-    """Neighbours whose sizes sum to at most `BATCH_CHARACTERS`, or one that is larger alone."""
-    batch: list[int] = []
-    total = 0
-    for index in indices:
-        if batch and total + sizes[index] > BATCH_CHARACTERS:
-            yield batch
-            batch, total = [], 0
-        batch.append(index)
-        total += sizes[index]
-    if batch:
-        yield batch
+def encode_documents(
+    tokenizer: Any, documents: Iterable[Document], *, segment: int = SEGMENT
+) -> Iterator[Encoded]:
+    """Every document in tokens, in order, each whole."""
+    parts: list[Encoded] = []
+    for part in encode_parts(tokenizer, documents, placer=Placer(tokenizer), segment=segment):
+        parts.append(part)
+        if part.last:
+            yield Encoded(
+                part.document,
+                np.concatenate([one.ids for one in parts]),
+                np.concatenate([one.marks for one in parts]),
+                np.concatenate([one.starts for one in parts]),
+            )
+            parts = []
+
+
+def encode_parts(
+    tokenizer: Any, documents: Iterable[Document], *, placer: Placer, segment: int = SEGMENT
+) -> Iterator[Encoded]:
+    """Every document in tokens, in order, long ones in parts: in memory are its text and two batches.
+
+    `placer` is made of the same tokenizer, once.
+    """
+
+    def place(batch: Sequence[Segment]) -> list[Placed]:
+        return placer.place([one.text for one in batch])
+
+    joiner, marker = Joiner(placer), _Marker()
+    for batch, placed in ahead(batches(segments(documents, size=segment), _characters), place):
+        marker.take(batch)
+        for one, tokens in zip(batch, placed, strict=True):
+            for joined in joiner.take(one, tokens):
+                part = marker.mark(joined)
+                part = _begun(part, placer.lead) if joined.segment.first else part
+                yield _ended(part, placer.tail, tokenizer.eos_token_id) if part.last else part
+
+
+class _Marker:
+    """The marks of the places of each segment, until its tokens are known: those come one segment later."""
+
+    def __init__(self) -> None:
+        self._carried = Carried()
+        self._marks: deque[Marks] = deque()
+        self._before = np.zeros(0, np.uint8)
+        self._at = 0
+
+    def take(self, batch: Sequence[Segment]) -> None:
+        """The next segments, in order."""
+        ends = np.cumsum([0, *(len(one.data) for one in batch)])
+        first = [n for n, one in enumerate(batch) if one.first and one.data]
+        marks, self._carried = break_marks(
+            np.frombuffer(b"".join(one.data for one in batch), np.uint8),
+            [int(ends[n]) for n in first],
+            [batch[n].document.kind for n in first],
+            carried=self._carried,
+        )
+        self._marks.extend(np.split(marks, ends[1:-1]))
+
+    def mark(self, joined: Joined) -> Encoded:
+        """The tokens of the next segment; the first of them may begin in the segment before."""
+        if joined.segment.first:
+            self._before, self._at = np.zeros(0, np.uint8), 0
+        own = self._marks.popleft()
+        places = np.concatenate([self._before, own])
+        starts = joined.placed.starts
+        # A token that has no text of its own, at the very end of a text, begins nowhere in it.
+        found = places[np.minimum(starts + len(self._before), max(len(places) - 1, 0))]
+        found[1:][np.diff(starts) == 0] = 0
+        segment = joined.segment
+        part = Encoded(segment.document, joined.placed.ids, found, starts + self._at, segment.last)
+        self._before, self._at = places[-4 * CONTEXT :], self._at + len(own)
+        return part
+
+
+def _begun(part: Encoded, lead: Sequence[int]) -> Encoded:
+    """With the tokens before it; they stay with the text that they begin."""
+    ids = np.concatenate([np.array(lead, np.int32), part.ids])
+    marks = np.concatenate([np.zeros(len(lead), np.uint8), part.marks])
+    marks[1 : len(lead) + 1] = 0
+    marks[:1] = DOCUMENT
+    return replace(
+        part, ids=ids, marks=marks, starts=np.concatenate([np.zeros(len(lead), np.int64), part.starts])
+    )
+
+
+def _ended(part: Encoded, tail: Sequence[int], end: int | None) -> Encoded:
+    last = list(tail[-1:] or part.ids[-1:])
+    added = [*tail] if end is None or last == [end] else [*tail, end]
+    length = len(part.document.text.encode())
+    return replace(
+        part,
+        ids=np.concatenate([part.ids, np.array(added, np.int32)]),
+        marks=np.concatenate([part.marks, np.zeros(len(added), np.uint8)]),
+        starts=np.concatenate([part.starts, np.full(len(added), length, np.int64)]),
+    )
+
+
+def _characters(segment: Segment) -> int:
+    return len(segment.text)

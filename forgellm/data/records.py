@@ -1,29 +1,30 @@
-"""JSON lines to examples: the shapes messages, prompt/completion and instruction/input/output.
+"""Files of rows to examples, preferences and texts, one at a time, by the shape that each row has.
 
-Every row is checked; a bad one becomes a `Problem` with file, line and reason. Blank lines, a byte order
-mark and Windows line ends are harmless. Extra keys are ignored.
+Every row is checked; a bad one becomes a `Problem` with file, line and reason. Columns that are no part of a
+shape are ignored.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+from functools import cached_property
+from typing import TypeVar
 
-from forgellm.data.documents import misplaced
-from forgellm.data.problems import Problem
-from forgellm.data.text import SAVE_AS_UTF8, decode, other_encoding, unusable
+from forgellm.data.conversion import check_whole, messages_in
+from forgellm.data.example_files import RowFile
+from forgellm.data.files import misplaced
+from forgellm.data.preferences import Preference, preference
+from forgellm.data.problems import BadRow, Problem, likely, mapping, quoted
+from forgellm.data.recognition import Match, Recognition, match, recognise
+from forgellm.data.rows import Row, layout, read_rows
+from forgellm.data.shapes import PARTS, SHAPES, Choice, choose
+from forgellm.data.turns import text_in
 from forgellm.domain.chat import Message
-from forgellm.domain.errors import nearest
+from forgellm.storage.decisions import Decisions
 
-ROLES = ("system", "user", "assistant")
-LONGEST_LINE = 16 * 2**20
-"""Bytes. No model has a context that long, so such a line is a mistake and is not read into memory."""
-
-_ONE_OBJECT = 'Write one JSON object on each line, such as {"prompt": "…", "completion": "…"}.'
-_SHAPES = "Give messages, or prompt and completion, or instruction (with input) and output."
+UNNAMED = "column "
+"""How the columns of a file without a header are called; who maps one has said that there is none."""
 
 
 @dataclass(frozen=True)
@@ -35,176 +36,176 @@ class Example:
     line: int
 
 
-class _BadRow(Exception):
-    """Why a row cannot be used; never leaves this module."""
+@dataclass(frozen=True)
+class TextRow:
+    """A text that is a document of its own, and where it was read."""
 
-    def __init__(self, reason: str, suggestion: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.suggestion = suggestion
-
-
-def read_examples(files: Iterable[Path]) -> tuple[list[Example], list[Problem]]:
-    """Every example and every problem of the files, in order. A file is named `DATASET/FILE`."""
-    examples: list[Example] = []
-    problems: list[Problem] = []
-    for path in files:
-        for found in _read_file(path, f"{path.parent.name}/{path.name}"):
-            if isinstance(found, Example):
-                examples.append(found)
-            else:
-                problems.append(found)
-    return examples, problems
+    text: str
+    file: str
+    line: int
 
 
-def _read_file(path: Path, name: str) -> Iterator[Example | Problem]:
-    reason = misplaced(path, path.parent)
-    if reason is not None:
-        yield Problem(name, None, reason, "Copy the file itself into the dataset.")
-        return
-    try:
-        start = _first_bytes(path)
-    except OSError as error:
-        yield Problem(name, None, f"cannot be read: {error.strerror}")
-        return
-    encoding = other_encoding(start)
-    if encoding is not None:
-        yield Problem(name, None, f"is {encoding}, not UTF-8", SAVE_AS_UTF8)
-    elif start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
-        suggestion = f"{_ONE_OBJECT} `jq -c '.[]'` turns an array into lines."
-        yield Problem(name, 1, "is a JSON array, not one object on each line", suggestion)
-    else:
-        yield from _read_lines(path, name)
+@dataclass(frozen=True)
+class Excluded:
+    """A row that was left out by decision."""
+
+    file: str
+    line: int
 
 
-def _first_bytes(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(4096)
+Record = Example | Preference | TextRow | Excluded
 
 
-def _read_lines(path: Path, name: str) -> Iterator[Example | Problem]:
-    with open(path, "rb") as file:
-        number = 0
-        while line := file.readline(LONGEST_LINE + 1):
-            number += 1
-            if len(line) > LONGEST_LINE:
-                _skip_rest_of_line(file)
-                reason = f"is longer than {LONGEST_LINE >> 20} MiB"
-                yield Problem(name, number, reason, "Shorten or split it.")
-                continue
-            found = _read_line(line, name, line_number=number)
-            if found is not None:
-                yield found
+class RecordFile:
+    """A file of rows with what was decided about it. It is read anew at each call."""
 
+    def __init__(self, file: RowFile, decisions: Decisions) -> None:
+        self.file = file
+        self.excluded = frozenset(decisions.excluded.get(file.relative, ()))
+        self._shape = decisions.shapes.get(file.relative)
+        self._columns = decisions.columns.get(file.relative, {})
 
-def _skip_rest_of_line(file: BinaryIO) -> None:
-    while (piece := file.readline(LONGEST_LINE)) and not piece.endswith(b"\n"):
-        pass
+    @cached_property
+    def recognition(self) -> Recognition:
+        """Its shape, from its first rows. A decision that makes no sense leaves it without one."""
+        try:
+            choice = self._choice
+        except BadRow as bad:
+            return Recognition(None, {}, bad.reason, by_hand=True)
+        return recognise((row for row in self.rows() if isinstance(row, Row)), choice)
 
-
-def _read_line(line: bytes, name: str, *, line_number: int) -> Example | Problem | None:
-    try:
-        text = decode(line)
-        if not text.strip():
+    @property
+    def layout(self) -> str | None:
+        """How a .csv or .tsv is read, in words; None for other files and for one that cannot be read."""
+        try:
+            return None if self._misplaced else layout(self.file.path, header=self._header)
+        except OSError:
             return None
-        return Example(_messages(_parse(text)), name, line_number)
-    except UnicodeDecodeError as error:
-        reason = f"is not UTF-8: byte 0x{error.object[error.start]:02x} at column {error.start + 1}"
-        return Problem(name, line_number, reason, SAVE_AS_UTF8)
-    except _BadRow as bad:
-        return Problem(name, line_number, bad.reason, bad.suggestion)
+
+    def rows(self) -> Iterator[Row | Problem]:
+        """As they are written in the file, those that are left out as well."""
+        if self._misplaced is not None:
+            hint = "Copy the file itself into the dataset."
+            return iter([Problem(self.file.name, None, self._misplaced, hint)])
+        return read_rows(self.file.path, self.file.name, header=self._header)
+
+    def records(self) -> Iterator[Record | Problem]:
+        """What every row comes to, in order; nothing of a file that is left out as a whole.
+
+        Where the shape is not recognised there is one problem for all rows.
+        """
+        if 0 in self.excluded:
+            return
+        try:
+            choice = self._choice
+        except BadRow as bad:
+            yield bad.at(self.file.name, None)
+            return
+        for row in self.rows():
+            if row.line is not None and row.line in self.excluded:
+                yield Excluded(self.file.name, row.line)
+            elif isinstance(row, Problem):
+                yield row
+            else:
+                yield _record(row, self._match(row, choice))
+                if self.recognition.shape is None:
+                    return
+
+    def _match(self, row: Row, choice: Choice | None) -> Match | None:
+        """A row that has no part of any shape lacks those of its file's."""
+        found = match(row.values, choice)
+        shape = self.recognition.shape
+        return match(row.values, Choice(shape, {})) if found is None and shape is not None else found
+
+    @property
+    def _misplaced(self) -> str | None:
+        return misplaced(self.file.path, self.file.dataset)
+
+    @property
+    def _choice(self) -> Choice | None:
+        return choose(self._shape, self._columns)
+
+    @property
+    def _header(self) -> bool | None:
+        unnamed = any(column.startswith(UNNAMED) for column in self._columns.values())
+        return False if unnamed else None
 
 
-def _parse(text: str) -> Mapping[str, object]:
-    if "\0" in text:
-        raise _BadRow("has a NUL character", "Remove it; the file may be UTF-16 or damaged.")
+def read_examples(files: Iterable[RowFile], *, decisions: Decisions) -> Iterator[Example | Problem]:
+    """Every example and every problem of the files, in order.
+
+    A file of texts is passed over with a note. Preferences are a problem, one for each file of them: nothing
+    trains on them yet.
+    """
+    for file in files:
+        opened = RecordFile(file, decisions)
+        shape = None if 0 in opened.excluded else opened.recognition.shape
+        if shape == "text":
+            reason = "holds texts, not examples, so training_type ift passes over it"
+            yield Problem(file.name, None, reason, severity="note")
+        elif shape == "preference":
+            yield Problem(file.name, None, *_PREFERENCES)
+        else:
+            yield from _only(opened, Example)
+
+
+def read_texts(files: Iterable[RowFile], *, decisions: Decisions) -> Iterator[TextRow | Problem]:
+    """Every text and every problem of the files, in order. A file of examples is passed over with a note."""
+    for file in files:
+        opened = RecordFile(file, decisions)
+        if 0 in opened.excluded:
+            continue
+        if opened.recognition.shape == "text":
+            yield from _only(opened, TextRow)
+        else:
+            reason = f"holds no texts ({opened.recognition.reason}), so training_type cpt passes over it"
+            hint = f"If a column holds texts: {mapping(file.name, 'text=COLUMN')}"
+            yield Problem(file.name, None, reason, hint, severity="note")
+
+
+_PREFERENCES = (
+    "holds preferences (a chosen and a rejected answer), which training_type ift does not train on",
+    "Convert it to messages with the chosen answers, or leave the file out.",
+)
+_Kind = TypeVar("_Kind", Example, TextRow)
+
+
+def _only(opened: RecordFile, kind: type[_Kind]) -> Iterator[_Kind | Problem]:
+    """Its records of one kind; of another kind each is a problem."""
+    for found in opened.records():
+        if isinstance(found, kind | Problem):
+            yield found
+        elif not isinstance(found, Excluded):
+            reason = f"is {_SAID[type(found)]}, unlike the rows that the file begins with"
+            yield Problem(found.file, found.line, reason, "Move it into a file of its own.")
+
+
+_SAID: Mapping[type, str] = {
+    Example: "an example",
+    TextRow: "a text without a question",
+    Preference: "a preference",
+}
+
+
+def _record(row: Row, found: Match | None) -> Record | Problem:
     try:
-        row = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise _BadRow(f"is not JSON: {error.msg} at column {error.colno}", _ONE_OBJECT) from error
-    except (RecursionError, ValueError) as error:
-        # Nesting deeper than the parser goes, or a number of thousands of digits.
-        raise _BadRow("is not JSON that can be read: too deeply nested, or a number too long") from error
-    if not isinstance(row, dict):
-        raise _BadRow(f"is {_kind(row)}, not an object", _ONE_OBJECT)
-    return row
+        if found is None:
+            raise _unknown(row)
+        check_whole(row.values, found)
+        if found.shape == "text":
+            return TextRow(text_in(row.values, dict(found.columns)["text"]), row.file, row.line)
+        if found.shape == "preference":
+            return preference(row.values, dict(found.columns), file=row.file, line=row.line)
+        return Example(messages_in(row.values, found), row.file, row.line)
+    except BadRow as bad:
+        return bad.at(row.file, row.line)
 
 
-def _messages(row: Mapping[str, object]) -> tuple[Message, ...]:
-    if "messages" in row:
-        return _conversation(row["messages"])
-    if "prompt" in row or "completion" in row:
-        return _pair(_text(row, "prompt"), _text(row, "completion"))
-    if "instruction" in row or "output" in row:
-        return _pair(_instruction(row), _text(row, "output"))
-    keys = ", ".join(map(repr, list(row)[:5])) or "none"
-    near = next((n for n in (nearest(k, _KNOWN_KEYS) for k in row) if n), None)
+def _unknown(row: Row) -> BadRow:
+    columns = ", ".join(map(quoted, list(row.values)[:5])) or "none"
+    known = {part for shape in SHAPES for part in PARTS[shape]}
+    near = next((n for n in (likely(column, known) for column in list(row.values)[:5]) if n), None)
     hint = f" Did you mean {near!r}?" if near else ""
-    raise _BadRow(f"has none of the known keys (it has {ascii(keys)[1:-1]})", _SHAPES + hint)
-
-
-_KNOWN_KEYS = ("messages", "prompt", "completion", "instruction", "output")
-
-
-def _instruction(row: Mapping[str, object]) -> str:
-    """The instruction, and below it the input where there is one (Alpaca rows have `"input": ""`)."""
-    instruction = _text(row, "instruction")
-    if row.get("input") in (None, ""):
-        return instruction
-    return f"{instruction}\n\n{_text(row, 'input')}"
-
-
-def _pair(question: str, answer: str) -> tuple[Message, ...]:
-    return Message("user", question), Message("assistant", answer)
-
-
-def _conversation(value: object) -> tuple[Message, ...]:
-    if not isinstance(value, list):
-        raise _BadRow(f"'messages' is {_kind(value)}, not a list")
-    messages = [_message(item, n) for n, item in enumerate(value, 1)]
-    kept = [message for message in messages if message is not None]
-    answers = [n for n, message in enumerate(kept) if message.role == "assistant"]
-    if not answers:
-        raise _BadRow("has no assistant message, so there is nothing to learn")
-    # What follows the last answer teaches nothing.
-    return tuple(kept[: answers[-1] + 1])
-
-
-def _message(item: object, number: int) -> Message | None:
-    """One message; None for an empty system message, which many datasets have and which says nothing."""
-    if not isinstance(item, dict):
-        raise _BadRow(f"message {number} is {_kind(item)}, not an object with role and content")
-    role = item.get("role")
-    if role not in ROLES:
-        raise _BadRow(f"message {number} has the role {role!a}", f"Roles are {', '.join(ROLES)}.")
-    if role == "system" and item.get("content") == "":
-        return None
-    try:
-        return Message(role, _text(item, "content"))
-    except _BadRow as bad:
-        raise _BadRow(f"message {number}: {bad.reason}", bad.suggestion) from bad
-
-
-def _text(row: Mapping[str, object], key: str) -> str:
-    if key not in row:
-        near = nearest(key, (k for k in row if k not in _KNOWN_KEYS))
-        raise _BadRow(f"{key!r} is missing", f"Did you mean {key!r} by {near!r}?" if near else _SHAPES)
-    value = row[key]
-    if not isinstance(value, str):
-        raise _BadRow(f"{key!r} is {_kind(value)}, not text")
-    reason = unusable(value)
-    if reason is not None:
-        raise _BadRow(f"{key!r} {reason}")
-    return value
-
-
-def _kind(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, str):
-        return "text"
-    if isinstance(value, list):
-        return "an array"
-    return "an object" if isinstance(value, dict) else "a number"
+    command = mapping(row.file, "prompt=COLUMN completion=COLUMN")
+    suggestion = f"Say which column is which: {command} (or text=COLUMN), or leave the file out.{hint}"
+    return BadRow(f"has none of the known keys (it has {columns})", suggestion)

@@ -12,6 +12,9 @@ Tokens = npt.NDArray[np.int32]
 Learned = npt.NDArray[np.bool_]
 Offsets = npt.NDArray[np.int64]
 
+_ROWS = 4096
+"""Rows whose targets are counted at a time: a corpus may be larger than the memory."""
+
 
 @dataclass(frozen=True)
 class Sequences:
@@ -41,8 +44,12 @@ class Sequences:
     @property
     def targets(self) -> Offsets:
         """Learned tokens of each sequence, int64 [count]."""
-        sums = np.concatenate([[0], np.cumsum(self.learned, dtype=np.int64)])
-        return np.diff(sums[self.offsets])
+        found = np.zeros(len(self), np.int64)
+        for first in range(0, len(self), _ROWS):
+            offsets = self.offsets[first : first + _ROWS + 1]
+            part = np.cumsum(self.learned[offsets[0] : offsets[-1]], dtype=np.int64)
+            found[first : first + _ROWS] = np.diff(np.concatenate([[0], part])[offsets - offsets[0]])
+        return found
 
 
 def join(pairs: Iterable[tuple[Tokens, Learned]]) -> Sequences:

@@ -1,68 +1,88 @@
-"""From documents and examples to rows of tokens: chunks, cut rows, the mixture, the capped validation set."""
+"""From a dataset's tokens to rows in files: chunks of documents, cut examples, the mixture, the capped
+validation set."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from forgellm.data.documents import Document
-from forgellm.data.encoding import Masked, encode_documents, encode_examples
-from forgellm.data.problems import Problem
-from forgellm.data.records import Example
-from forgellm.data.sequences import Sequences, Tokens, choose, join
+from forgellm.data.chunks import rows
+from forgellm.data.parting import Parted
+from forgellm.data.sequences import Learned, Offsets, Sequences, Tokens, choose
+from forgellm.data.sources import Kind
+from forgellm.data.token_store import Span, TokenStore
+
+Row = tuple[Tokens, Learned]
 
 
-@dataclass(frozen=True)
-class Part:
-    """Rows; examples that were cut at the length limit; examples left out with nothing to learn in them."""
+@dataclass
+class Shaper:
+    """Makes rows of at most `max_seq_length` tokens.
 
-    sequences: Sequences
+    Counts the examples that were `cut` there, and those `dropped` because nothing to learn was left.
+    """
+
+    store: TokenStore
+    kind: Kind
+    max_seq_length: int
+    overlap: int
+    seed: int
     cut: int = 0
     dropped: int = 0
-    problems: Sequence[Problem] = ()
+
+    def train(self, parted: Parted) -> Iterator[Row]:
+        """Documents are joined in a drawn order; examples keep theirs, one a row."""
+        if self.kind == "examples":
+            yield from self._examples(parted.train)
+        else:
+            spans = parted.training_spans(self.store)
+            order = np.random.default_rng((self.seed, _ORDER)).permutation(len(spans))
+            yield from self._chunks([spans[n] for n in order])
+
+    def valid(self, parted: Parted) -> Iterator[Row]:
+        """Each document is kept apart: its loss must not depend on its neighbours."""
+        if self.kind == "examples":
+            yield from self._examples(parted.valid)
+        elif parted.end is not None:
+            start = self.store.span(0)[0]
+            lead = int(self.store.facts["lead"])
+            yield from self._chunks([(start, start + lead), parted.end])
+        else:
+            for item in parted.valid:
+                yield from self._chunks([self.store.span(int(item))])
+
+    def _chunks(self, spans: Sequence[Span]) -> Iterator[Row]:
+        return rows(self.store.slices(spans), length=self.max_seq_length, overlap=self.overlap)
+
+    def _examples(self, items: Sequence[int] | np.ndarray) -> Iterator[Row]:
+        for item in items:
+            start, end = self.store.span(int(item))
+            kept = min(end, start + self.max_seq_length)
+            self.cut += kept < end
+            ids, marks = self.store.read(start, kept)
+            if marks[1:].any():
+                yield ids, marks.astype(np.bool_)
+            else:
+                self.dropped += 1
 
 
-@dataclass(frozen=True)
-class Mixture:
-    """Domain rows with general ones behind them. `domain_share` is that of the tokens, as it turned out."""
-
-    sequences: Sequences
-    drawn: int
-    domain_share: float
-
-
-def shape(
-    items: Sequence[Document | Example], *, tokenizer: Any, max_seq_length: int, joined: bool, seed: int
-) -> Part:
-    """Rows of at most `max_seq_length` tokens.
-
-    Documents are joined in a drawn order, or kept apart where `joined` is False; examples keep their order,
-    one a row.
-    """
-    documents = [item for item in items if isinstance(item, Document)]
-    if documents:
-        return Part(_documents(documents, tokenizer, max_seq_length, order_seed=seed if joined else None))
-    examples = [item for item in items if isinstance(item, Example)]
-    masked, problems = encode_examples(tokenizer, examples) if examples else ([], [])
-    kept = [(ids[:max_seq_length], learned[:max_seq_length]) for ids, learned in masked]
-    rows = [(ids, learned) for ids, learned in kept if learned[1:].any()]
-    cut = sum(len(ids) > max_seq_length for ids, _ in masked)
-    return Part(join(rows), cut, len(masked) - len(rows), problems)
-
-
-def draw_mixture(domain: Sequences, general: Sequences | None, *, ratio: float, seed: int) -> Mixture:
-    """Add whole general rows, drawn anew for each pass, until the domain has `ratio` of the tokens."""
-    tokens = len(domain.tokens)
-    if general is None or ratio >= 1.0 or not len(general):
-        return Mixture(domain, 0, 1.0)
-    wanted = tokens * (1.0 - ratio) / ratio
-    indices = _until(general.lengths, wanted, seed=seed)
-    added = choose(general, indices)
-    both = _concatenate(domain, added)
-    return Mixture(both, len(indices), tokens / len(both.tokens))
+def draw_mixture(domain_tokens: int, general: Offsets, *, ratio: float, seed: int) -> list[int]:
+    """Which general rows, whose lengths are given, are to be added until the domain has `ratio` of the
+    tokens: whole rows, drawn anew for each pass."""
+    if ratio >= 1.0 or not len(general):
+        return []
+    wanted = domain_tokens * (1.0 - ratio) / ratio
+    rng = np.random.default_rng((seed, _MIXTURE))
+    chosen: list[int] = []
+    total = 0.0
+    while True:
+        for index in rng.permutation(len(general)):
+            if total + general[index] / 2 >= wanted:
+                return chosen or [int(index)]
+            chosen.append(int(index))
+            total += float(general[index])
 
 
 def draw_validation(sequences: Sequences, *, most_tokens: int, seed: int) -> Sequences:
@@ -76,44 +96,3 @@ def draw_validation(sequences: Sequences, *, most_tokens: int, seed: int) -> Seq
 
 # What each draw is for, so that no two of them use the same random numbers.
 _ORDER, _MIXTURE, _VALIDATION = 1, 2, 3
-
-
-def _documents(
-    documents: Sequence[Document], tokenizer: Any, max_seq_length: int, *, order_seed: int | None
-) -> Sequences:
-    """Chunks of every document on its own, or of all of them joined in an order drawn by `order_seed`."""
-    if order_seed is None:
-        encoded = encode_documents(tokenizer, documents)
-        return join(chunk for ids in encoded for chunk in _chunks(ids, max_seq_length))
-    order = np.random.default_rng((order_seed, _ORDER)).permutation(len(documents))
-    stream = np.concatenate(list(encode_documents(tokenizer, [documents[i] for i in order])))
-    return join(_chunks(stream, max_seq_length))
-
-
-def _chunks(ids: Tokens, length: int) -> Iterator[Masked]:
-    """Chunks that share one token with the next, so that each token but the first is a target once."""
-    for start in range(0, len(ids) - 1, length - 1):
-        chunk = ids[start : start + length]
-        yield chunk, np.ones(len(chunk), dtype=np.bool_)
-
-
-def _until(lengths: np.ndarray, wanted: float, *, seed: int) -> list[int]:
-    """Indices, pass after pass in a new order, whose lengths sum as near to `wanted` as whole rows allow."""
-    rng = np.random.default_rng((seed, _MIXTURE))
-    chosen: list[int] = []
-    total = 0.0
-    while total < wanted:
-        for index in rng.permutation(len(lengths)):
-            if total + lengths[index] / 2 >= wanted:
-                return chosen or [int(index)]
-            chosen.append(int(index))
-            total += float(lengths[index])
-    return chosen
-
-
-def _concatenate(first: Sequences, second: Sequences) -> Sequences:
-    return Sequences(
-        np.concatenate([first.tokens, second.tokens]),
-        np.concatenate([first.learned, second.learned]),
-        np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
-    )

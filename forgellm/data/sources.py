@@ -1,127 +1,133 @@
-"""A dataset as items to train on and items to measure on, before anything is tokenised.
+"""A dataset as a stream of items, and whether they can be trained on, before anything is tokenised.
 
-Cheap enough to run while somebody waits for an answer: no tokenizer, no arrays.
+Cheap enough to run while somebody waits for an answer: no tokenizer, and one item in memory at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from forgellm.data.documents import NOT_TRAINED_ON, SUFFIXES, Document, document_files, read_documents
+import numpy as np
+
+from forgellm.data.documents import SUFFIXES, Document, read_documents
+from forgellm.data.example_files import Part, row_files
+from forgellm.data.likeness import document_key, example_keys
 from forgellm.data.problems import Problem
 from forgellm.data.records import Example, read_examples
-from forgellm.data.split import cut_in_two, hold_out
+from forgellm.data.split import Indices, split
 from forgellm.domain.spec import TrainingSpec
+from forgellm.storage.decisions import Decisions, read_decisions
 
+Kind = Literal["documents", "examples"]
 Item = Document | Example
 
+MOST_PROBLEMS = 1_000
+"""After so many nothing more is read: the dataset has another fault than single rows."""
 
-@dataclass(frozen=True)
-class Source:
-    """What one dataset gives. `split` says in words how the validation part came about."""
+_MOST_KEYS = 20_000
+"""Of more examples there are always enough for a batch."""
 
-    name: str
-    train: Sequence[Item]
-    valid: Sequence[Item]
-    split: str
-    problems: Sequence[Problem]
+
+def kind_of(folder: Path, *, spec: TrainingSpec, general: bool = False) -> Kind:
+    """What is read of a dataset: documents for CPT, examples for IFT; general data may be either."""
+    wanted: Kind = "documents" if spec.training_type == "cpt" else "examples"
+    other: Kind = "examples" if wanted == "documents" else "documents"
+    return other if general and not _has(folder, wanted) and _has(folder, other) else wanted
+
+
+def items(folder: Path, kind: Kind, part: Part) -> Iterator[Item | Problem]:
+    """Every item, problem and note of one part of a dataset, in order. Raises InvalidDataset."""
+    decisions: Decisions = read_decisions(folder)
+    if kind == "documents":
+        yield from read_documents(folder, decisions=decisions, part=part)
+    else:
+        yield from read_examples(row_files(folder, part=part), decisions=decisions)
 
 
 def check_dataset(folder: Path, *, spec: TrainingSpec) -> list[Problem]:
-    """Everything wrong with the rows or documents of a dataset that `spec` names.
+    """Everything wrong with the rows or documents of a dataset that `spec` names, notes left out.
 
     The domain dataset must also be of the kind that the training type reads and have enough examples.
     """
     general = folder.name != Path(spec.dataset).name
-    source = read_source(folder, spec=spec, general=general)
-    if source.problems or general or spec.training_type == "cpt":
-        return list(source.problems)
-    return _too_few(source, batch_size=spec.batch_size)
+    kind = kind_of(folder, spec=spec, general=general)
+    seen = _Seen()
+    for part in ("train", "valid"):
+        for item in items(folder, kind, part):
+            seen.take(item, part)
+            if len(seen.problems) >= MOST_PROBLEMS:
+                return [*seen.problems, too_many(folder.name)]
+    if seen.problems or not seen.keys["train"]:
+        return seen.problems or [nothing(folder.name, kind)]
+    if kind == "documents":
+        return seen.too_short(folder.name)
+    return [] if general else seen.too_few(folder.name, spec)
 
 
-def read_source(folder: Path, *, spec: TrainingSpec, general: bool = False) -> Source:
-    """Read and split a dataset: documents for CPT, examples for IFT; general data may be either."""
-    documents = spec.training_type == "cpt"
-    if general and not _has(folder, documents=documents):
-        documents = not documents
-    train, problems = _read(folder, documents=documents)
-    valid, more = _own_validation(folder, documents=documents)
-    problems += more
-    if problems or not train:
-        return Source(folder.name, [], [], "", problems or [_nothing(folder, documents=documents)])
-    if valid:
-        return Source(folder.name, train, valid, "valid/" if documents else "valid.jsonl", [])
-    return _split(folder.name, train, spec=spec)
+def _has(folder: Path, kind: Kind) -> bool:
+    """Whether there is anything of a kind, if only a problem."""
+    found = items(folder, kind, "train")
+    return any(not (isinstance(item, Problem) and item.severity == "note") for item in found)
 
 
-def _too_few(source: Source, *, batch_size: int) -> list[Problem]:
-    if not source.valid:
-        reason = "has one distinct example, and validation needs another"
-        return [Problem(source.name, None, reason, "Add examples.")]
-    if len(source.train) < batch_size:
-        reason = f"has {len(source.train)} examples to train on, fewer than one batch of {batch_size}"
-        return [Problem(source.name, None, reason, "Lower batch_size, or add examples.")]
-    return []
+def nothing(name: str, kind: Kind) -> Problem:
+    """That a dataset has no item of a kind."""
+    if kind == "documents":
+        wanted = f"has no document ({', '.join(SUFFIXES[:6])} …) with text in it"
+        return Problem(name, None, wanted, "Put .txt or .md files into it, or use training_type ift.")
+    wanted = "has no example in a .jsonl, .json, .csv, .tsv or .parquet file"
+    return Problem(name, None, wanted, "Put a train.jsonl into it, or use training_type cpt.")
 
 
-def _has(folder: Path, *, documents: bool) -> bool:
-    return any(True for _ in document_files(folder)) if documents else bool(_example_files(folder))
+def too_many(name: str) -> Problem:
+    """That reading was given up."""
+    reason = f"has more than {MOST_PROBLEMS:,} problems; what follows was not looked at"
+    return Problem(name, None, reason, "Correct the first ones: the others are often of the same kind.")
 
 
-def _read(folder: Path, *, documents: bool) -> tuple[Sequence[Item], list[Problem]]:
-    return read_documents(folder) if documents else read_examples(_example_files(folder))
+def too_short(name: str) -> Problem:
+    """That the only document cannot be parted."""
+    return Problem(name, None, "is too short to hold out a part of it", "Add text.")
 
 
-def _example_files(folder: Path) -> list[Path]:
-    left_out = {f"{name}.jsonl" for name in NOT_TRAINED_ON}
-    return sorted(p for p in folder.glob("*.jsonl") if p.name not in left_out and not p.name.startswith("."))
+@dataclass
+class _Seen:
+    """What was read so far; no more than a key of each item is kept, and of no more than `_MOST_KEYS`."""
 
+    keys: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: {"train": [], "valid": []})
+    problems: list[Problem] = field(default_factory=list)
+    letters: int = 0
 
-def _own_validation(folder: Path, *, documents: bool) -> tuple[Sequence[Item], list[Problem]]:
-    if documents:
-        return read_documents(folder / "valid", dataset=folder)
-    path = folder / "valid.jsonl"
-    return read_examples([path]) if path.is_file() else ([], [])
+    def take(self, item: Item | Problem, part: str) -> None:
+        if isinstance(item, Problem):
+            self.problems += [item] if item.severity == "error" else []
+        elif len(self.keys[part]) < _MOST_KEYS:
+            if isinstance(item, Document):
+                self.keys[part].append((document_key(item), 0))
+                self.letters = len(item.text.strip())
+            else:
+                self.keys[part].append(example_keys(item))
 
+    def too_short(self, name: str) -> list[Problem]:
+        alone = not self.keys["valid"] and len(set(self.keys["train"])) == 1
+        return [too_short(name)] if alone and self.letters < 2 else []
 
-def _nothing(folder: Path, *, documents: bool) -> Problem:
-    if documents:
-        wanted = f"has no document ({', '.join(SUFFIXES)}) with text in it"
-        return Problem(folder.name, None, wanted, "Put .txt or .md files into it, or use training_type ift.")
-    wanted = "has no example in a .jsonl file"
-    return Problem(folder.name, None, wanted, "Put a train.jsonl into it, or use training_type cpt.")
+    def too_few(self, name: str, spec: TrainingSpec) -> list[Problem]:
+        train = len(self.keys["train"])
+        if not self.keys["valid"]:
+            if len({exact for exact, _ in self.keys["train"]}) < 2:
+                reason = "has one distinct example, and validation needs another"
+                return [Problem(name, None, reason, "Add examples.")]
+            train = len(self._trained_on(spec))
+        if train >= min(spec.batch_size, _MOST_KEYS):
+            return []
+        reason = f"has {train} examples to train on, fewer than one batch of {spec.batch_size}"
+        return [Problem(name, None, reason, "Lower batch_size, or add examples.")]
 
-
-def _split(name: str, items: Sequence[Item], *, spec: TrainingSpec) -> Source:
-    train, held = hold_out(
-        [_key(item) for item in items],
-        [_size(item) for item in items],
-        fraction=spec.validation_fraction,
-        seed=spec.seed,
-    )
-    if not held and isinstance(items[0], Document):
-        return _split_document(name, items[0], fraction=spec.validation_fraction)
-    kind = "documents" if isinstance(items[0], Document) else "examples"
-    said = f"{len(held)} of {len(items)} {kind} held out"
-    return Source(name, [items[i] for i in train], [items[i] for i in held], said, [])
-
-
-def _split_document(name: str, document: Document, *, fraction: float) -> Source:
-    beginning, end = cut_in_two(document.text, fraction)
-    if not beginning.strip() or not end.strip():
-        reason = "is too short to hold out a part of it"
-        return Source(name, [], [], "", [Problem(document.name, None, reason, "Add text.")])
-    train, valid = Document(document.name, beginning), Document(document.name, end)
-    said = f"the last {len(end)} of {len(document.text)} characters of the only document held out"
-    return Source(name, [train], [valid], said, [])
-
-
-def _key(item: Item) -> Hashable:
-    return item.text.strip() if isinstance(item, Document) else item.messages
-
-
-def _size(item: Item) -> int:
-    """Documents differ a thousandfold in length, so their share is measured in characters; examples count."""
-    return len(item.text) if isinstance(item, Document) else 1
+    def _trained_on(self, spec: TrainingSpec) -> Indices:
+        keys = np.array(self.keys["train"], np.uint64)
+        sizes = np.ones(len(keys), np.int64)
+        return split(keys, sizes, fraction=spec.validation_fraction, seed=spec.seed)[0]

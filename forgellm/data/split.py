@@ -1,66 +1,74 @@
-"""Holding out a part for validation, without leakage: equal items always fall on the same side."""
+"""Holding out a part for validation, without leakage: equal and nearly equal items fall on the same side."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Hashable, Sequence
+import numpy as np
+import numpy.typing as npt
 
-_SEPARATORS = ("\n\n", "\n", ". ", " ")
+Keys = npt.NDArray[np.uint64]
+Indices = npt.NDArray[np.int64]
+
 _OVERSHOOT = 1.5
 """A group is passed over when it would take the held-out share beyond this multiple of what was asked."""
 
 
+def split(keys: Keys, sizes: npt.NDArray[np.int64], *, fraction: float, seed: int) -> tuple[Indices, Indices]:
+    """(trained on, held out): indices of items by their keys; the first kind of key says what is equal.
+
+    Where all are nearly equal, equal ones alone are kept together.
+    """
+    labels = groups(keys)
+    if labels.max(initial=0) == 0:
+        labels = groups(keys[:, :1])
+    return hold_out(labels, sizes, fraction=fraction, seed=seed)
+
+
+def groups(keys: Keys) -> Indices:
+    """A group's number for each item, int64 [n], from keys uint64 [n, kinds].
+
+    Items are together where they have a key of one kind in common, also by way of others; 0 is no key.
+    """
+    labels = np.arange(len(keys), dtype=np.int64)
+    kinds = [(np.flatnonzero(kind), np.unique(kind[kind != 0], return_inverse=True)[1]) for kind in keys.T]
+    while True:
+        before = labels.copy()
+        for items, inverse in kinds:
+            least = np.full(int(inverse.max(initial=-1)) + 1, len(keys), np.int64)
+            np.minimum.at(least, inverse, labels[items])
+            labels[items] = least[inverse]
+        if np.array_equal(before, labels):
+            return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+
+
 def hold_out(
-    keys: Sequence[Hashable], sizes: Sequence[int], *, fraction: float, seed: int
-) -> tuple[list[int], list[int]]:
+    labels: Indices, sizes: npt.NDArray[np.int64], *, fraction: float, seed: int
+) -> tuple[Indices, Indices]:
     """(trained on, held out): indices of items whose sizes sum to about `fraction` of the whole.
 
-    Items with equal keys stay together. Where every group is too large the smallest is held out. With
-    fewer than two different keys nothing is.
+    Items with equal labels, which count from 0, stay together. Where every group is too large the smallest
+    is held out. With fewer than two groups nothing is.
     """
-    groups: dict[Hashable, list[int]] = {}
-    for index, key in enumerate(keys):
-        groups.setdefault(key, []).append(index)
-    if len(groups) < 2:
-        return list(range(len(keys))), []
-    members = list(groups.values())
-    weights = [sum(sizes[i] for i in group) for group in members]
-    chosen = _draw(weights, target=fraction * sum(weights), seed=seed)
-    held = {index for n in chosen for index in members[n]}
-    return [i for i in range(len(keys)) if i not in held], sorted(held)
+    weights = np.bincount(labels, weights=sizes).astype(np.float64)
+    if len(weights) < 2:
+        return np.arange(len(labels)), np.zeros(0, np.int64)
+    chosen = np.zeros(len(weights), np.bool_)
+    chosen[_draw(weights, target=fraction * float(weights.sum()), seed=seed)] = True
+    held = chosen[labels]
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def _draw(weights: Sequence[int], *, target: float, seed: int) -> list[int]:
-    order = list(range(len(weights)))
-    random.Random(f"hold out {seed}").shuffle(order)
+def _draw(weights: npt.NDArray[np.float64], *, target: float, seed: int) -> list[int]:
+    order = np.random.default_rng((seed, _HELD_OUT)).permutation(len(weights))
     chosen: list[int] = []
-    total = 0
+    total = 0.0
     for n in order:
         if total >= target:
             break
         if total + weights[n] <= _OVERSHOOT * target:
-            chosen.append(n)
-            total += weights[n]
-    return chosen or [min(order, key=lambda n: weights[n])]
+            chosen.append(int(n))
+            total += float(weights[n])
+    return chosen or [int(order[np.argmin(weights[order])])]
 
 
-def cut_in_two(text: str, fraction: float) -> tuple[str, str]:
-    """A text as (beginning, end), the end about `fraction` of it, cut between paragraphs where it has any."""
-    wanted = round(len(text) * (1.0 - fraction))
-    for separator in _SEPARATORS:
-        places = _places(text, separator)
-        if places:
-            at = min(places, key=lambda place: abs(place - wanted))
-            return text[:at], text[at:]
-    return text[:wanted], text[wanted:]
-
-
-def _places(text: str, separator: str) -> list[int]:
-    """Where a piece begins after `separator`, with text on both sides."""
-    first = len(text) - len(text.lstrip())
-    last = len(text.rstrip())
-    places, at = [], text.find(separator, first)
-    while 0 <= at < last - len(separator):
-        places.append(at + len(separator))
-        at = text.find(separator, at + len(separator))
-    return places
+# Beside those of `shaping`: no two draws use the same random numbers.
+_HELD_OUT = 4

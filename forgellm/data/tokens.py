@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ def load_tokenizer(path: Path) -> Any:
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     return tokenizer
+
+
+def identity(tokenizer: Any) -> str:
+    """sha256 over everything that decides which tokens it makes, its chat template too."""
+    backend = tokenizer.backend_tokenizer.to_str()
+    return hashlib.sha256(f"{backend}\n{tokenizer.chat_template!r}".encode()).hexdigest()
 
 
 def _unusable(path: Path, reason: str) -> InvalidModel:

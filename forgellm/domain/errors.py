@@ -60,6 +60,13 @@ class DatasetNotFound(ForgeError):
     status = 404
 
 
+class DatasetConflict(ForgeError):
+    """A dataset or a file of that name is there already, or a run needs the dataset."""
+
+    code = "DATASET_CONFLICT"
+    status = 409
+
+
 class ModelNotFound(ForgeError):
     """No model under that name, neither in the workspace nor in the local Hub cache."""
 

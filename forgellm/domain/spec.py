@@ -115,6 +115,12 @@ class TrainingSpec:
         "512 to 4096",
         minimum=8,
     )
+    chunk_overlap: int = _field(
+        0,
+        "tokens of a document that its next sequence sees again, as context that is not learned twice",
+        "0 to 256",
+        minimum=0,
+    )
     eval_every: int = _field(50, "iterations between validations", "20 to 200", minimum=1)
     save_every: int = _field(
         50, "iterations between checkpoints, each of them validated", "20 to 200", minimum=1
@@ -195,17 +201,24 @@ def stopping_values(spec: TrainingSpec) -> tuple[int | None, float, float | None
 def sequence_length(spec: TrainingSpec, context: int | None) -> int:
     """Tokens in one sequence: what the spec says, else 2048 or the model's context, whichever is less.
 
-    Raises InvalidField where the spec asks for more than the model's context.
+    Raises InvalidField where the spec asks for more than the model's context, or for too much overlap.
     """
-    if spec.max_seq_length is None:
-        return min(DEFAULT_SEQUENCE_LENGTH, context or DEFAULT_SEQUENCE_LENGTH)
-    if context is not None and spec.max_seq_length > context:
+    length = spec.max_seq_length
+    if length is None:
+        length = min(DEFAULT_SEQUENCE_LENGTH, context or DEFAULT_SEQUENCE_LENGTH)
+    elif context is not None and length > context:
         raise InvalidField(
-            f"max_seq_length is {spec.max_seq_length}, but the model's context is {context} tokens",
+            f"max_seq_length is {length}, but the model's context is {context} tokens",
             details={"field": "max_seq_length", "context": context},
             suggestion=f"Use at most {context}; longer documents are cut into several sequences.",
         )
-    return spec.max_seq_length
+    if spec.chunk_overlap > length // 2:
+        raise InvalidField(
+            f"chunk_overlap is {spec.chunk_overlap}, more than half of a sequence of {length} tokens",
+            details={"field": "chunk_overlap", "max_seq_length": length},
+            suggestion=f"Use at most {length // 2}: what overlaps is read again and not learned again.",
+        )
+    return length
 
 
 def total_iterations(spec: TrainingSpec, batches_per_epoch: int) -> int:

@@ -10,23 +10,25 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from mlx_lm.generate import batch_generate
 from mlx_lm.utils import load_tokenizer as load_generation_tokenizer
 
 from forgellm.data.chat import chat_format, prompt
-from forgellm.data.problems import invalid_dataset
+from forgellm.data.example_files import row_files
+from forgellm.data.problems import Problem, invalid_dataset
 from forgellm.data.records import Example, read_examples
 from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.errors import InvalidDataset
 from forgellm.jobs.job import Job, Outcome
 from forgellm.storage.datasets import find_dataset
+from forgellm.storage.decisions import read_decisions
 from forgellm.storage.files import write_bytes
 from forgellm.storage.models import find_model
 from forgellm.training.adapters import load_base
 
-HELD_OUT = "heldout.jsonl"
+HELD_OUT: Final = "heldout"
 _BATCH = 32
 
 
@@ -76,16 +78,19 @@ def exact_match(answers: Sequence[Answer]) -> dict[str, object]:
 
 
 def _held_out(job: Job, name: str) -> list[Example]:
-    path = find_dataset(job.workspace, name) / HELD_OUT
-    if not path.is_file():
+    folder = find_dataset(job.workspace, name)
+    files = list(row_files(folder, part=HELD_OUT))
+    if not files:
         raise InvalidDataset(
-            f"dataset {name} has no {HELD_OUT}",
+            f"dataset {name} has no {HELD_OUT}.jsonl",
             details={"dataset": name},
-            suggestion=f"Put questions that are never trained on into {HELD_OUT}, in the form of the others.",
+            suggestion=f"Put questions that are never trained on into {HELD_OUT}.jsonl, as the others are.",
         )
-    examples, problems = read_examples([path])
+    found = list(read_examples(files, decisions=read_decisions(folder)))
+    problems = [one for one in found if isinstance(one, Problem) and one.severity == "error"]
+    examples = [one for one in found if isinstance(one, Example)]
     if problems or not examples:
-        raise invalid_dataset(name, problems)
+        raise invalid_dataset(name, problems or [Problem(name, None, f"has no example in {HELD_OUT}.jsonl")])
     return examples
 
 

@@ -14,6 +14,7 @@ from mlx_lm.tuner.trainer import grad_checkpoint
 from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from forgellm.data.corpus import Corpus, build_corpus, load_corpus
+from forgellm.data.token_cache import TokenCache
 from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.errors import ResumeMismatch
 from forgellm.domain.spec import TrainingSpec, parse_spec, sequence_length, total_iterations
@@ -28,8 +29,21 @@ from forgellm.training.loop import Plan, TrainingLoop
 from forgellm.training.state import read_progress
 
 
+class _CalledOff(Exception):
+    """A pause or a stop came before the first iteration."""
+
+
 def train(job: Job) -> Outcome:
     """Run a `cpt` or `ift` run to its end, from its saved state where it has one."""
+    try:
+        return _train(job)
+    except _CalledOff as called:
+        command = str(called)
+        job.log.append("stopping", iteration=0, command=command)
+        return Outcome("paused" if command == "pause" else "stopped", {"iteration": 0})
+
+
+def _train(job: Job) -> Outcome:
     spec = parse_spec(job.run.spec)
     base = find_model(job.workspace, job.hub_cache, spec.model_name)
     _check_base(job, base)
@@ -78,9 +92,17 @@ def _corpus(job: Job, spec: TrainingSpec, base: ModelFolder) -> Corpus:
         general=general,
         tokenizer=load_tokenizer(base.path),
         vocab_size=vocabulary_size(base.config),
+        cache=TokenCache(job.workspace.tokens, attend=lambda: _attend(job)),
     )
     job.log.append("corpus", **corpus.summary)
     return corpus
+
+
+def _attend(job: Job) -> None:
+    """A large dataset takes minutes to tokenise: who asks for a stop does not wait for that."""
+    command = job.control()
+    if command != "run":
+        raise _CalledOff(command)
 
 
 def _model(job: Job, spec: TrainingSpec, base: ModelFolder) -> nn.Module:

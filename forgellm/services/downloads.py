@@ -10,27 +10,25 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from huggingface_hub import HfApi, errors, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from forgellm.domain.errors import (
     DiskFull,
-    ForgeError,
     InvalidField,
     InvalidModel,
     ModelNotFound,
-    RunConflict,
 )
+from forgellm.services.hub import HubUnreachable, OnProgress, alone, hub_errors, reporter
 from forgellm.services.parts import Parts
 from forgellm.storage.checkpoints import sha256_of
-from forgellm.storage.files import HeldLock, storage_errors, write_bytes
+from forgellm.storage.files import storage_errors, write_bytes
 from forgellm.storage.models import (
     TOKENIZERS,
     ModelFolder,
@@ -41,21 +39,11 @@ from forgellm.storage.models import (
     read_model_config,
 )
 
-OnProgress = Callable[[int, int], None]
-"""Told (bytes of weights that are here, bytes in all)."""
-
 _WEIGHTS = re.compile(r"model[^/]*\.safetensors")
 _OTHERS = re.compile(r"[^/]+\.(json|jinja|tiktoken)|tokenizer\.model|merges\.txt|vocab\.txt")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _REVISION = re.compile(r"[0-9a-f]{40}")
 _PART = ".pulled"
-
-
-class HubUnreachable(ForgeError):
-    """The Hub does not answer, or its connection broke."""
-
-    code = "HUB_UNREACHABLE"
-    status = 503
 
 
 @dataclass(frozen=True)
@@ -69,7 +57,8 @@ class _Files:
 
 
 def pull(parts: Parts, name: str, *, on_progress: OnProgress) -> ModelFolder:
-    """Fetch the newest version of a model, going on with what an earlier attempt has fetched.
+    """Fetch the newest version of a model, going on with what an earlier attempt has fetched. Told is how far
+    its weights are.
 
     Raises InvalidField, ModelNotFound, InvalidModel, UntrustedModelCode before any weights are fetched;
     HubUnreachable, DiskFull, ReadOnly, and RunConflict while another process fetches it.
@@ -83,7 +72,7 @@ def pull(parts: Parts, name: str, *, on_progress: OnProgress) -> ModelFolder:
     folder = cache_folder(parts.hub_cache, name)
     with _hub_errors(name):
         files = _listed(name)
-    with _hub_errors(name), _alone(parts.hub_cache / ".locks" / folder.name / "pull.lock", name):
+    with _hub_errors(name), alone(parts.hub_cache / ".locks" / folder.name / "pull.lock", name):
         snapshot = folder / "snapshots" / files.revision
         for file in files.others:
             _link(parts.hub_cache, files, file)
@@ -96,6 +85,10 @@ def pull(parts: Parts, name: str, *, on_progress: OnProgress) -> ModelFolder:
             # Of a version that nobody will go on with.
             part.unlink()
     return find_model(parts.workspace, parts.hub_cache, name)
+
+
+def _hub_errors(name: str) -> AbstractContextManager[None]:
+    return hub_errors(name, kind="model", missing=ModelNotFound)
 
 
 def _listed(name: str) -> _Files:
@@ -164,7 +157,7 @@ def _fetch(hub_cache: Path, files: _Files, file: str, *, told: Callable[[int], N
                 resume_size=have,
                 headers=headers,
                 expected_size=found.size,
-                tqdm_class=_reporter(told),
+                tqdm_class=reporter(told),
             )
         if _SHA256.fullmatch(blob.name) and sha256_of(part) != blob.name:
             part.unlink()
@@ -183,7 +176,7 @@ def _begun(hub_cache: Path, name: str) -> list[Path]:
 def _link(hub_cache: Path, files: _Files, file: str) -> None:
     """Have huggingface_hub put the file into the snapshot, fetching what is small or not there."""
     hf_hub_download(
-        files.name, file, revision=files.revision, cache_dir=hub_cache, tqdm_class=_reporter(lambda _: None)
+        files.name, file, revision=files.revision, cache_dir=hub_cache, tqdm_class=reporter(lambda _: None)
     )
 
 
@@ -208,71 +201,3 @@ def _check_room(hub_cache: Path, needed: int, *, name: str) -> None:
             details={"path": str(hub_cache), "free_bytes": free, "needed_bytes": needed},
             suggestion="Free some space, or put the cache on another disk with HF_HOME.",
         )
-
-
-def _reporter(told: Callable[[int], None]) -> Any:
-    """A progress bar, in the form that huggingface_hub expects, that only tells how far a file is."""
-
-    class Reporter:
-        def __init__(self, *, initial: int = 0, **_: object) -> None:
-            self._count = initial
-            told(initial)
-
-        def update(self, count: int) -> None:
-            self._count += count
-            told(self._count)
-
-        def __enter__(self) -> Reporter:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-    return Reporter
-
-
-@contextmanager
-def _alone(path: Path, name: str) -> Iterator[None]:
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    lock = HeldLock.acquire(path)
-    if lock is None:
-        raise RunConflict(f"{name} is being downloaded already", suggestion="Wait for that download.")
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
-def _hub_errors(name: str) -> Iterator[None]:
-    try:
-        yield
-    except errors.GatedRepoError as error:
-        raise ModelNotFound(
-            f"{name} is only for those who accepted its terms",
-            details={"model": name},
-            suggestion="Accept them on its page, and set HF_TOKEN to a token of yours.",
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise ModelNotFound(
-            f"the Hub has no model {name}, or it is private",
-            details={"model": name},
-            suggestion="Check the name; for a private one set HF_TOKEN.",
-        ) from error
-    # HTTPError is that of httpx, and from huggingface_hub 2 on that of httpx2; the others are OSErrors.
-    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise HubUnreachable(
-            f"the Hub cannot be reached, or broke off: {_first_line(error)}",
-            details={"model": name},
-            suggestion="Check the network, HF_HUB_OFFLINE and HF_ENDPOINT, and pull again: what has come is "
-            "kept. Models that are here already need no Hub.",
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    with suppress(IndexError):
-        return str(error).strip().splitlines()[0]
-    return type(error).__name__

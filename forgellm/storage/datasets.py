@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from forgellm.domain.errors import DatasetNotFound, nearest
+from forgellm.storage.decisions import DECISIONS_FILE
 from forgellm.storage.workspace import Workspace, visible_folders
 
 
@@ -27,3 +31,22 @@ def find_dataset(workspace: Workspace, name: str) -> Path:
 def list_datasets(workspace: Workspace) -> list[str]:
     """The names of the datasets, in order. Links that leave the folder are none: nobody could use them."""
     return sorted(path.name for path in visible_folders(workspace, workspace.datasets))
+
+
+def dataset_fingerprint(folder: Path) -> str:
+    """Another one whenever a file of the dataset, or a decision about it, has changed. Looks at names, sizes
+    and times alone.
+    """
+    digest = hashlib.sha256()
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") or name == DECISIONS_FILE:
+                path = Path(place, name)
+                # It may have gone since its name was read.
+                with suppress(FileNotFoundError):
+                    status = path.lstat()
+                    # A name may have bytes that are no UTF-8.
+                    digest.update(os.fsencode(path.relative_to(folder)))
+                    digest.update(f"\0{status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

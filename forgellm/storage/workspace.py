@@ -62,6 +62,11 @@ class Workspace:
         return self.private / "training.lock"
 
     @property
+    def tokens(self) -> Path:
+        """Datasets in tokens, kept so that they are made once; may be deleted."""
+        return self.private / "tokens"
+
+    @property
     def trash(self) -> Path:
         return self.private / "trash"
 

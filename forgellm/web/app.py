@@ -8,12 +8,22 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from werkzeug.routing import PathConverter
 
-from forgellm.api import model_routes
+from forgellm.api import model_routes, modelforge, sienn
 from forgellm.api.guard import JSON_LIMIT, Access, Guard
 from forgellm.api.http import handle_errors, register
-from forgellm.api.native import checkpoints, dashboard, health, library, runs, training
+from forgellm.api.native import (
+    checkpoints,
+    dashboard,
+    dataset_contents,
+    datasets,
+    health,
+    library,
+    runs,
+    training,
+)
 from forgellm.api.openapi import openapi_route
 from forgellm.api.places import places
+from forgellm.api.uploads import UPLOAD_LIMIT
 from forgellm.forge import Forge
 from forgellm.settings import packaged
 from forgellm.web import pages
@@ -29,9 +39,12 @@ NATIVE = (
     *checkpoints.ROUTES,
     *runs.ROUTES,
     *library.ROUTES,
+    *datasets.ROUTES,
+    *dataset_contents.ROUTES,
     *dashboard.ROUTES,
     *health.ROUTES,
 )
+DIALECTS = (*modelforge.ROUTES, *sienn.ROUTES)
 
 
 class RestOfPath(PathConverter):
@@ -48,6 +61,7 @@ class WebApp:
     flask: Flask
     wsgi: WSGIApplication
     live: Live
+    forge: Forge
 
     def start(self) -> None:
         """Begin to follow runs."""
@@ -56,6 +70,7 @@ class WebApp:
     def stop(self) -> None:
         """End what `start` began."""
         self.live.stop()
+        self.forge.inspections.close()
 
 
 def create_app(forge: Forge, access: Access) -> WebApp:
@@ -67,7 +82,7 @@ def create_app(forge: Forge, access: Access) -> WebApp:
     # A redirect would not have the shape of an error.
     app.url_map.merge_slashes = False
     app.url_map.converters["rest"] = RestOfPath
-    own = [*pages.ROUTES, *NATIVE]
+    own = [*pages.ROUTES, *NATIVE, *DIALECTS]
     known = places(forge)
     register(app, forge, [*own, openapi_route([*own, *model_routes.ROUTES])], known=known)
     pass_on(app, forge, model_routes.ROUTES, token=access.token)
@@ -75,4 +90,6 @@ def create_app(forge: Forge, access: Access) -> WebApp:
     server = sockets(app, [f"http://{host}" for host in sorted(access.hosts)])
     live = Live(forge, SocketPost(server, known))
     listen(server, forge, live)
-    return WebApp(app, Guard(app.wsgi_app, access), live)
+    uploads = [route.path for route in own if route.uploads]
+    guard = Guard(app.wsgi_app, access, uploads=uploads, upload_limit=UPLOAD_LIMIT)
+    return WebApp(app, guard, live, forge)

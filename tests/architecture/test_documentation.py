@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from forgellm.api import model_routes
-from forgellm.web.app import NATIVE
+from forgellm.web.app import DIALECTS, NATIVE
 from forgellm.web.pages import ROUTES
 
 API = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
@@ -12,6 +12,6 @@ API = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text(encodi
 
 def test_every_route_is_on_the_page_about_the_api_and_no_other():
     told = set(re.findall(r"`(GET|POST|DELETE|PUT) (/[^`?]*)`", API))
-    assert told == {(route.method, route.open_path) for route in (*NATIVE, *ROUTES, *model_routes.ROUTES)} | {
-        ("GET", "/openapi.json")
-    }
+    assert told == {
+        (route.method, route.open_path) for route in (*NATIVE, *DIALECTS, *ROUTES, *model_routes.ROUTES)
+    } | {("GET", "/openapi.json")}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import shutil
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -10,13 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from forgellm.data.corpus import build_corpus, check_dataset, load_corpus
+from forgellm.data.corpus import build_corpus, load_corpus
+from forgellm.data.sources import check_dataset
+from forgellm.data.token_cache import TokenCache
 from forgellm.domain.errors import InvalidDataset, ResumeMismatch
 from forgellm.domain.spec import parse_spec
 from forgellm.storage.datasets import find_dataset
 from tests.conftest import question_rows
 
 VOCABULARY = 512
+WORDS = (
+    "market rope lamps salt clocks honey paper glass quay bell morning river forest library bread tea".split()
+)
 
 
 @pytest.fixture
@@ -34,6 +41,7 @@ def build(workspace, tokenizer, tmp_path):
             general=general,
             tokenizer=tokenizer,
             vocab_size=vocab_size,
+            cache=TokenCache(workspace.tokens),
         )
 
     return build
@@ -60,7 +68,7 @@ def write_rows(folder: Path, name: str, rows) -> None:
 def test_documents_are_chunked_whole_and_each_token_is_a_target_once(build, workspace, tokenizer):
     corpus = build(max_seq_length=32, validation_tokens=10_000)
     rows = pairs(corpus.train)
-    assert all(len(ids) == 32 for ids, _ in rows[:-1])
+    assert all(28 <= len(ids) <= 32 for ids, _ in rows[:-1])
     assert 2 <= len(rows[-1][0]) <= 32
     assert all(a[-1] == b[0] for (a, _), (b, _) in pairwise(rows))
     assert not any(learned[0] for _, learned in rows)
@@ -100,6 +108,40 @@ def test_equal_examples_are_never_on_both_sides(build, workspace, tokenizer):
     corpus = build(training_type="ift", dataset="repeated", validation_fraction=0.3)
     trained = {tuple(ids.tolist()) for ids, _ in pairs(corpus.train)}
     assert not trained & {tuple(ids.tolist()) for ids, _ in pairs(corpus.valid)}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_document_and_none_that_is_nearly_equal_is_on_both_sides(build, workspace, tokenizer, seed):
+    folder = workspace.datasets / "repeated"
+    folder.mkdir()
+    drawn = random.Random(seed)
+    for n in range(8):
+        words = [drawn.choice(WORDS) for _ in range(150)]
+        for copy in range(3):
+            # The second copy is the text with white space around it, the third has one word changed.
+            changed = words if copy < 2 else [*words[:70], "another", *words[71:]]
+            (folder / f"{n}{copy}.md").write_text(f"d{n} " + " ".join(changed) + "\n" * copy)
+    corpus = build(dataset="repeated", validation_fraction=0.3, validation_tokens=100_000, seed=seed)
+    sides = [tokenizer.decode(part.tokens) for part in (corpus.train, corpus.valid)]
+    found = [{n for n in range(8) if f"d{n} " in side} for side in sides]
+    assert not found[0] & found[1]
+    assert found[0] | found[1] == set(range(8))
+
+
+def test_what_overlaps_is_seen_again_and_not_learned_again(build, workspace):
+    alone = build("alone", max_seq_length=64)
+    corpus = build(max_seq_length=64, chunk_overlap=16)
+    assert corpus.train.learned.sum() == alone.train.learned.sum()
+    assert len(corpus.train.tokens) > 1.15 * len(alone.train.tokens)
+    assert corpus.fingerprint != alone.fingerprint
+
+
+def test_a_run_does_not_need_the_cache_once_its_corpus_is_there(build, workspace, tmp_path):
+    built = build()
+    shutil.rmtree(workspace.tokens)
+    assert load_corpus(tmp_path / "corpus").fingerprint == built.fingerprint
+    assert not [path for path in (tmp_path / "corpus").iterdir() if path.name.startswith(".")]
+    assert build("again").fingerprint == built.fingerprint
 
 
 def test_a_dataset_with_its_own_validation_part_is_taken_as_it_is(build, workspace):

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from forgellm.data.documents import Document
-from forgellm.data.encoding import encode_documents, encode_examples
+from forgellm.data.encoding import encode_documents
+from forgellm.data.masking import EncodedExample, encode_examples
 from forgellm.data.records import Example, Message
 from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.errors import InvalidModel
@@ -31,9 +32,16 @@ def example(system, turns):
     return Example(tuple(messages), "d/train.jsonl", 1)
 
 
+def encoded(tokenizer, examples):
+    """(ids, learned) of the examples, and the problems of those that the template refuses."""
+    found = list(encode_examples(tokenizer, examples))
+    masked = [(one.ids, one.learned) for one in found if isinstance(one, EncodedExample)]
+    return masked, [one[1] for one in found if not isinstance(one, EncodedExample)]
+
+
 def learned_pieces(tokenizer, one):
     """The text of each unbroken stretch of learned tokens."""
-    [(ids, learned)], problems = encode_examples(tokenizer, [one])
+    [(ids, learned)], problems = encoded(tokenizer, [one])
     assert problems == []
     edges = np.flatnonzero(np.diff(np.concatenate([[0], learned.astype(int), [0]])))
     return [decode(tokenizer, ids[a:b]) for a, b in edges.reshape(-1, 2)]
@@ -113,13 +121,13 @@ def test_the_whole_text_is_what_the_template_makes_of_the_messages(shaped):
     for name, tokenizer in shaped.items():
         if name == "gemma":
             continue
-        [(ids, _)], _ = encode_examples(tokenizer, [one])
+        [(ids, _)], _ = encoded(tokenizer, [one])
         messages = [{"role": m.role, "content": m.content} for m in one.messages]
         assert decode(tokenizer, ids) == tokenizer.apply_chat_template(messages, tokenize=False), name
 
 
 def test_a_template_without_a_system_role_gets_the_system_prompt_in_the_first_question(shaped):
-    [(ids, _)], _ = encode_examples(shaped["gemma"], [example("Be brief.", [("When?", "Now.")])])
+    [(ids, _)], _ = encoded(shaped["gemma"], [example("Be brief.", [("When?", "Now.")])])
     text = (
         "<bos><start_of_turn>user\nBe brief.\n\nWhen?<end_of_turn>\n<start_of_turn>model\nNow.<end_of_turn>\n"
     )
@@ -133,12 +141,12 @@ def test_a_template_that_loses_the_system_role_in_silence_gets_it_in_the_first_q
         "{% endfor %}"
     )
     tokenizer = with_shape(load_tokenizer(tiny_model), Shape(lossy, (), "<|im_end|>"))
-    [(ids, _)], _ = encode_examples(tokenizer, [example("Be brief.", [("When?", "Now.")])])
+    [(ids, _)], _ = encoded(tokenizer, [example("Be brief.", [("When?", "Now.")])])
     assert decode(tokenizer, ids) == "Be brief.\n\nWhen?<|im_end|>Now.<|im_end|>"
 
 
 def test_the_beginning_of_text_token_stands_there_once(shaped):
-    [(ids, _)], _ = encode_examples(shaped["llama3"], [example(None, [("a", "b")])])
+    [(ids, _)], _ = encoded(shaped["llama3"], [example(None, [("a", "b")])])
     assert decode(shaped["llama3"], ids).count("<|begin_of_text|>") == 1
 
 
@@ -173,7 +181,7 @@ def test_an_answer_that_repeats_the_question_is_learned_only_where_it_is_the_ans
 def test_turns_that_a_template_refuses_are_a_problem_with_their_line(shaped):
     twice = (Message("user", "a"), Message("user", "b"), Message("assistant", "c"))
     good = example(None, [("a", "b")])
-    masked, problems = encode_examples(shaped["gemma"], [good, Example(twice, "d/train.jsonl", 7), good])
+    masked, problems = encoded(shaped["gemma"], [good, Example(twice, "d/train.jsonl", 7), good])
     assert len(masked) == 2
     assert [(p.file, p.line) for p in problems] == [("d/train.jsonl", 7)]
     assert "must alternate" in problems[0].reason
@@ -185,7 +193,7 @@ def test_a_template_that_rewrites_an_answer_is_refused_rather_than_masked_wrongl
         "(m.content | upper if 'shout' in m.content else m.content) + '<|im_end|>' }}{% endfor %}"
     )
     tokenizer = with_shape(load_tokenizer(tiny_model), Shape(shouting, (), "<|im_end|>"))
-    masked, problems = encode_examples(tokenizer, [example(None, [("a", "shout it")])])
+    masked, problems = encoded(tokenizer, [example(None, [("a", "shout it")])])
     assert masked == []
     assert "cannot be told apart" in problems[0].reason
 
@@ -193,32 +201,34 @@ def test_a_template_that_rewrites_an_answer_is_refused_rather_than_masked_wrongl
 def test_a_broken_template_is_an_error_of_the_model(tiny_model):
     tokenizer = with_shape(load_tokenizer(tiny_model), Shape("{% for m in messages %}", (), ""))
     with pytest.raises(InvalidModel, match="chat template"):
-        encode_examples(tokenizer, [example(None, [("a", "b")])])
+        encoded(tokenizer, [example(None, [("a", "b")])])
 
 
 def test_many_examples_are_masked_like_each_alone(tokenizer):
     examples = [example(None, [(f"question {n}", f"answer {n} " * (n % 7 + 1))]) for n in range(50)]
-    together, _ = encode_examples(tokenizer, examples)
+    together, _ = encoded(tokenizer, examples)
     for one, (ids, learned) in zip(examples, together, strict=True):
-        [(alone, mask)], _ = encode_examples(tokenizer, [one])
+        [(alone, mask)], _ = encoded(tokenizer, [one])
         assert np.array_equal(ids, alone)
         assert np.array_equal(learned, mask)
 
 
 def test_a_document_ends_with_one_end_of_text_token(tokenizer):
     texts = ["In Brinmoor", "In Brinmoor<|im_end|>"]
-    encoded = [ids.tolist() for ids in encode_documents(tokenizer, [Document("d", t) for t in texts])]
-    assert encoded[0] == encoded[1]
-    assert encoded[0][-1] == tokenizer.eos_token_id
-    assert decode(tokenizer, encoded[0][:-1]) == "In Brinmoor"
+    first, second = (
+        one.ids.tolist() for one in encode_documents(tokenizer, [Document("d", t) for t in texts])
+    )
+    assert first == second
+    assert first[-1] == tokenizer.eos_token_id
+    assert decode(tokenizer, first[:-1]) == "In Brinmoor"
 
 
 def test_a_tokenizer_file_that_asks_for_truncation_cuts_nothing(tiny_model, tmp_path):
     cutting = load_tokenizer(tiny_model)
     cutting.backend_tokenizer.enable_truncation(4)
     cutting.save_pretrained(tmp_path)
-    [ids] = encode_documents(load_tokenizer(tmp_path), [Document("d", "a b c d e f g h i j k")])
-    assert len(ids) > 10
+    [one] = encode_documents(load_tokenizer(tmp_path), [Document("d", "a b c d e f g h i j k")])
+    assert len(one.ids) > 10
 
 
 def test_a_folder_without_a_tokenizer_is_an_invalid_model(tmp_path):

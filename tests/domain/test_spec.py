@@ -211,6 +211,13 @@ def test_sequences_are_as_long_as_asked_and_at_most_the_context():
         sequence_length(asking, 512)
 
 
+def test_sequences_overlap_by_at_most_half():
+    asking = parse_spec({**NEEDED, "chunk_overlap": 256})
+    assert sequence_length(asking, 512) == 512
+    with pytest.raises(InvalidField, match="more than half of a sequence of 511"):
+        sequence_length(asking, 511)
+
+
 def test_epochs_become_iterations_rounded_up():
     assert total_iterations(parse_spec(NEEDED), 10) == 500
     assert total_iterations(parse_spec(NEEDED | {"max_iterations": 7}), 10) == 7

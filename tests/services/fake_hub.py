@@ -16,11 +16,13 @@ REVISION = "5" * 40
 
 
 class FakeHub:
-    """Serves the files of `folder` as a model. `cut` ends that many answers with weights half-way."""
+    """Serves the files of `folder` as a model, or as one of `datasets`. `cut` ends that many answers with
+    weights half-way."""
 
-    def __init__(self, folder: Path, *, name: str = "somebody/tiny") -> None:
+    def __init__(self, folder: Path, *, name: str = "somebody/tiny", kind: str = "models") -> None:
         self.files = {path.name: path.read_bytes() for path in folder.iterdir()}
         self.name = name
+        self.kind = kind
         self.revision = REVISION
         self.cut = 0
         self.asked: list[tuple[str, str, str | None]] = []
@@ -33,9 +35,10 @@ class FakeHub:
         return self._answer(Request(environ))(environ, start_response)
 
     def _answer(self, request: Request) -> Response:
-        if request.path.startswith(f"/api/models/{self.name}"):
+        if request.path.startswith(f"/api/{self.kind}/{self.name}"):
             return Response(json.dumps(self._info()), mimetype="application/json")
-        prefix = f"/{self.name}/resolve/{self.revision}/"
+        folder = "" if self.kind == "models" else f"/{self.kind}"
+        prefix = f"{folder}/{self.name}/resolve/{self.revision}/"
         if not request.path.startswith(prefix):
             missing = {"X-Error-Code": "RepoNotFound"}
             return Response("{}", 404, missing, mimetype="application/json")

@@ -16,6 +16,7 @@ from forgellm.domain.metrics import series
 from forgellm.domain.runs import RunKind, RunState
 from forgellm.jobs import launcher
 from forgellm.services import runs, training
+from forgellm.services.inspection import Inspections
 from forgellm.services.parts import Parts
 from forgellm.services.progress import Progress, as_dict, fold
 from forgellm.storage.events import EventLog, events_path, read_events
@@ -29,17 +30,23 @@ from tests.storage.folders import new_run, noon
 HOW_SESSIONS_END = ("paused", "stopped", "killed", "failed")
 
 
+def parts_in(root):
+    workspace = Workspace.open(root)
+    nobody = Inspections(workspace, root, {})
+    return Parts(workspace=workspace, hub_cache=root, environment={}, clock=noon, inspections=nobody)
+
+
 @pytest.fixture
 def parts(tmp_path):
     """A workspace with nothing in it, and nobody to start a worker."""
-    return Parts(workspace=Workspace.open(tmp_path), hub_cache=tmp_path, environment={}, clock=noon)
+    return parts_in(tmp_path)
 
 
 @pytest.fixture(scope="session")
 def scratch(tmp_path_factory):
     """One run, whose events the property tests write anew for each example."""
     root = tmp_path_factory.mktemp("scratch")
-    found = Parts(workspace=Workspace.open(root), hub_cache=root, environment={}, clock=noon)
+    found = parts_in(root)
     return found, new_run(found.workspace)
 
 

@@ -1,0 +1,54 @@
+"""ModelForge's dialect, as far as it is about datasets. Its list of them is `native.datasets`."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from forgellm.api.routes import Answer, Query, Route
+from forgellm.api.uploads import Upload
+from forgellm.forge import Forge
+from forgellm.services import contents
+from forgellm.services.ingestion import arrival, name_from
+
+_SHOWN = 100
+
+
+class NoFields(Query):
+    """Nothing beside the file."""
+
+
+class Validation(BaseModel):
+    valid: bool | None = Field(description="null where reading all rows takes too long to be waited for")
+    errors: list[str]
+
+
+class Uploaded(Answer):
+    status: Literal["uploaded"] = "uploaded"
+    filename: str
+    num_examples: int | None
+    validation: Validation
+    dataset: str = Field(description="what `dataset` takes where a training is started")
+
+
+def upload(forge: Forge, upload: Upload[NoFields]) -> Uploaded:
+    """Bring one file in as a dataset of its name, and check its rows. 409 where that name is taken."""
+    with arrival(forge, needed_bytes=upload.announced_bytes) as files:
+        upload.receive(files.create)
+        filename = files.only
+        name = files.keep(name_from(PurePath(filename).stem), source={"kind": "upload", "files": [filename]})
+    checked = contents.checked_at_once(forge, name)
+    return Uploaded(
+        filename=filename,
+        num_examples=None if checked is None else checked.usable,
+        validation=Validation(
+            valid=None if checked is None else checked.valid,
+            errors=[] if checked is None else checked.problems[:_SHOWN],
+        ),
+        dataset=name,
+    )
+
+
+ROUTES = (Route("POST", "/api/upload_dataset", upload),)

@@ -1,0 +1,129 @@
+"""A dataset, from its files to a store of tokens: read, tokenised and keyed as one stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from forgellm.data.documents import Document
+from forgellm.data.encoding import encode_parts
+from forgellm.data.example_files import Part
+from forgellm.data.likeness import Sketcher, document_key, example_keys
+from forgellm.data.masking import EncodedExample, encode_examples
+from forgellm.data.places import Placer
+from forgellm.data.problems import Problem, invalid_dataset
+from forgellm.data.records import Example
+from forgellm.data.sources import MOST_PROBLEMS, Kind, items, nothing, too_many
+from forgellm.data.split import Keys
+from forgellm.data.token_store import StoreWriter
+
+PARTS: tuple[Part, ...] = ("train", "valid")
+
+_SKETCHED = 1 << 19
+_NOTES = 100
+_ATTENDED = 5_000
+
+
+def fill(
+    writer: StoreWriter, dataset: Path, kind: Kind, *, tokenizer: Any, attend: Callable[[], None]
+) -> None:
+    """Write the part train and then the part valid of a dataset, calling `attend` about once a second.
+
+    The store's facts are how many items each part has, the tokens before each document as `lead`, and up to
+    100 notes. Raises InvalidDataset with what is wrong with the rows.
+    """
+    reading = _Reading(dataset, kind)
+    keys: list[Keys] = []
+    counts: dict[str, int] = {}
+    for part in PARTS:
+        before = len(writer)
+        if kind == "documents":
+            keys += _write_documents(writer, reading.documents(part), tokenizer=tokenizer, attend=attend)
+        else:
+            keys += _write_examples(writer, reading, part, tokenizer=tokenizer, attend=attend)
+        counts[part] = len(writer) - before
+    if not counts["train"] and not reading.problems:
+        reading.problems.append(nothing(dataset.name, kind))
+    if reading.problems:
+        raise invalid_dataset(dataset.name, reading.problems)
+    lead = len(Placer(tokenizer).lead) if kind == "documents" else 0
+    writer.finish(np.concatenate(keys), {**counts, "lead": lead, "notes": reading.notes})
+
+
+class _Reading:
+    """The items of a dataset; problems and notes are put aside.
+
+    After the first problem nothing is handed on: what follows is only read for further ones.
+    """
+
+    def __init__(self, dataset: Path, kind: Kind) -> None:
+        self._dataset = dataset
+        self._kind = kind
+        self.problems: list[Problem] = []
+        self.notes: list[str] = []
+
+    def documents(self, part: Part) -> Iterator[Document]:
+        for item in self._items(part):
+            if isinstance(item, Document):
+                yield item
+
+    def examples(self, part: Part) -> Iterator[Example]:
+        for item in self._items(part):
+            if isinstance(item, Example):
+                yield item
+
+    def refuse(self, problem: Problem) -> None:
+        """Put aside what the chat template has against an example."""
+        if len(self.problems) < MOST_PROBLEMS:
+            self.problems.append(problem)
+
+    def _items(self, part: Part) -> Iterator[Document | Example]:
+        for item in items(self._dataset, self._kind, part):
+            if isinstance(item, Problem) and item.severity == "note":
+                self.notes += [str(item)] if len(self.notes) < _NOTES else []
+            elif isinstance(item, Problem):
+                self.problems.append(item)
+            elif not self.problems:
+                yield item
+            if len(self.problems) >= MOST_PROBLEMS:
+                self.problems.append(too_many(self._dataset.name))
+                return
+
+
+def _write_documents(
+    writer: StoreWriter, documents: Iterator[Document], *, tokenizer: Any, attend: Callable[[], None]
+) -> Iterator[Keys]:
+    sketcher, exact = Sketcher(), []
+    waiting = 0
+    for part in encode_parts(tokenizer, documents, placer=Placer(tokenizer)):
+        writer.add(part.ids, part.marks, last=part.last)
+        sketcher.add(part.ids, last=part.last)
+        exact += [document_key(part.document)] if part.last else []
+        waiting += len(part.ids)
+        if waiting >= _SKETCHED:
+            yield _keys(exact, sketcher)
+            exact, waiting = [], 0
+            attend()
+    yield _keys(exact, sketcher)
+
+
+def _keys(exact: list[int], sketcher: Sketcher) -> Keys:
+    return np.column_stack([np.array(exact, np.uint64), sketcher.keys()])
+
+
+def _write_examples(
+    writer: StoreWriter, reading: _Reading, part: Part, *, tokenizer: Any, attend: Callable[[], None]
+) -> Iterator[Keys]:
+    keys: list[tuple[int, int]] = []
+    for encoded in encode_examples(tokenizer, reading.examples(part)):
+        if isinstance(encoded, EncodedExample):
+            writer.add(encoded.ids, encoded.learned)
+            keys.append(example_keys(encoded.example))
+            if len(keys) % _ATTENDED == 0:
+                attend()
+        else:
+            reading.refuse(encoded[1])
+    yield np.array(keys, np.uint64).reshape(-1, 2)

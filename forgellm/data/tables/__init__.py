@@ -1,0 +1,1 @@
+"""Files of rows, one module for each format: each streams, and says where every row begins."""

@@ -1,0 +1,93 @@
+"""A dataset that is being written out of another one, and what is left out of it on the way."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path, PurePath
+
+from forgellm.data.files import NOT_TRAINED_ON
+from forgellm.data.problems import Problem, invalid_dataset
+from forgellm.jobs.asked import Asked, Dataset
+from forgellm.storage.decisions import Decisions, write_decisions
+from forgellm.storage.incoming import incoming
+
+_LISTED = 100
+
+
+class Writing:
+    """Rows and files of the dataset that is being written, and what is left out of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.written: Counter[str] = Counter()
+        self.left_out = 0
+        self._problems: list[Problem] = []
+
+    def _path(self, name: str) -> Path:
+        path = self._folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def copy(self, source: Path, name: str) -> None:
+        """A file as it is, counted with all of its kind in its part."""
+        kind = PurePath(name)
+        held = kind.parts[0] in NOT_TRAINED_ON and len(kind.parts) > 1
+        shutil.copyfile(source, self._path(name))
+        self.written[f"{kind.parts[0]}/*{kind.suffix}" if held else f"*{kind.suffix}"] += 1
+
+    def text(self, name: str, text: str) -> None:
+        """A file of its own, as UTF-8."""
+        self.written[name] += 1
+        self._path(name).write_text(text, encoding="utf-8", errors="replace", newline="")
+
+    def row(self, name: str, values: Mapping[str, object]) -> None:
+        """Append a line of JSON to a file."""
+        self.written[name] += 1
+        with open(self._path(name), "a", encoding="utf-8", errors="replace") as file:
+            file.write(json.dumps(values, ensure_ascii=False, default=str) + "\n")
+
+    def tell(self, count: int, words: str, found: Dataset) -> None:
+        """Note that something was passed over, where it was."""
+        if count:
+            self._problems.append(Problem(found.folder.name, None, f"{count} {words}", severity="note"))
+
+    def leave_out(self, problem: Problem) -> None:
+        """Notes say nothing that is lost."""
+        if problem.severity == "error":
+            self.left_out += 1
+            if len(self._problems) < _LISTED:
+                self._problems.append(problem)
+
+    def answer(self, dataset: str) -> dict[str, object]:
+        """What has been written. Raises InvalidDataset where nothing was."""
+        if not self.written:
+            nothing = Problem(dataset, None, "has nothing that could be written", "Look at its report.")
+            raise invalid_dataset(dataset, self._problems or [nothing])
+        return {
+            "written": dict(self.written),
+            "left_out": self.left_out,
+            "problems": [asdict(problem) for problem in self._problems],
+        }
+
+
+@contextmanager
+def writing(asked: Asked, name: str, *, source: Mapping[str, object]) -> Iterator[Writing]:
+    """The dataset `name` is there once the block ends. Raises DatasetConflict, DiskFull, ReadOnly."""
+    with incoming(asked.workspace) as place:
+        made = Writing(place.folder)
+        yield made
+        write_decisions(place.folder, Decisions(source=source))
+        place.place(name)
+
+
+def part_file(relative: str, part: str) -> str:
+    """Where the rows of a file go: into the folder of their part, as JSON lines."""
+    plain = PurePath(relative)
+    inner = plain.relative_to(part) if plain.parts[0] == part else plain
+    name = "_".join(inner.with_suffix("").parts)
+    return f"{name}.jsonl" if part == "train" else f"{part}/{name}.jsonl"

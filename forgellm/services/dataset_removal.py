@@ -1,0 +1,63 @@
+"""Removing datasets to the trash, and bringing them back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from forgellm.domain.errors import DatasetConflict, InvalidField
+from forgellm.services.parts import Parts
+from forgellm.storage.dataset_trash import restore_dataset, trash_dataset
+from forgellm.storage.datasets import find_dataset, list_datasets
+from forgellm.storage.liveness import state
+from forgellm.storage.runs import list_runs, run_folder
+
+_NAMED_BY = ("dataset", "general_dataset")
+
+
+def remove(parts: Parts, name: str) -> Path:
+    """Move the dataset that is listed under exactly that name to the trash; where it lies then.
+
+    Raises InvalidField for what is no name of a dataset, DatasetNotFound, DatasetConflict while a run that is
+    not over needs it, ReadOnly.
+    """
+    check_removable(parts, name)
+    return trash_dataset(parts.workspace, name, moment=parts.clock())
+
+
+def check_removable(parts: Parts, name: str) -> None:
+    """Raises what `remove` raises; changes nothing."""
+    if name not in list_datasets(parts.workspace):
+        _check_plain(name)
+        # Says what is near.
+        find_dataset(parts.workspace, name)
+        raise _not_a_name(name)
+    for run in list_runs(parts.workspace):
+        named = {str(run.spec.get(field)).removeprefix("dataset/") for field in _NAMED_BY}
+        if name in named and state(run_folder(parts.workspace, run)).is_active:
+            raise DatasetConflict(
+                f"run {run.id} uses the dataset {name}",
+                details={"run": run.id, "dataset": name},
+                suggestion=f"Stop it first: forgellm runs stop {run.id}",
+            )
+
+
+def restore(parts: Parts, name: str) -> str:
+    """Bring back what was removed last under that name; its path in the workspace.
+
+    Raises InvalidField, DatasetNotFound, DatasetConflict where there is a dataset of that name, ReadOnly.
+    """
+    _check_plain(name)
+    return parts.workspace.relative(restore_dataset(parts.workspace, name))
+
+
+def _check_plain(name: str) -> None:
+    if not name or name.startswith(".") or not name.isprintable() or "/" in name or "\\" in name:
+        raise _not_a_name(name)
+
+
+def _not_a_name(name: str) -> InvalidField:
+    return InvalidField(
+        f"{name[:80]!a} is no name of a dataset",
+        details={"field": "name"},
+        suggestion="GET /api/datasets, or `forgellm datasets`, lists them.",
+    )
