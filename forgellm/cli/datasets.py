@@ -29,7 +29,7 @@ _INTERRUPTED = 130
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _model_option = click.option("--model", help="Count in the tokens of this base model.")
-_length_option = click.option("--max-seq-length", type=click.IntRange(min=2), help="Tokens in one row.")
+_length_option = click.option("--max-seq-length", type=click.IntRange(min=8), help="Tokens in one row.")
 
 
 @click.group(cls=ListsByDefault)
@@ -194,6 +194,7 @@ def preview(invocation: Invocation, /, *, name: str, model: str, as_json: bool, 
 @click.option("--max-iterations", type=click.IntRange(min=1), help="Tell how many epochs such a run has.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Of that run.")
 @click.option("--grad-accumulation-steps", type=click.IntRange(min=1), help="Of that run.")
+@click.option("--training-type", type=click.Choice(["cpt", "ift"]), help="Of that run.")
 @_json_option
 @click.pass_obj
 def check(
@@ -204,7 +205,7 @@ def check(
     model: str | None,
     max_seq_length: int | None,
     as_json: bool,
-    **run: int | None,
+    **run: Any,
 ) -> None:
     """Check every row: counts, problems, duplicates, overlap; with --model, lengths in tokens too.
 
@@ -230,7 +231,8 @@ def check(
         for line in report_lines(found):
             click.echo(line)
         if passes is not None:
-            click.echo(f"{passes.iterations} iterations are {passes.epochs:.2f} epochs.")
+            kind = passes.training_type
+            click.echo(f"{passes.iterations} iterations of {kind} are {passes.epochs:.2f} epochs.")
     if found["refused"] or not found["usable"] or found["problem_count"]:
         sys.exit(1)
 
@@ -256,9 +258,18 @@ def split(invocation: Invocation, /, *, name: str, new_name: str, **shares: Any)
 @click.option("--to", type=click.Choice(["messages", "transcripts", "utf8"]), default="messages")
 @click.option("--user", multiple=True, help="For transcripts: how the user's turns begin, such as 'Q:'.")
 @click.option("--assistant", multiple=True, help="For transcripts: how the assistant's turns begin.")
+@click.option("--encoding", help="For utf8: what files that are not UTF-8 are in, such as cp1252.")
 @click.pass_obj
 def convert(
-    invocation: Invocation, /, *, name: str, new_name: str, to: str, user: tuple[str], assistant: tuple[str]
+    invocation: Invocation,
+    /,
+    *,
+    name: str,
+    new_name: str,
+    to: str,
+    user: tuple[str],
+    assistant: tuple[str],
+    encoding: str | None,
 ) -> None:
     """Write a new dataset in another form: rows to messages, transcripts to messages, texts to UTF-8."""
     if bool(user) != bool(assistant):
@@ -267,7 +278,8 @@ def convert(
     from forgellm.services import conversion
 
     patterns = {"user": list(user), "assistant": list(assistant)} if user else None
-    _say_made(new_name, conversion.convert(forge, name, name=new_name, to=to, patterns=patterns))
+    made = conversion.convert(forge, name, name=new_name, to=to, patterns=patterns, encoding=encoding)
+    _say_made(new_name, made)
 
 
 @datasets.command()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
+from forgellm.cli.answers import harmless
 from forgellm.cli.tables import duration, figure, size
 from forgellm.domain.metrics import perplexity
 from forgellm.domain.runs import Event
 from forgellm.services.progress import Progress
 
+_NOTES = 5
+
 
 def event_line(event: Event) -> str | None:
-    """The lasting line for an event; None for a train event, of which there are too many."""
+    """The lasting lines for an event; None for a train event, of which there are too many."""
     wording: dict[str, Callable[[Event], str]] = {
         "started": lambda e: "Resuming" if e.get("resume") else "Started",
         "resumed": lambda e: f"Resumed at iteration {e.get('iteration')}",
@@ -80,7 +83,27 @@ def _corpus(event: Event) -> str:
         _counted(event, "cut_rows", "rows cut at max_seq_length"),
         _counted(event, "dropped_rows", "rows dropped: the cut left nothing to learn"),
     ]
-    return "Corpus: " + ", ".join(part for part in parts if part)
+    lines = ["Corpus: " + ", ".join(part for part in parts if part)]
+    general = event.get("general")
+    if isinstance(general, dict):
+        lines += _general(general)
+    notes = [*_notes(event), *_notes(general)]
+    lines += [f"  {harmless(note)}" for note in notes[:_NOTES]]
+    if len(notes) > _NOTES:
+        lines.append(f"  … and {len(notes) - _NOTES} more notes; `forgellm datasets check` tells them")
+    return "\n".join(lines)
+
+
+def _general(counts: Mapping[str, object]) -> Iterator[str]:
+    drawn, known = counts.get("drawn_sequences"), counts.get("sequences")
+    if isinstance(drawn, int) and isinstance(known, int) and drawn:
+        often = f", each of them {drawn / known:.1f} times" if drawn > known else f" of {known:,}"
+        yield f"  general data: {drawn:,} sequences{often}"
+
+
+def _notes(counts: object) -> list[str]:
+    found = counts.get("notes") if isinstance(counts, Mapping) else None
+    return [str(note) for note in found] if isinstance(found, list) else []
 
 
 def _counted(event: Event, key: str, noun: str) -> str:

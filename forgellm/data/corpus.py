@@ -173,7 +173,7 @@ def _build_domain(settings: _Settings, folder: Path, train: SequencesWriter) -> 
 
 def _build_general(settings: _Settings, folder: Path, train: SequencesWriter) -> dict[str, object]:
     """Write the general rows that are mixed in, and those that forgetting is measured on."""
-    spec, drawn, longest = settings.spec, 0, 0
+    spec, drawn, known, longest = settings.spec, 0, 0, 0
     with _opened(settings, folder, general=True) as dataset:
         if spec.data_mixture_ratio < 1.0:
             with _set_aside(settings.folder, _GENERAL, lambda writer: _write_train(dataset, writer)) as rows:
@@ -181,10 +181,10 @@ def _build_general(settings: _Settings, folder: Path, train: SequencesWriter) ->
                 chosen = draw_mixture(domain, rows.lengths, ratio=spec.data_mixture_ratio, seed=spec.seed)
                 for index in chosen:
                     train.add(*rows[index])
-                drawn = len(chosen)
+                drawn, known = len(chosen), len(rows)
         validation = _write_valid(settings, dataset, "general_valid")
         counts = {**dataset.counts(), **validation, "longest_sequence": longest}
-        return {**counts, "drawn_sequences": drawn}
+        return {**counts, "sequences": known, "drawn_sequences": drawn}
 
 
 @contextmanager

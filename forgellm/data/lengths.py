@@ -37,6 +37,7 @@ class Lengths:
 class Passes:
     """How often a spec passes over its data: `epochs` = iterations x accumulation / batches of one epoch."""
 
+    training_type: str
     sequences: int
     batches_per_epoch: int
     iterations: int
@@ -106,4 +107,5 @@ def passes(spec: TrainingSpec, sequences: int) -> Passes:
     """What a spec comes to with that many rows to train on. Raises InvalidField as a run would."""
     batches = -(-sequences // spec.batch_size)
     iterations = total_iterations(spec, batches)
-    return Passes(sequences, batches, iterations, iterations * spec.grad_accumulation_steps / batches)
+    epochs = iterations * spec.grad_accumulation_steps / batches
+    return Passes(spec.training_type, sequences, batches, iterations, epochs)

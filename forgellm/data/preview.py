@@ -23,7 +23,7 @@ from forgellm.data.problems import Problem
 from forgellm.data.records import Example
 from forgellm.data.sequences import Learned, Tokens
 
-LOOKED_AT = 4 << 20
+LOOKED_AT = 1 << 20
 """Characters of a document: of a longer one the chunks of its beginning are shown, not how many it has."""
 
 
@@ -106,8 +106,12 @@ class _Shown:
 
     def chunks(self, *, length: int, overlap: int) -> Iterator[PreviewRow]:
         document, at = self.encoded.document, 0
-        found = list(rows([(self.encoded.ids, self.encoded.marks)], length=length, overlap=overlap))
-        count = None if self.is_cut else len(found)
+        found: Iterable[tuple[Tokens, Learned]]
+        found = rows([(self.encoded.ids, self.encoded.marks)], length=length, overlap=overlap)
+        count = None
+        if not self.is_cut:
+            found = list(found)
+            count = len(found)
         for number, (ids, learned) in enumerate(found, 1):
             # What follows decides where a row ends, up to a row behind it.
             if self.is_cut and at + 2 * length > len(self.encoded.ids):

@@ -50,10 +50,10 @@ class BadRow(Exception):
         return Problem(file, line, self.reason, self.suggestion)
 
 
-def mapping(file: str, parts: str) -> str:
-    """The command that says which columns are which parts; `file` begins with the dataset's name."""
+def command(verb: str, file: str, more: str = "") -> str:
+    """What to type to have something done about a file, whose name begins with the dataset's."""
     dataset, _, relative = file.partition("/")
-    return f"forgellm datasets map {quote(dataset)} {quote(relative)} {parts}"
+    return f"forgellm datasets {verb} {quote(dataset)} {quote(relative)} {more}".rstrip()
 
 
 def kind_of(value: object) -> str:
@@ -90,8 +90,11 @@ def likely(name: str, known: Iterable[str]) -> str | None:
 def invalid_dataset(name: str, problems: Sequence[Problem]) -> InvalidDataset:
     """The error for one or more problems: the first in its message, up to `SHOWN` in its details."""
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    hint = problems[0].suggestion or "Correct or remove what is listed, then start again."
+    if any(problem.line is not None for problem in problems):
+        hint += f" To leave out whatever cannot be used: forgellm datasets exclude {quote(name)} --refused"
     return InvalidDataset(
         f"dataset {name} cannot be trained on: {problems[0]}{more}",
         details={"dataset": name, "problems": [asdict(p) for p in problems[:SHOWN]], "count": len(problems)},
-        suggestion=problems[0].suggestion or "Correct or remove what is listed, then start again.",
+        suggestion=hint,
     )

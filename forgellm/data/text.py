@@ -41,7 +41,7 @@ _SHIFT = re.compile(rb"\x1b\$(?:[@B]|\)C)")
 _MIXED = re.compile("[A-Za-z][\u0370-\u06ff]|[\u0370-\u06ff][A-Za-z]")
 """Latin letters in one word with Greek, Cyrillic, Hebrew or Arabic ones: nobody writes so."""
 
-SAVE_AS_UTF8 = "Save the file as UTF-8."
+SAVE_AS_UTF8 = "Save the file as UTF-8: forgellm datasets convert NAME NEW_NAME --to utf8"
 
 
 class Undecodable(Exception):
@@ -63,14 +63,19 @@ def decode(data: bytes) -> str:
     return _line_feeds(data.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
 
 
-def decode_document(data: bytes) -> tuple[str, str]:
-    """(text, encoding) of a whole document, lines ended by a line feed. Raises Undecodable."""
+def decode_document(data: bytes, *, otherwise: str | None = None) -> tuple[str, str]:
+    """(text, encoding) of a whole document, lines ended by a line feed. Raises Undecodable.
+
+    `otherwise` is the encoding of what is not UTF-8; found out where it is None.
+    """
     marked = other_encoding(data) or _wide(data) or _shifted(data)
     if marked is not None:
         return _decoded(data, marked), marked
     try:
         return decode(data), "UTF-8"
     except UnicodeDecodeError as error:
+        if otherwise is not None:
+            return _decoded(data, otherwise), otherwise
         encoding = None if _is_damaged_utf8(data) else _declared(data) or _detected(data)
         if encoding is not None:
             return _line_feeds(data.decode(encoding)), encoding
@@ -112,7 +117,7 @@ def _decoded(data: bytes, encoding: str) -> str:
     try:
         return _line_feeds(data.decode(encoding)).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        raise Undecodable(1, f"begins as {encoding}, and byte {error.start} is none") from error
+        raise Undecodable(1, f"is not {encoding}: byte {error.start} is none of it") from error
 
 
 def _declared(data: bytes) -> str | None:

@@ -20,7 +20,7 @@ from forgellm.data.sources import Kind
 from forgellm.data.token_store import MANIFEST, DamagedStore, StoreWriter, TokenStore
 from forgellm.data.tokens import identity
 from forgellm.domain.errors import InvalidDataset
-from forgellm.storage.files import PARTIAL, exclusive, storage_errors
+from forgellm.storage.files import PARTIAL, HeldLock, exclusive, storage_errors
 
 VERSION = 1
 """To be raised whenever the same files would give other tokens."""
@@ -103,7 +103,13 @@ class TokenCache:
         return TokenStore(self._root / key)
 
     def _prune(self, used: str) -> None:
-        """Remove what was not used for a month, and the longest unused beyond the size limit."""
+        """Remove what was not used for a month, the longest unused beyond the size limit, and what nobody
+        finishes any more."""
+        for partial in self._root.glob(f"{PARTIAL}*"):
+            lock = HeldLock.acquire(self._root / f"{partial.name.removeprefix(PARTIAL)}.lock")
+            if lock is not None:
+                _remove(partial)
+                lock.release()
         found = sorted(self._root.glob(f"*/{MANIFEST}"), key=_used, reverse=True)
         newest, total = _used(self._root / used / MANIFEST), 0
         for manifest in found:

@@ -19,10 +19,10 @@ from forgellm.data.problems import Problem
 from forgellm.data.records import Example, TextRow
 from forgellm.data.report import Measure, Measured
 from forgellm.domain.errors import InvalidField
+from forgellm.domain.spec import parse_spec, sequence_length
 from forgellm.jobs.asked import Asked, Dataset
 from forgellm.storage.models import ModelFolder, context_length, find_model
 
-_USUAL_LENGTH = 2048
 _PROBLEMS = 20
 
 Item = Document | Example | Preference
@@ -42,7 +42,7 @@ def preview(
     """Rows `offset` to `offset + limit` as the model is trained on them; what is left out on the way."""
     found = Dataset(asked, dataset)
     base = find_model(asked.workspace, asked.hub_cache, model)
-    length = _length(base, max_seq_length)
+    length = _length(base, max_seq_length, chunk_overlap)
     problems: list[Problem] = []
     rows = previewed(
         _items(found, file, problems),
@@ -144,15 +144,11 @@ def _items(found: Dataset, file: str | None, problems: list[Problem]) -> Iterato
             yield document
 
 
-def _length(base: ModelFolder, wanted: int | None) -> int:
-    context = context_length(base.config)
-    if wanted is not None and context is not None and wanted > context:
-        raise InvalidField(
-            f"max_seq_length is {wanted}, but the model's context is {context} tokens",
-            details={"field": "max_seq_length", "context": context},
-            suggestion=f"Use at most {context}.",
-        )
-    return wanted or min(_USUAL_LENGTH, context or _USUAL_LENGTH)
+def _length(base: ModelFolder, wanted: int | None, overlap: int = 0) -> int:
+    """Tokens in one sequence of a run. Raises InvalidField as a start would."""
+    wish = {"model_name": base.name, "dataset": "any", "training_type": "cpt", "chunk_overlap": overlap}
+    spec = parse_spec(wish if wanted is None else {**wish, "max_seq_length": wanted})
+    return sequence_length(spec, context_length(base.config))
 
 
 def _plain(row: PreviewRow) -> dict[str, Any]:

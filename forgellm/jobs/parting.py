@@ -17,7 +17,7 @@ from forgellm.data.records import Example, TextRow
 from forgellm.data.rows import Row
 from forgellm.data.split import groups, hold_out
 from forgellm.jobs.asked import Asked, Dataset, side_by_side
-from forgellm.jobs.writing import Writing, part_file, writing
+from forgellm.jobs.writing import Writing, writing
 
 _LOOKED_AT = 1_000_000
 """Characters of a document that its likeness to others is told from."""
@@ -49,14 +49,21 @@ def _split_rows(found: Dataset, made: Writing, shares: Shares) -> None:
     keys = [_row_keys(record) for _, _, record in _usable(found, made)]
     parts = _drawn(keys, [1] * len(keys), shares=shares)
     for number, (file, values, _) in enumerate(_usable(found)):
-        made.row(part_file(file, parts[number]), values)
+        _write(found, made, file, part=parts[number], values=values)
     for kept in found.row_files:
         if kept.part != "train":
             for row, record in side_by_side(found.records(kept)):
                 if isinstance(row, Row) and isinstance(record, Example | Preference | TextRow):
-                    made.row(part_file(kept.relative, kept.part), row.values)
+                    _write(found, made, kept.relative, part=kept.part, values=row.values)
                 elif isinstance(record, Problem):
                     made.leave_out(record)
+
+
+def _write(found: Dataset, made: Writing, file: str, *, part: Part, values: Mapping[str, object]) -> None:
+    name = made.file_for(file, part)
+    if name not in made.written:
+        made.decide_as(found, file, name)
+    made.row(name, values)
 
 
 def _usable(

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from forgellm.data.preferences import Preference
 from forgellm.data.problems import Problem
 from forgellm.data.records import Example, Record, TextRow
-from forgellm.data.text import SAVE_AS_UTF8, Undecodable, decode_document
+from forgellm.data.text import Undecodable, decode_document
 from forgellm.data.transcripts import extract_conversations
 from forgellm.domain.chat import Message
 from forgellm.jobs.asked import Asked, Dataset
-from forgellm.jobs.writing import Writing, part_file, writing
+from forgellm.jobs.writing import Writing, writing
 
 _LISTED = 100
 _TEXTS = (".txt", ".text", ".md", ".markdown", ".rst", ".jsonl", ".json", ".csv", ".tsv", ".html", ".htm")
@@ -24,6 +24,7 @@ def convert(
     name: str,
     to: str,
     patterns: Mapping[str, Sequence[str]] | None,
+    encoding: str | None,
     time: str,
 ) -> dict[str, object]:
     """Rows to messages, transcripts to messages, or texts to UTF-8, as the dataset `name`."""
@@ -35,7 +36,7 @@ def convert(
         elif to == "transcripts":
             _transcripts(found, made, patterns)
         else:
-            _to_utf8(found, made)
+            _to_utf8(found, made, encoding)
         return made.answer(dataset)
 
 
@@ -48,7 +49,7 @@ def _messages(found: Dataset, made: Writing) -> None:
                 continue
             values = _as_row(record)
             if values is not None:
-                made.row(part_file(file.relative, file.part), values)
+                made.row(made.file_for(file.relative, file.part), values)
 
 
 def _as_row(record: Record) -> dict[str, object] | None:
@@ -75,20 +76,22 @@ def _transcripts(found: Dataset, made: Writing, patterns: Mapping[str, Sequence[
             made.row(f"{part}.jsonl", {"messages": _said(messages)})
 
 
-def _to_utf8(found: Dataset, made: Writing) -> None:
+def _to_utf8(found: Dataset, made: Writing, encoding: str | None) -> None:
     for path in sorted(found.folder.rglob("*")):
         relative = path.relative_to(found.folder)
         hidden = any(part.startswith(".") for part in relative.parts)
         if hidden or not path.is_file() or path.is_symlink():
             continue
+        made.decide_as(found, relative.as_posix(), relative.as_posix())
+        made.exclude_as(found, relative.as_posix())
         if path.suffix.lower() not in _TEXTS:
             made.copy(path, relative.as_posix())
             continue
         try:
-            made.text(relative.as_posix(), decode_document(path.read_bytes())[0])
+            made.text(relative.as_posix(), decode_document(path.read_bytes(), otherwise=encoding)[0])
         except Undecodable as error:
             name = f"{found.folder.name}/{relative.as_posix()}"
-            made.leave_out(Problem(name, error.line, error.reason, SAVE_AS_UTF8))
+            made.leave_out(Problem(name, error.line, error.reason, "Say which encoding it is in."))
 
 
 def _said(messages: Sequence[Message]) -> list[dict[str, str]]:

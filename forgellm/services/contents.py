@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from forgellm.data.lengths import Passes, passes
-from forgellm.domain.spec import parse_spec
+from forgellm.data.problems import Problem
+from forgellm.domain.spec import TrainingSpec, parse_spec, to_dict
 from forgellm.jobs.inspector import InspectionBusy, InspectionTimeout, OnProgress
 from forgellm.services.inspection import Going
 from forgellm.services.parts import Parts
@@ -19,6 +20,8 @@ _PREVIEW_SECONDS = 30.0
 _REPORT_SECONDS = 900.0
 # An upload is answered meanwhile: beyond it, what has not been counted is not told.
 _SECONDS_AT_ONCE = 30.0
+# Of a spec, what a check of its dataset depends on, and what no spec is without.
+_DECISIVE = ("model_name", "training_type", "dataset", "batch_size", "validation_fraction", "seed")
 
 
 @dataclass(frozen=True)
@@ -103,12 +106,14 @@ def report_state(parts: Parts, name: str, *, model: str | None, max_seq_length: 
 def epochs(report: Mapping[str, Any], wish: Mapping[str, object]) -> Passes | None:
     """How often a run with the fields in `wish` (`max_iterations`, `batch_size` …) passes over what there is.
 
-    None where the report counted no tokens, or nothing can be trained on. Raises InvalidField.
+    Without a `training_type` that of which the dataset has more sequences. None where the report counted no
+    tokens, or nothing can be trained on. Raises InvalidField.
     """
     counted = report["trained_on"]
     if counted is None:
         return None
-    kind = wish.get("training_type") or ("ift" if counted["example_sequences"] else "cpt")
+    more_examples = counted["example_sequences"] >= counted["document_sequences"]
+    kind = wish.get("training_type") or ("ift" if more_examples else "cpt")
     given = {name: value for name, value in wish.items() if value is not None}
     spec = parse_spec(
         {**given, "model_name": report["model"], "dataset": report["dataset"], "training_type": kind}
@@ -145,6 +150,13 @@ def table(parts: Parts, name: str, file: str) -> Table:
         except InspectionTimeout:
             continue
     return Table([], {}, [])
+
+
+def start_problems(parts: Parts, name: str, spec: TrainingSpec) -> list[Problem]:
+    """What keeps a run with that spec from being trained on the dataset; known at once the second time."""
+    wish = {field: value for field, value in to_dict(spec).items() if field in _DECISIVE}
+    found = parts.inspections.recall(about(parts, name, "startable", spec=wish), seconds=_REPORT_SECONDS)
+    return [Problem(**problem) for problem in found["problems"]]
 
 
 def _report(

@@ -16,17 +16,28 @@ _SECONDS = 1800.0
 
 
 def convert(
-    parts: Parts, source: str, *, name: str, to: str, patterns: Mapping[str, list[str]] | None
+    parts: Parts,
+    source: str,
+    *,
+    name: str,
+    to: str,
+    patterns: Mapping[str, list[str]] | None = None,
+    encoding: str | None = None,
 ) -> dict[str, Any]:
-    """Write the dataset `name` out of `source`: as messages, its transcripts as messages, its texts as UTF-8.
+    """Write the dataset `name` out of `source`: as messages, its transcripts as messages, its texts as UTF-8
+    (what is not UTF-8 from `encoding`, found out where it is None).
 
     Raises InvalidField, DatasetNotFound, DatasetConflict, InvalidDataset where there is nothing to convert,
     DiskFull.
     """
     if patterns is not None and to != "transcripts":
         raise InvalidField("patterns belong to transcripts", details={"field": "patterns"})
+    if encoding is not None:
+        _check_encoding(encoding, to)
     _prepare(parts, source, name)
-    wish = about(parts, source, "convert", name=name, to=to, patterns=patterns, time=_now(parts))
+    wish = about(
+        parts, source, "convert", name=name, to=to, patterns=patterns, encoding=encoding, time=_now(parts)
+    )
     return parts.inspections.ask(wish, seconds=_SECONDS)
 
 
@@ -43,6 +54,19 @@ def split(parts: Parts, source: str, *, name: str, valid: float, heldout: float,
     shares = {"valid": valid, "heldout": heldout, "seed": seed}
     wish = about(parts, source, "split", name=name, **shares, time=_now(parts))
     return parts.inspections.ask(wish, seconds=_SECONDS)
+
+
+def _check_encoding(encoding: str, to: str) -> None:
+    if to != "utf8":
+        raise InvalidField("an encoding belongs to utf8", details={"field": "encoding"})
+    try:
+        "".encode(encoding)
+    except (LookupError, ValueError) as error:
+        raise InvalidField(
+            f"the encoding {encoding!a:.80} is not known",
+            details={"field": "encoding"},
+            suggestion="Known are cp1252, iso-8859-2, koi8-r, shift_jis, gb18030, big5 and many more.",
+        ) from error
 
 
 def _prepare(parts: Parts, source: str, name: str) -> None:

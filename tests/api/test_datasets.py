@@ -187,6 +187,12 @@ def test_a_preview_tells_what_is_learned_token_by_token(client, forge):
     assert (len(cut["pieces"]), cut["cut"]) == (20, len(pieces) - 20)
 
 
+@pytest.mark.parametrize("wish", ["chunk_overlap=11&max_seq_length=20", "max_seq_length=513"])
+def test_a_preview_of_what_no_run_would_do_is_refused(client, wish):
+    path = f"/api/datasets/domain/preview?model=models/base/tiny&{wish}"
+    assert_error(ask(client, "GET", path), 400, "INVALID_FIELD")
+
+
 def test_a_report_with_a_model_counts_tokens_and_lengths(client, forge):
     asked = "questions/report?model=models/base/tiny&max_seq_length=20"
     ask(client, "POST", f"/api/datasets/{asked}")
@@ -196,7 +202,8 @@ def test_a_report_with_a_model_counts_tokens_and_lengths(client, forge):
     assert report["trained_on"]["examples"]["cut"] > 0
     assert report["trained_on"]["documents"] is None
     passes = get(client, f"{asked}&max_iterations=18&batch_size=4")["passes"]
-    assert passes == {"sequences": 36, "batches_per_epoch": 9, "iterations": 18, "epochs": 2.0}
+    counts = {"sequences": 36, "batches_per_epoch": 9, "iterations": 18, "epochs": 2.0}
+    assert passes == {"training_type": "ift", **counts}
 
 
 def test_rows_become_messages_in_a_new_dataset(client, faq, forge):

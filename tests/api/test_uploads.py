@@ -1,14 +1,18 @@
 """Files that come in over HTTP: what is written, what is refused, and that nothing is left of the latter."""
 
 import os
+import shutil
 import threading
 from io import BytesIO
 
 import pytest
+from werkzeug.test import Client
 
 from forgellm.api.access import access
 from forgellm.api.uploads import UPLOAD_LIMIT
+from forgellm.forge import Forge
 from forgellm.services import ingestion
+from forgellm.settings import Settings
 from forgellm.web.app import create_app
 from forgellm.web.serving import listen, serving
 from tests.api.conftest import HOST, ask
@@ -17,6 +21,30 @@ from tests.web.raw import head, opened, parsed, rest
 
 ROWS = b'{"prompt": "Q", "completion": "A"}\n' * 3
 BOUNDARY = "----------------------------boundary"
+
+
+@pytest.fixture(scope="module")
+def application(tmp_path_factory, hub_cache):
+    """One application for all tests here: making it takes longer than most of them."""
+    forge = Forge(Settings(workspace=tmp_path_factory.mktemp("workspace"), hub_cache=hub_cache))
+    yield forge, Client(create_app(forge, access("127.0.0.1", 5002, allow=(), token=None)).wsgi)
+    forge.inspections.close()
+
+
+@pytest.fixture
+def forge(application):
+    """With the dataset `domain`; whatever a test leaves is gone for the next one."""
+    datasets = application[0].workspace.datasets
+    (datasets / "domain").mkdir(parents=True)
+    for name in ("alder_quay_notes.md", "dellwater_notes.md"):
+        (datasets / "domain" / name).write_text(f"# {name}\n")
+    yield application[0]
+    shutil.rmtree(datasets)
+
+
+@pytest.fixture
+def client(application, forge):
+    return application[1]
 
 
 def upload(client, *files, headers=None, **fields):

@@ -130,6 +130,16 @@ def test_a_preview_without_colour_marks_what_is_learned(call, dataset):
     assert "<|im_start|>user\nQ0?<|im_end|>\n<|im_start|>assistant\n⟦A0.<|im_end|>⟧" in shown
 
 
+def test_a_check_tells_how_often_a_run_of_either_kind_sees_everything(call, dataset):
+    dataset("both", rows_jsonl=ROWS, notes_md="Notes. " * 500)
+    short = ["--model", "models/base/tiny", "--max-seq-length", "32"]
+    asked = ["check", "both", *short, "--max-iterations", "6", "--batch-size", "2"]
+    assert "6 iterations of ift are 2.00 epochs" in call(*asked, "--training-type", "ift").stdout
+    said = [call(*asked, *more).stdout for more in ([], ["--training-type", "cpt"])]
+    assert said[0] == said[1]
+    assert "6 iterations of cpt are" in said[0]
+
+
 def test_columns_are_mapped_as_the_problem_says_and_the_file_may_speak_for_itself_again(call, dataset):
     dataset("faq", faq_csv="Frage,Antwort\nWas?,Das.\n")
     assert "forgellm datasets map faq faq.csv prompt=COLUMN completion=COLUMN" in call("show", "faq").stdout
@@ -262,6 +272,31 @@ def test_split_and_convert_write_new_datasets(added, call, dataset):
     done = call("convert", "mine", "talk")
     assert "dataset/talk/faq.jsonl: 1" in done.stdout
     assert "1 left out" in done.stdout
+
+
+def test_the_encoding_of_what_is_not_utf8_may_be_said(call, dataset, forge):
+    folder = dataset("old", other_csv="question,answer\nÜ?,Ö.\n")
+    (folder / "faq.csv").write_bytes("question,answer\nWo?,Köln.\n".encode("cp1252"))
+    assert "--to utf8" in call("check", "old").stdout
+    assert "1 left out" in call("convert", "old", "guessed", "--to", "utf8").stdout
+    assert call("convert", "old", "said", "--to", "utf8", "--encoding", "cp1252").exit_code == 0
+    assert (forge.workspace.datasets / "said" / "faq.csv").read_text() == "question,answer\nWo?,Köln.\n"
+    assert call("check", "said").exit_code == 0
+    for wish in (["--to", "utf8", "--encoding", "cp9999"], ["--to", "messages", "--encoding", "cp1252"]):
+        done = call("convert", "old", "never", *wish)
+        assert (done.exit_code, "encoding" in done.stderr) == (2, True)
+
+
+def test_what_was_decided_holds_for_what_is_made_of_it(call, dataset, forge):
+    rows = "".join(f"Was ist {n}?,Es ist {n}.\n" for n in range(10))
+    dataset("mapped", faq_csv="Frage,Antwort\n" + rows)
+    call("map", "mapped", "faq.csv", "prompt=Frage", "completion=Antwort")
+    call("exclude", "mapped", "faq.csv", "2")
+    (forge.workspace.datasets / "mapped" / "faq.jsonl").write_text(ROWS)
+    assert call("split", "mapped", "two", "--valid", "0.3").exit_code == 0
+    assert "15 rows and documents: 15 can be used" in call("check", "two").stdout
+    assert call("convert", "mapped", "copied", "--to", "utf8").exit_code == 0
+    assert "15 can be used, 0 cannot, 1 left out by hand" in call("check", "copied").stdout
 
 
 @pytest.mark.parametrize("wish", ["hf:../../etc", "hf:a b", "absent.txt"])

@@ -1,6 +1,7 @@
 from forgellm.cli.checkpoint_table import checkpoint_lines
 from forgellm.cli.display import PlainDisplay
 from forgellm.cli.tables import duration, size, table
+from forgellm.cli.wording import event_line
 from forgellm.domain.checkpoints import Checkpoint, rank
 from forgellm.services.progress import Progress, advance
 
@@ -22,6 +23,18 @@ def test_a_log_gets_every_lasting_event_and_train_figures_only_now_and_then():
         "iteration 4, loss 2.5000",
         "iteration 4: validation loss 1.5000, perplexity 4.48",
     ]
+
+
+def test_the_corpus_is_told_with_what_was_left_out_of_it_and_how_often_general_data_comes():
+    general = {"drawn_sequences": 30, "sequences": 12, "notes": ["g/b.md: is read as CP932"]}
+    counts = {"train_sequences": 1200, "learned_tokens": 9000, "split": "valid/"}
+    notes = [f"d/{n}.docx: is left out,\x1b[31m because it has no text" for n in range(6)]
+    event = {"seq": 3, "type": "corpus", **counts, "notes": notes, "general": general}
+    first, repeated, *rest = event_line(event).splitlines()
+    assert first == "Corpus: 1,200 sequences, 9,000 tokens to learn, valid/"
+    assert repeated == "  general data: 30 sequences, each of them 2.5 times"
+    assert (len(rest), "d/0.docx" in rest[0], "\x1b" in rest[0]) == (6, True, False)
+    assert rest[-1].startswith("  … and 2 more notes")
 
 
 def test_columns_are_aligned_and_a_dash_stands_for_what_was_not_measured():

@@ -14,6 +14,7 @@ import pytest
 from forgellm.data.problems import Problem
 from forgellm.data.rows import Row, layout, read_rows
 from forgellm.data.tables.row import LONGEST_ROW
+from forgellm.data.text import SAVE_AS_UTF8
 
 TWO = [{"question": "When?", "answer": "On Monday."}, {"question": "Who?", "answer": "Ada, Grace"}]
 
@@ -164,7 +165,7 @@ def test_a_byte_that_is_not_utf_8_is_told_with_what_the_file_looks_like(tmp_path
     rows, [problem] = read(tmp_path, "a.csv", f'question,answer\n"{french}",Là\nb,c\n'.encode("cp1252"))
     assert problem.line == 2
     assert problem.reason.endswith("the file looks like Windows-1252")
-    assert problem.suggestion == "Save the file as UTF-8."
+    assert problem.suggestion == SAVE_AS_UTF8
     assert [row.line for row in rows] == [6]
 
 

@@ -13,6 +13,7 @@ from forgellm.data.token_cache import TokenCache
 from forgellm.data.token_store import MANIFEST
 from forgellm.domain.errors import InvalidDataset
 from forgellm.storage.decisions import Decisions, write_decisions
+from forgellm.storage.files import exclusive
 
 
 @pytest.fixture
@@ -99,6 +100,17 @@ def test_what_a_killed_process_left_behind_is_cleared_away(cache, domain, tokeni
     (tmp_path / "tokens" / f".partial-{name}" / MANIFEST).unlink()
     assert tokens(cache, domain, tokenizer) == first
     assert not list((tmp_path / "tokens").glob(".partial-*"))
+
+
+def test_what_was_begun_for_a_dataset_that_nobody_uses_any_more_is_cleared_away(
+    cache, domain, tokenizer, tmp_path
+):
+    left, going = (tmp_path / "tokens" / f".partial-{name}" for name in ("left", "going"))
+    left.mkdir(parents=True)
+    going.mkdir()
+    with exclusive(tmp_path / "tokens" / "going.lock"):
+        tokens(cache, domain, tokenizer)
+    assert (left.exists(), going.exists()) == (False, True)
 
 
 def test_two_at_once_make_the_tokens_once(domain, tokenizer, tmp_path):

@@ -90,7 +90,7 @@ class RowsPage(Answer):
 class PreviewWish(Query):
     model: str = Field(description="a base model, as model_name takes it")
     max_seq_length: int | None = Field(
-        None, ge=2, le=_LONGEST_SEQUENCE, description="left out: what a run would take"
+        None, ge=8, le=_LONGEST_SEQUENCE, description="left out: what a run would take"
     )
     chunk_overlap: int = Field(0, ge=0, le=_LONGEST_SEQUENCE)
     file: str | None = None
@@ -126,7 +126,7 @@ class PreviewPage(Answer):
 
 class ReportWish(Query):
     model: str | None = Field(None, description="count tokens with its tokenizer as well")
-    max_seq_length: int | None = Field(None, ge=2, le=_LONGEST_SEQUENCE)
+    max_seq_length: int | None = Field(None, ge=8, le=_LONGEST_SEQUENCE)
 
 
 class Run(ReportWish):
@@ -137,6 +137,7 @@ class Run(ReportWish):
 
 
 class Passes(BaseModel):
+    training_type: str = Field(description="as asked for, else that of which there are more sequences")
     sequences: int = Field(description="to train on, about: documents share them")
     batches_per_epoch: int
     iterations: int
@@ -178,6 +179,9 @@ class Conversion(Body):
     )
     patterns: dict[str, list[str]] | None = Field(
         None, description="for transcripts: by role, how its turns begin; left out, the usual ones"
+    )
+    encoding: str | None = Field(
+        None, description="for utf8: what files that are not UTF-8 are in; left out, it is found out"
     )
 
 

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from forgellm.data.readers.bounded import BoundedReader, Refusal, Text
+from forgellm.data.text import SAVE_AS_UTF8
 from tests.data.readers.made import docx, epub, line, paragraph, pdf
 
 
@@ -35,9 +36,7 @@ def test_every_format_is_read(reader, tmp_path):
 
 def test_a_refusal_says_what_to_do(reader, tmp_path):
     (tmp_path / "a.html").write_bytes(b"<p>\n\xff\xfe\xfd</p>")
-    assert reader.read(tmp_path / "a.html") == Refusal(
-        "is not UTF-8: byte 0xff", "Save the file as UTF-8.", 2
-    )
+    assert reader.read(tmp_path / "a.html") == Refusal("is not UTF-8: byte 0xff", SAVE_AS_UTF8, 2)
 
 
 def test_a_file_that_takes_too_long_is_refused_and_the_next_one_read(tmp_path, good):
