@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -39,6 +40,12 @@ DAYS = ["Monday", "Tuesday", "Thursday", "Friday", "Saturday"]
 
 LONGEST = "tests/journeys/test_demo.py"
 """As long as a third of all the others: begun last, it would keep one of two workers waiting."""
+
+
+def pytest_configure() -> None:
+    # How quickly a busy machine makes examples says nothing of what is tested with them.
+    settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("busy")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
