@@ -94,7 +94,8 @@ def test_weights_packed_by_other_tools_are_not_counted_wrongly(forgellm, workspa
     config = json.loads((folder / "config.json").read_text())
     config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
     (folder / "config.json").write_text(json.dumps(config))
-    save_file({"model.layers.0.mlp.qweight": np.zeros((8, 64), np.int32)}, folder / "model.safetensors")
+    packed = {f"model.layers.{n}.mlp.qweight": np.zeros((8, 64), np.int32) for n in range(2)}
+    save_file(packed, folder / "model.safetensors")
     done = forgellm(*TINY)
     assert "  Parameters: unknown (model.layers.0.mlp.qweight is packed" in done.stdout
     assert "  Quantization: 4-bit (gptq)\n" in done.stdout
