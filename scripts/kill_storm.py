@@ -235,8 +235,8 @@ class Scene:
         self.folder = run_folder(self._forge.workspace, self.run)
 
     def resume(self) -> None:
-        """Launch the run's worker again. What the killed one was just starting, such as MLX's compiler, can hold
-        its locks for a moment longer than itself.
+        """Launch the run's worker again. What the killed one was just starting, such as MLX's compiler, may
+        hold its locks for a moment longer than itself.
         """
         deadline = time.monotonic() + LONGEST_AFTERLIFE
         while True:
