@@ -29,6 +29,7 @@ from pathlib import Path
 import psutil
 from run_inspection import differences, repeated, usable, violations
 
+from forgellm.domain.errors import RunConflict
 from forgellm.domain.metrics import series
 from forgellm.domain.runs import Event, Run, RunState
 from forgellm.forge import Forge
@@ -44,6 +45,7 @@ SAVE_EVERY = 5
 ITERATIONS_PER_KILL = 20
 SAVES_PER_LIFE = 6
 LONGEST_RUN = 3600.0  # seconds
+LONGEST_AFTERLIFE = 5.0  # seconds
 LONGEST_LIFE = 300.0  # seconds; a worker that has neither ended nor met its kill by then is stuck
 SPEC: Mapping[str, object] = {
     "model_name": "models/base/storm",
@@ -233,8 +235,17 @@ class Scene:
         self.folder = run_folder(self._forge.workspace, self.run)
 
     def resume(self) -> None:
-        """Launch the run's worker again."""
-        launcher.resume(self._forge.workspace, self.run, environment=self._forge.environment)
+        """Launch the run's worker again. What the killed one was just starting, such as MLX's compiler, may
+        hold its locks for a moment longer than itself.
+        """
+        deadline = time.monotonic() + LONGEST_AFTERLIFE
+        while True:
+            try:
+                return launcher.resume(self._forge.workspace, self.run, environment=self._forge.environment)
+            except RunConflict:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.05)
 
     def finish(self) -> None:
         """Wait for the end of the run."""

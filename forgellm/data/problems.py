@@ -50,10 +50,10 @@ class BadRow(Exception):
         return Problem(file, line, self.reason, self.suggestion)
 
 
-def mapping(file: str, parts: str) -> str:
-    """The command that says which columns are which parts; `file` begins with the dataset's name."""
+def command(verb: str, file: str, more: str = "") -> str:
+    """What to type to have something done about a file, whose name begins with the dataset's."""
     dataset, _, relative = file.partition("/")
-    return f"forgellm datasets map {quote(dataset)} {quote(relative)} {parts}"
+    return f"forgellm datasets {verb} {quote(dataset)} {quote(relative)} {more}".rstrip()
 
 
 def kind_of(value: object) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from shlex import quote
 from typing import TypeVar
 
 from forgellm.data.conversion import check_whole, messages_in
 from forgellm.data.example_files import RowFile
 from forgellm.data.files import misplaced
 from forgellm.data.preferences import Preference, preference
-from forgellm.data.problems import BadRow, Problem, likely, mapping, quoted
+from forgellm.data.problems import BadRow, Problem, command, likely, quoted
 from forgellm.data.recognition import Match, Recognition, match, recognise
 from forgellm.data.rows import Row, layout, read_rows
 from forgellm.data.shapes import PARTS, SHAPES, Choice, choose
@@ -144,7 +145,7 @@ def read_examples(files: Iterable[RowFile], *, decisions: Decisions) -> Iterator
             reason = "holds texts, not examples, so training_type ift passes over it"
             yield Problem(file.name, None, reason, severity="note")
         elif shape == "preference":
-            yield Problem(file.name, None, *_PREFERENCES)
+            yield _preferences(file)
         else:
             yield from _only(opened, Example)
 
@@ -159,14 +160,18 @@ def read_texts(files: Iterable[RowFile], *, decisions: Decisions) -> Iterator[Te
             yield from _only(opened, TextRow)
         else:
             reason = f"holds no texts ({opened.recognition.reason}), so training_type cpt passes over it"
-            hint = f"If a column holds texts: {mapping(file.name, 'text=COLUMN')}"
+            hint = f"If a column holds texts: {command('map', file.name, 'text=COLUMN')}"
             yield Problem(file.name, None, reason, hint, severity="note")
 
 
-_PREFERENCES = (
-    "holds preferences (a chosen and a rejected answer), which training_type ift does not train on",
-    "Convert it to messages with the chosen answers, or leave the file out.",
-)
+def _preferences(file: RowFile) -> Problem:
+    reason = "holds preferences (a chosen and a rejected answer), which training_type ift does not train on"
+    convert = f"forgellm datasets convert {quote(file.dataset.name)} NEW_NAME"
+    leave_out = command("exclude", file.name)
+    hint = f"Write a dataset with the chosen answers: {convert}; or leave the file out: {leave_out}"
+    return Problem(file.name, None, reason, hint)
+
+
 _Kind = TypeVar("_Kind", Example, TextRow)
 
 
@@ -206,6 +211,6 @@ def _unknown(row: Row) -> BadRow:
     known = {part for shape in SHAPES for part in PARTS[shape]}
     near = next((n for n in (likely(column, known) for column in list(row.values)[:5]) if n), None)
     hint = f" Did you mean {near!r}?" if near else ""
-    command = mapping(row.file, "prompt=COLUMN completion=COLUMN")
-    suggestion = f"Say which column is which: {command} (or text=COLUMN), or leave the file out.{hint}"
+    by_hand = command("map", row.file, "prompt=COLUMN completion=COLUMN")
+    suggestion = f"Say which column is which: {by_hand} (or text=COLUMN), or leave the file out.{hint}"
     return BadRow(f"has none of the known keys (it has {columns})", suggestion)

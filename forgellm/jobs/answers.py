@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from forgellm.jobs.excluding import columns, located, refused
 from forgellm.jobs.measuring import preview, report
 from forgellm.jobs.parting import split
-from forgellm.jobs.questions import describe, rows, table
+from forgellm.jobs.questions import describe, rows, startable, table
 from forgellm.jobs.rewriting import convert
 
 ANSWERS: Mapping[str, Callable[..., dict[str, object]]] = {
@@ -20,5 +20,6 @@ ANSWERS: Mapping[str, Callable[..., dict[str, object]]] = {
     "report": report,
     "rows": rows,
     "split": split,
+    "startable": startable,
     "table": table,
 }

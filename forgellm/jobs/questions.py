@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
@@ -13,9 +13,12 @@ from forgellm.data.preferences import Preference
 from forgellm.data.problems import Problem
 from forgellm.data.records import Example, RecordFile, TextRow
 from forgellm.data.rows import Row
+from forgellm.data.sources import check_dataset
 from forgellm.domain.chat import Message
+from forgellm.domain.spec import parse_spec
 from forgellm.jobs.asked import Asked, Dataset, not_there, side_by_side
 from forgellm.jobs.showing import shown_row, shown_text
+from forgellm.storage.datasets import find_dataset
 
 _FIRST_ROWS = 5
 _MOST_COLUMNS = 1_000
@@ -46,6 +49,12 @@ def table(asked: Asked, *, dataset: str, file: str, whole: bool) -> dict[str, ob
                 filled[column] = filled.get(column, 0) + (value not in (None, ""))
     empty = {column: count - number if whole else None for column, number in filled.items()}
     return {"columns": list(filled), "null_counts": empty, "first_rows": first}
+
+
+def startable(asked: Asked, *, dataset: str, spec: Mapping[str, object]) -> dict[str, object]:
+    """What keeps a run with that spec from being trained on the dataset."""
+    problems = check_dataset(find_dataset(asked.workspace, dataset), spec=parse_spec(spec))
+    return {"problems": [asdict(problem) for problem in problems]}
 
 
 def describe(asked: Asked, *, dataset: str) -> dict[str, object]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from forgellm.data.lengths import Passes, passes
-from forgellm.domain.spec import parse_spec
+from forgellm.data.problems import Problem
+from forgellm.domain.spec import TrainingSpec, parse_spec, to_dict
 from forgellm.jobs.inspector import InspectionBusy, InspectionTimeout, OnProgress
 from forgellm.services.inspection import Going
 from forgellm.services.parts import Parts
@@ -19,6 +20,8 @@ _PREVIEW_SECONDS = 30.0
 _REPORT_SECONDS = 900.0
 # An upload is answered meanwhile: beyond it, what has not been counted is not told.
 _SECONDS_AT_ONCE = 30.0
+# Of a spec, what a check of its dataset depends on, and what no spec is without.
+_DECISIVE = ("model_name", "training_type", "dataset", "batch_size", "validation_fraction", "seed")
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,13 @@ def table(parts: Parts, name: str, file: str) -> Table:
         except InspectionTimeout:
             continue
     return Table([], {}, [])
+
+
+def start_problems(parts: Parts, name: str, spec: TrainingSpec) -> list[Problem]:
+    """What keeps a run with that spec from being trained on the dataset; known at once the second time."""
+    wish = {field: value for field, value in to_dict(spec).items() if field in _DECISIVE}
+    found = parts.inspections.recall(about(parts, name, "startable", spec=wish), seconds=_REPORT_SECONDS)
+    return [Problem(**problem) for problem in found["problems"]]
 
 
 def _report(

@@ -21,8 +21,9 @@ from forgellm.domain.spec import (
     to_dict,
 )
 from forgellm.jobs import launcher
-from forgellm.services import samples
+from forgellm.services import contents, samples
 from forgellm.services.beginnings import check_beginning, continuing
+from forgellm.services.browsing import count
 from forgellm.services.parts import Parts
 from forgellm.services.space import check_space, check_writable
 from forgellm.storage.datasets import find_dataset, list_datasets
@@ -30,7 +31,9 @@ from forgellm.storage.files import exclusive
 from forgellm.storage.liveness import state
 from forgellm.storage.models import ModelFolder, context_length, find_model, fingerprint
 from forgellm.storage.runs import create_run, list_runs, move_to_trash, run_folder
-from forgellm.storage.workspace import Workspace
+
+# Beyond it documents may be so long that a server should not have them in its memory.
+_READ_HERE_BYTES = 16 << 20
 
 
 def start(parts: Parts, values: Mapping[str, object], *, queue: bool = False) -> Run:
@@ -43,7 +46,7 @@ def start(parts: Parts, values: Mapping[str, object], *, queue: bool = False) ->
     spec = _with_general(parts, parse_spec(continuing(parts, values)), values)
     base = find_model(parts.workspace, parts.hub_cache, spec.model_name)
     length = sequence_length(spec, context_length(base.config))
-    _check_data(parts.workspace, spec)
+    _check_data(parts, spec)
     check_beginning(parts, spec, base)
     check_space(parts.workspace, base=base.path, fine_tune_type=spec.fine_tune_type)
     with exclusive(parts.workspace.private / "start.lock"):
@@ -95,10 +98,14 @@ def _with_general(parts: Parts, spec: TrainingSpec, values: Mapping[str, object]
     return replace(spec, general_dataset=samples.GENERAL)
 
 
-def _check_data(workspace: Workspace, spec: TrainingSpec) -> None:
+def _check_data(parts: Parts, spec: TrainingSpec) -> None:
     names = [name for name in (spec.dataset, spec.general_dataset) if name is not None]
     for name in names:
-        problems = check_dataset(find_dataset(workspace, name), spec=spec)
+        folder = find_dataset(parts.workspace, name)
+        if count(folder)[1] <= _READ_HERE_BYTES:
+            problems = check_dataset(folder, spec=spec)
+        else:
+            problems = contents.start_problems(parts, name, spec)
         if problems:
             raise invalid_dataset(name, problems)
 

@@ -43,6 +43,24 @@ def kill(forge, run) -> None:
         os.sched_yield()
 
 
+def test_a_large_dataset_is_read_by_another_process_and_only_once(forge, short_run):
+    folder = forge.workspace.datasets / "large"
+    folder.mkdir()
+    row = json.dumps({"prompt": "Word " * 200_000, "completion": "Yes."}) + "\n"
+    (folder / "train.jsonl").write_text(row * 17 + '{"prompt": "And?"}\n')
+    wish = {**short_run, "training_type": "ift", "dataset": "large"}
+    try:
+        first = refused(forge, wish)
+    finally:
+        forge.inspections.close()
+    assert isinstance(first, InvalidDataset)
+    assert "large/train.jsonl, line 18: 'completion' is missing" in first.message
+    [known] = (forge.workspace.private / "inspections").iterdir()
+    before = known.stat().st_mtime_ns
+    assert refused(forge, wish).details == first.details
+    assert known.stat().st_mtime_ns == before
+
+
 def test_an_unknown_field_is_refused_with_the_nearest_known_one(forge, short_run):
     error = refused(forge, {**short_run, "lora_rnk": 8})
     assert isinstance(error, InvalidField)

@@ -97,16 +97,18 @@ def test_an_address_that_is_not_this_machines_is_named(host):
         listen(host, 0)
 
 
-def test_the_port_can_be_had_again_at_once(serve):
-    # Any other program may be given a free port in the same instant, but hardly three times.
-    assert any(had_again(serve()) for _ in range(3))
-
-
-def had_again(site):
+def test_the_port_can_be_had_again_long_before_the_kernel_forgets_its_connections(serve):
+    # The kernel remembers a closed connection for a minute. For a moment another program may hold a port:
+    # a child process between fork and exec, or one that was just given it as a free one.
+    site = serve()
     health(site.port)
     site.server.stop()
+    wait_until(lambda: can_be_had(site.port))
+
+
+def can_be_had(port):
     try:
-        listen("127.0.0.1", site.port).close()
+        listen("127.0.0.1", port).close()
     except PortInUse:
         return False
     return True

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from forgellm.api.native.library import DatasetItem
 from forgellm.api.native.wording import megabytes, utc
 from forgellm.api.routes import Answer, Query, Route
 from forgellm.api.uploads import Upload
@@ -14,14 +15,7 @@ from forgellm.services import contents, dataset_removal, datasets
 from forgellm.services.ingestion import arrival, name_from
 
 
-class Dataset(BaseModel):
-    name: str
-    path: str
-    file_count: int
-    total_size_mb: float
-    estimated_tokens: int = Field(
-        description=f"bytes / {datasets.BYTES_PER_TOKEN}; the exact count needs a model's tokenizer"
-    )
+class Dataset(DatasetItem):
     filename: str = Field(description="of the only file; the dataset's name where there are several")
     num_examples: int | None = Field(description="usable rows or documents; null until they were counted")
     size_mb: float
