@@ -5,6 +5,7 @@ import { html, nothing, render } from "lit-html";
 import uPlot from "uplot";
 import { colour, recoloured } from "../frame/theme.js";
 import { count, MISSING, tick } from "./format.js";
+import { Blocks } from "./blocks.js";
 import { drawMarks, picture } from "./chart_drawing.js";
 import { extent, lowerBound, nearest, thinned } from "./thin.js";
 
@@ -17,7 +18,8 @@ export class Chart {
   #plot = null;
   #host;
   #legend;
-  #data = { x: [], columns: [] };
+  #data = { x: [], columns: [], blocks: [] };
+  #edition = null;
   #marks = [];
   #places = [];
   #range = null;
@@ -64,10 +66,17 @@ export class Chart {
 
   /**
    * Draw `x` and one column per series; null is a gap. `marks`: [{x, y?, label, tone}]. `ahead`: the x up to which the
-   * axis reaches though nothing is measured there yet.
+   * axis reaches though nothing is measured there yet. Arrays of the same `edition` as before have only grown, or changed
+   * in their last row.
    */
-  show({ x, columns, marks = [], ahead = null }) {
-    [this.#data, this.#marks, this.#ahead] = [{ x, columns }, marks, ahead];
+  show({ x, columns, marks = [], ahead = null, edition = null }) {
+    const before = edition !== null && edition === this.#edition ? this.#data : null;
+    const blocks = columns.map((column, n) => {
+      const known = before?.columns[n] === column ? before.blocks[n] : new Blocks();
+      known.update(column);
+      return known;
+    });
+    [this.#data, this.#edition, this.#marks, this.#ahead] = [{ x, columns, blocks }, edition, marks, ahead];
     this.#draw();
   }
 
@@ -107,11 +116,11 @@ export class Chart {
 
   #draw() {
     if (!this.#plot && !this.#build()) return;
-    const { x, columns } = this.#data, { series } = this.#options;
+    const { x, columns, blocks } = this.#data, { series } = this.#options;
     const [from, to] = this.#visible();
     const width = Math.max(50, this.#plot.width - 70);
     const sparse = series.map((s) => !!s.sparse);
-    this.#places = thinned({ x, columns, sparse }, { from, to, width });
+    this.#places = thinned({ x, columns, sparse, blocks }, { from, to, width });
     const pick = (column) => this.#places.map((place) => column[place] ?? null);
     this.#plot.setData([pick(x), ...columns.map(pick)], false);
     this.#plot.batch(() => {
@@ -122,10 +131,10 @@ export class Chart {
   }
 
   #vertical(from, to) {
-    const { x, columns } = this.#data;
-    const shown = columns.filter((_, n) => !this.#hidden.has(n));
+    const { x, ...data } = this.#data;
+    const [shown, blocks] = [data.columns, data.blocks].map((all) => all.filter((_, n) => !this.#hidden.has(n)));
     const first = lowerBound(x, from), last = Math.min(x.length - 1, lowerBound(x, to));
-    const found = extent(shown, { first, last, clip: this.#clip, positive: this.#log });
+    const found = extent(shown, { blocks, first, last, clip: this.#clip, positive: this.#log });
     if (!found) return this.#log ? { min: 0.1, max: 10 } : { min: 0, max: 1 };
     const [low, high] = this.#options.y.zero ? [Math.min(0, found[0]), found[1]] : found;
     if (this.#log) return { min: low / 1.1, max: high * 1.1 };

@@ -1,18 +1,26 @@
 // Long series for a screen that is narrower: what is drawn looks the same, and nothing that stands out is lost.
 
+import { BLOCK, rowsBetween } from "./blocks.js";
+
 const SAMPLED = 4000;
 
 /**
  * The places of the rows that a plot of `width` pixels needs between `from` and `to` (of `x`, ascending): the lowest
- * and the highest of each dense column in each pixel, and every row in which a sparse column has a value.
+ * and the highest of each dense column in each pixel, and every row in which a sparse column has a value. `blocks` of
+ * the columns are asked where pixels are wider than they.
  */
-export function thinned({ x, columns, sparse }, { from, to, width }) {
+export function thinned({ x, columns, sparse, blocks }, { from, to, width }) {
   // One row beyond each side, so that curves leave the plot where they should.
   const first = Math.max(0, lowerBound(x, from) - 1), last = Math.min(x.length - 1, lowerBound(x, to) + 1);
   const rows = last - first + 1;
   if (rows <= 4 * width) return Array.from({ length: Math.max(0, rows) }, (_, n) => first + n);
   const kept = new Set([first, last]);
-  columns.forEach((column, n) => (sparse[n] ? keepAll(column, first, last, kept) : keepExtremes(column, x, { first, last, from, to, width }, kept)));
+  const wide = rows >= 2 * BLOCK * width;
+  columns.forEach((column, n) => {
+    if (sparse[n]) return keepAll(column, first, last, kept);
+    const candidates = wide ? blocks[n].extremes(first, last) : rowsBetween(first, last);
+    keepExtremes({ column, x, candidates }, { from, to, width }, kept);
+  });
   return [...kept].sort((a, b) => a - b);
 }
 
@@ -20,7 +28,7 @@ function keepAll(column, first, last, kept) {
   for (let row = first; row <= last; row += 1) if (column[row] !== null) kept.add(row);
 }
 
-function keepExtremes(column, x, { first, last, from, to, width }, kept) {
+function keepExtremes({ column, x, candidates }, { from, to, width }, kept) {
   const perPixel = width / (to - from || 1);
   let pixel = null, low = -1, high = -1;
   const finish = () => {
@@ -28,7 +36,7 @@ function keepExtremes(column, x, { first, last, from, to, width }, kept) {
     kept.add(low);
     kept.add(high);
   };
-  for (let row = first; row <= last; row += 1) {
+  for (const row of candidates) {
     const value = column[row];
     if (value === null) continue;
     const here = Math.floor((x[row] - from) * perPixel);
@@ -74,20 +82,24 @@ export function smoothed(values, weight) {
   return mean;
 }
 
-/** [lowest, highest] of the columns between two places; `clip` leaves out the few of each that stand far apart. */
-export function extent(columns, { first, last, clip = false, positive = false }) {
+/**
+ * [lowest, highest] of the columns between two places, by their `blocks`; `clip` leaves out the few of each that stand
+ * far apart, `positive` what a logarithmic axis cannot show.
+ */
+export function extent(columns, { blocks, first, last, clip = false, positive = false }) {
   let low = Infinity, high = -Infinity;
-  for (const column of columns) {
-    const [lowest, highest] = (clip ? usual : whole)(column, first, last, positive);
+  columns.forEach((column, n) => {
+    const rows = positive || clip ? null : blocks[n].extremes(first, last);
+    const [lowest, highest] = clip ? usual(column, first, last, positive) : whole(column, rows ?? rowsBetween(first, last), positive);
     if (lowest < low) low = lowest;
     if (highest > high) high = highest;
-  }
+  });
   return low > high ? null : [low, high];
 }
 
-function whole(column, first, last, positive) {
+function whole(column, rows, positive) {
   let low = Infinity, high = -Infinity;
-  for (let row = first; row <= last; row += 1) {
+  for (const row of rows) {
     const value = column[row] ?? null;
     if (value === null || (positive && value <= 0)) continue;
     if (value < low) low = value;

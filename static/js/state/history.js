@@ -15,6 +15,8 @@ export async function readHistory(id, { points = null, signal } = {}) {
 
 export class History {
   lastSeq = 0;
+  /** Counts up when another row than the last has changed. */
+  edition = 0;
   iteration = [];
   columns = Object.fromEntries(MEASURED.map((key) => [key, []]));
 
@@ -46,6 +48,7 @@ export class History {
 
   /** A resumed run repeats the iterations after the state that it goes on from. */
   #forgetAfter(iteration) {
+    this.edition += 1;
     while (this.iteration.length && this.iteration.at(-1) > iteration) {
       this.iteration.pop();
       for (const key of MEASURED) this.columns[key].pop();
@@ -61,6 +64,7 @@ export class History {
   #placeOf(iteration) {
     let place = this.iteration.length;
     while (place > 0 && this.iteration[place - 1] > iteration) place -= 1;
+    if (place < this.iteration.length) this.edition += 1;
     if (this.iteration[place - 1] === iteration) return place - 1;
     this.iteration.splice(place, 0, iteration);
     for (const key of MEASURED) this.columns[key].splice(place, 0, null);

@@ -89,14 +89,14 @@ export class RunCharts {
     const [training, ...measured] = LOSSES.map((key) => this.#scaled(history.columns[key]));
     const { smooth } = this.#wish;
     this.#main.show({
-      x: history.iteration, ahead: this.#ahead(), marks: this.#marks(),
+      x: history.iteration, edition: history.edition, ahead: this.#ahead(), marks: this.#marks(),
       columns: [smooth ? training : [], smoothed(training, smooth), ...measured],
     });
   }
 
   #showSmall(key, chart, noisy) {
-    const { iteration: x, columns } = this.#watched.history;
-    chart.show({ x, ahead: this.#ahead(), columns: [noisy ? smoothed(columns[key], this.#wish.smooth) : columns[key]] });
+    const { iteration: x, columns, edition } = this.#watched.history;
+    chart.show({ x, edition, ahead: this.#ahead(), columns: [noisy ? smoothed(columns[key], this.#wish.smooth) : columns[key]] });
   }
 
   template() {
