@@ -117,11 +117,11 @@ def a_run(workspace: Workspace, number: int) -> Run:
     )
 
 
-def write_events(folder: Path, count: int) -> None:
-    """A finished run of `count` events, as a worker would have written them."""
+def write_events(folder: Path, count: int, *, ended: bool = True) -> None:
+    """A run of `count` events, as a worker would have written them; it is finished if it has `ended`."""
     lines = [{"seq": 1, "time": "2026-01-01T00:00:00.000Z", "type": "started", "resume": False}]
-    lines.append({**lines[0], "seq": 2, "type": "phase", "phase": "training", "total_iterations": count})
-    for seq in range(3, count):
+    lines.append({**lines[0], "seq": 2, "type": "phase", "phase": "training", "total_iterations": 2 * count})
+    for seq in range(3, count + 1):
         lines.append(
             {
                 "seq": seq,
@@ -139,7 +139,14 @@ def write_events(folder: Path, count: int) -> None:
                 "epoch": 0,
             }
         )
-    lines.append({**lines[0], "seq": count, "type": "completed", "iteration": count, "best_checkpoints": []})
+    if ended:
+        lines[-1] = {
+            **lines[0],
+            "seq": count,
+            "type": "completed",
+            "iteration": count,
+            "best_checkpoints": [],
+        }
     (folder / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
@@ -159,7 +166,7 @@ def live(root: Path, *, clients: int, stuck: int, rate: int, duration: float) ->
         for thread in threads:
             thread.start()
         health: list[float] = []
-        written = _play(log, port, rate=rate, last=last, health=health)
+        written = play(log, port, first=2, last=last, rate=rate, health=health)
         for thread in threads:
             thread.join(60)
         assert held is not None
@@ -178,15 +185,15 @@ def live(root: Path, *, clients: int, stuck: int, rate: int, duration: float) ->
     }
 
 
-def _play(log: EventLog, port: int, *, rate: int, last: int, health: list[float]) -> dict[int, float]:
-    """Write the events in time; seq → when it was written."""
+def play(
+    log: EventLog, port: int, *, first: int, last: int, rate: int, health: list[float]
+) -> dict[int, float]:
+    """Write the events `first` to `last` in time; seq, which is the iteration too, → when it was written."""
     written: dict[int, float] = {}
     begun = time.perf_counter()
-    for seq in range(2, last + 1):
-        time.sleep(max(0.0, begun + (seq - 2) / rate - time.perf_counter()))
-        log.append(
-            "train", iteration=seq - 1, training_loss=1.5, tokens_per_second=100.0, iteration_seconds=0.05
-        )
+    for seq in range(first, last + 1):
+        time.sleep(max(0.0, begun + (seq - first) / rate - time.perf_counter()))
+        log.append("train", iteration=seq, training_loss=1.5, tokens_per_second=100.0, iteration_seconds=0.05)
         written[seq] = time.time()
         if seq % (2 * rate) == 0:
             health.append(seconds(lambda: get(port, "/api/health"), times=1))
