@@ -20,6 +20,9 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 if CHROMIUM is None:
     collect_ignore_glob = ["test_*.py"]
 
+# Milliseconds; a busy machine shows what it is asked for late, and a page that is wrong never.
+PATIENCE = 60_000
+
 # Reports a violation of the content security policy where the console is read.
 _WATCH_POLICY = """document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));"""
@@ -41,7 +44,7 @@ class Visitor:
         self.server = server
         self.errors: list[str] = []
         self.expected: list[str] = []
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE)
         page.add_init_script(_WATCH_POLICY)
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.errors.append(f"{error}\n{error.stack}"))
@@ -69,7 +72,9 @@ class Visitor:
 @pytest.fixture(scope="session")
 def browser():
     # Playwright costs half a second; only where there is a browser is it needed.
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=PATIENCE)
 
     with pytest.MonkeyPatch.context() as patch:
         # The suite runs with OpenBLAS preloaded, which neither node nor a browser survives.

@@ -60,7 +60,7 @@ def _write(path, rows) -> None:
 
 
 def checked(page):
-    page.get_by_text("Every row was checked.").wait_for(timeout=30_000)
+    page.get_by_text("Every row was checked.").wait_for()
 
 
 def test_rows_and_names_of_files_stay_text_whatever_they_contain(visit, data):
@@ -124,7 +124,7 @@ def test_files_are_brought_in_their_columns_named_and_a_part_split_off(visit, da
     dialog.get_by_label("question", exact=True).select_option("frage")
     dialog.get_by_label("answer", exact=True).select_option("antwort")
     dialog.get_by_role("button", name="Use these").click()
-    page.locator(".lead", has_text="30 can be used").wait_for(timeout=30_000)
+    page.locator(".lead", has_text="30 can be used").wait_for()
     assert json.loads((data / "fragen" / ".dataset.json").read_text())["columns"] == {
         "fragen.csv": {"question": "frage", "answer": "antwort"}
     }

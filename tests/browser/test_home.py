@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from forgellm.storage.workspace import Workspace
 from tests.jobs.sample_worker import end_all
@@ -24,10 +25,10 @@ def test_from_an_empty_workspace_to_a_run_that_is_watched_and_stopped(empty, vis
     page.get_by_role("heading", name="A model (to do)").wait_for()
     page.get_by_role("button", name="Start the demo").click()
     page.wait_for_selector("h1:has-text('lough-tiny on tamberlough')")
-    page.locator(".legend b", has_text=re.compile(r"\d")).first.wait_for(timeout=60_000)
+    page.locator(".legend b", has_text=re.compile(r"\d")).first.wait_for()
     status = page.get_by_role("contentinfo")
-    assert "lough-tiny on tamberlough" in status.inner_text()
-    assert "% · lough-tiny on tamberlough – " in page.title()
+    status.get_by_text("lough-tiny on tamberlough").first.wait_for()
+    expect(page).to_have_title(re.compile("% · lough-tiny on tamberlough – "))
     page.get_by_role("link", name="Runs", exact=True).first.click()
     status.get_by_role("button", name="Stop the run").click()
     page.get_by_role("dialog").get_by_role("button", name="Stop the run").click()

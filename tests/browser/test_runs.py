@@ -96,7 +96,7 @@ def test_a_run_is_watched_until_it_completes_and_nothing_is_lost_by_a_reload(vis
     run = begin(server, max_iterations=60, save_every=20, eval_every=10, sample_prompts=["The market of"])
     page = visit().open(f"/runs/{run}")
     page.wait_for_selector(".bar progress")
-    page.wait_for_selector(".lead .badge:has-text('Completed')", timeout=60_000)
+    page.wait_for_selector(".lead .badge:has-text('Completed')")
     page.wait_for_selector("table[aria-label=Checkpoints] tbody tr:nth-child(3)")
     page.wait_for_selector(".samples li:nth-child(4)")
     assert page.locator(".events li:has-text('Completed')").count() == 1
@@ -151,7 +151,7 @@ def test_a_checkpoint_is_published_step_by_step_and_measured_again(visit, short)
     page.wait_for_selector(".toast[data-tone=bad]:has-text('Nothing was published')")
     dialog.get_by_role("textbox", name="Name").fill("first")
     dialog.get_by_role("textbox", name="Name").press("Enter")
-    page.wait_for_selector(".publish-steps li[data-state=done]:nth-child(3)", timeout=60_000)
+    page.wait_for_selector(".publish-steps li[data-state=done]:nth-child(3)")
     losses = dialog.get_by_role("table", name="Measured losses").locator("tbody tr")
     assert losses.locator("th").all_inner_texts() == [
         "Before training",
@@ -160,7 +160,7 @@ def test_a_checkpoint_is_published_step_by_step_and_measured_again(visit, short)
     ]
     assert "models/published/first" in dialog.inner_text()
     drawn = "document.querySelector('.published-picture img').naturalWidth === 1600"
-    page.wait_for_function(drawn, timeout=60_000)
+    page.wait_for_function(drawn)
     dialog.locator("summary").click()
     page.wait_for_selector(".published-card .markdown:has-text('What was measured')")
     assert grave(page) == []
@@ -210,7 +210,7 @@ def test_chosen_runs_are_compared_ranked_and_left_out(visit, short, other):
 
 def test_200_000_points_are_drawn_smoothed_zoomed_and_read(visit):
     page = visit().open(f"/runs/{LONG}")
-    page.wait_for_selector(".uplot canvas", timeout=60_000)
+    page.wait_for_selector(".uplot canvas")
     plot = page.get_by_role("slider", name="Losses: read values")
     # The one that stands out is drawn, and it alone makes the axis that long.
     assert float(plot.get_attribute("aria-valuemax")) == POINTS - 1
