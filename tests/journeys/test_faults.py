@@ -234,7 +234,7 @@ def test_a_checkpoint_that_was_signed_after_the_damage_is_never_put_to_use(forge
     assert published.returncode != 0
     continued = forgellm(
         *("train", "--model-name", "models/base/tiny", "--training-type", "cpt", "--dataset", "domain"),
-        *("--adapter-path", f"{run.folder}/{path.name}", "--max-iterations", "2"),
+        *("--start-from", f"{run.folder}/{path.name}", "--max-iterations", "2"),
     )
     assert continued.returncode != 0
     ended = [failure(run_folder(forge.workspace, r)) for r in list_runs(forge.workspace)[1:]]

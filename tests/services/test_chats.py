@@ -5,12 +5,14 @@ import threading
 
 import pytest
 
+from forgellm.data.example_files import row_files
 from forgellm.data.records import read_examples
 from forgellm.domain.chat import Message
 from forgellm.domain.errors import ChatNotFound, InvalidField, PresetNotFound
 from forgellm.services import chat_presets, chats
 from forgellm.services.examples import save_example
 from forgellm.storage.chats import ChatMessage, find_head, list_heads, read_messages, restore_chat, trash_chat
+from forgellm.storage.decisions import Decisions
 
 
 def message(id, parent=None, *, role="user", content="", **more):
@@ -120,10 +122,9 @@ def test_a_saved_exchange_is_an_example_that_training_reads(forge):
     turns = [Message("system", "Be brief."), Message("user", "Who?\n“Me”"), Message("assistant", "You.")]
     assert save_example(forge, "good answers", turns) == 1
     assert save_example(forge, "good answers", turns[1:]) == 2
-    path = forge.workspace.datasets / "good answers" / "chats.jsonl"
-    examples, problems = read_examples([path])
+    files = row_files(forge.workspace.datasets / "good answers")
+    examples = list(read_examples(files, decisions=Decisions()))
     assert [example.messages for example in examples] == [tuple(turns), tuple(turns[1:])]
-    assert problems == []
     assert save_example(forge, "questions", turns) == 1
 
 
