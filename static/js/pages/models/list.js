@@ -170,7 +170,7 @@ const noneLikeThat = ({ words, only }) => words
 const none = empty({
   icon: "model",
   title: "No models yet",
-  text: "Get a base model from the Hub, or put a folder with one into `models/base`. The built-in one is small, needs no network, and trains in seconds.",
+  text: "Get a base model from the Hub, or put a folder with one into `models/base`. The built-in one is small, needs no network, and learns within a minute or two.",
   actions: html`<a class="button primary" href="/models?view=hub">${icon("download")}Get a model</a>
     <button class="button" @click=${action(bringBuiltIn, { failed: "The built-in model was not copied" })}>Use the built-in model</button>`,
 });
