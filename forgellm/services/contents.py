@@ -95,6 +95,11 @@ def begin_report(parts: Parts, name: str, *, model: str | None, max_seq_length: 
     return report_state(parts, name, model=model, max_seq_length=max_seq_length)
 
 
+def cancel_report(parts: Parts, name: str, *, model: str | None, max_seq_length: int | None) -> bool:
+    """End the making of the report; whether it was being made. What is known already stays."""
+    return parts.inspections.cancel(_report(parts, name, model=model, max_seq_length=max_seq_length))
+
+
 def report_state(parts: Parts, name: str, *, model: str | None, max_seq_length: int | None) -> ReportState:
     """The report, or how far it is."""
     question = _report(parts, name, model=model, max_seq_length=max_seq_length)

@@ -27,6 +27,12 @@ _KEPT = 500
 _BACKGROUND_SECONDS = 900.0
 
 
+class InspectionCancelled(ForgeError):
+    """The answer was not waited for."""
+
+    code = "INSPECTION_CANCELLED"
+
+
 @dataclass(frozen=True)
 class Going:
     """A question that is being worked on: so much of `total` is `done`; `error` says why it failed."""
@@ -44,6 +50,7 @@ class Inspections:
         self._hub_cache = hub_cache
         self._inspector = Inspector(environment)
         self._going: dict[str, Going] = {}
+        self._cancelled: dict[str, threading.Event] = {}
         self._lock = threading.Lock()
 
     def ask(
@@ -87,29 +94,47 @@ class Inspections:
             if now is not None and now.error is None:
                 return
             self._going[key] = Going()
+            cancelled = self._cancelled[key] = threading.Event()
         thread = threading.Thread(
-            target=self._answer_in_background, args=(key, question), name="inspection", daemon=True
+            target=self._answer_in_background, args=(key, question, cancelled), name="inspection", daemon=True
         )
         thread.start()
+
+    def cancel(self, question: Mapping[str, object]) -> bool:
+        """Have the work on it in the background ended at its next step; whether there was any."""
+        key = self._key(question)
+        with self._lock:
+            cancelled = self._cancelled.pop(key, None)
+            if cancelled is not None:
+                cancelled.set()
+            return self._going.pop(key, None) is not None
 
     def close(self) -> None:
         """End the process that waits for questions."""
         self._inspector.close()
 
-    def _answer_in_background(self, key: str, question: Mapping[str, object]) -> None:
+    def _answer_in_background(
+        self, key: str, question: Mapping[str, object], cancelled: threading.Event
+    ) -> None:
         def told(done: int, total: int) -> None:
-            self._set(key, Going(done, total))
+            if cancelled.is_set():
+                raise InspectionCancelled("nobody waits for the answer any more")
+            self._set(key, Going(done, total), unless=cancelled)
 
         try:
             self.recall(question, seconds=_BACKGROUND_SECONDS, on_progress=told)
         except ForgeError as error:
-            self._set(key, Going(error=error))
+            self._set(key, Going(error=error), unless=cancelled)
         else:
-            self._set(key, None)
+            self._set(key, None, unless=cancelled)
 
-    def _set(self, key: str, going: Going | None) -> None:
+    def _set(self, key: str, going: Going | None, *, unless: threading.Event) -> None:
         with self._lock:
+            # Another one may have begun with the same question since.
+            if unless.is_set():
+                return
             if going is None:
+                self._cancelled.pop(key, None)
                 self._going.pop(key, None)
             else:
                 self._going[key] = going

@@ -162,6 +162,21 @@ def test_a_report_is_made_in_the_background_and_kept_until_something_changes(cli
     assert get(client, "faq/report")["state"] == "absent"
 
 
+def test_the_making_of_a_report_is_cancelled(client, forge):
+    folder = forge.workspace.datasets / "many"
+    folder.mkdir()
+    rows = "".join(json.dumps({"text": f"Row {n} of many."}) + "\n" for n in range(20_000))
+    (folder / "train.jsonl").write_text(rows)
+    assert ask(client, "POST", "/api/datasets/many/report").get_json()["state"] == "running"
+    *_, work = (thread for thread in threading.enumerate() if thread.name == "inspection")
+    path = "/api/datasets/many/report"
+    assert ask(client, "DELETE", path).get_json()["message"] == "The report is not made"
+    assert get(client, "many/report")["state"] == "absent"
+    work.join(60)
+    assert get(client, "many/report")["state"] == "absent"
+    assert ask(client, "DELETE", path).get_json()["message"] == "No report was being made"
+
+
 def test_a_report_that_cannot_be_made_says_why(client, faq, forge):
     broken = forge.workspace.base_models / "broken"
     shutil.copytree(forge.workspace.base_models / "tiny", broken)

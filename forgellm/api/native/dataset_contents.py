@@ -152,6 +152,10 @@ class ReportAnswer(Answer):
     passes: Passes | None = Field(None, description="of a report with a model, where max_iterations is given")
 
 
+class Cancelled(Answer):
+    message: str
+
+
 class Decided(Body):
     columns: dict[str, dict[str, str]] | None = Field(None, description="left out: as they were")
     shapes: dict[str, str] | None = None
@@ -262,6 +266,12 @@ def split(forge: Forge, name: str, body: Split) -> Made:
     return _made(body.name, conversion.split(forge, name, **body.model_dump()))
 
 
+def cancel_report(forge: Forge, name: str, query: ReportWish) -> Cancelled:
+    """End the making of a report; one that is done stays."""
+    was_going = contents.cancel_report(forge, name, **query.model_dump())
+    return Cancelled(message="The report is not made" if was_going else "No report was being made")
+
+
 def _told(state: ReportState) -> ReportAnswer:
     going = state.going
     error = None if going is None else going.error
@@ -286,6 +296,7 @@ ROUTES = (
     Route("GET", "/api/datasets/<name>/preview", preview),
     Route("GET", "/api/datasets/<name>/report", report),
     Route("POST", "/api/datasets/<name>/report", make_report),
+    Route("DELETE", "/api/datasets/<name>/report", cancel_report),
     Route("PUT", "/api/datasets/<name>/decisions", put_decisions),
     Route("POST", "/api/datasets/<name>/decisions", leave_out),
     Route("POST", "/api/datasets/<name>/convert", convert),

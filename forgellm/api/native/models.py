@@ -11,7 +11,7 @@ from forgellm.api.native.wording import gigabytes, utc
 from forgellm.api.routes import Answer, Body, File, Query, Route
 from forgellm.domain.errors import InvalidField
 from forgellm.forge import Forge
-from forgellm.services import cards, removal
+from forgellm.services import cards, removal, samples
 from forgellm.services.library import Entry, Kind, library
 from forgellm.services.memory import Fit as FitWord
 from forgellm.services.memory import Machine, fit
@@ -104,6 +104,11 @@ class Restored(Answer):
     name: str
 
 
+class Brought(Answer):
+    message: str
+    name: str = Field(description="what model_name takes")
+
+
 def index(forge: Forge) -> LibraryAnswer:
     """Every model and adapter: what it is made of, its licence, and whether it fits this machine."""
     found = library(forge)
@@ -149,6 +154,13 @@ def restore(forge: Forge, body: Restore) -> Restored:
     place = bring_back(forge.workspace, body.entry)
     name = f"models/{place.parent.name}/{place.name}"
     return Restored(message=f"{name} is back", name=name)
+
+
+def bring_built_in(forge: Forge) -> Brought:
+    """Copy the small model that ships with ForgeLLM into the workspace; needs no network."""
+    brought = samples.bring_model(forge)
+    name = f"models/base/{samples.MODEL}"
+    return Brought(message=f"{name} is here" if brought else f"{name} was here already", name=name)
 
 
 def machine_memory(machine: Machine) -> MachineMemory:
@@ -209,6 +221,7 @@ ROUTES = (
     Route("GET", "/api/models/card", card),
     Route("GET", "/api/models/picture", picture, media_type="image/png"),
     Route("POST", "/api/models/restore", restore),
+    Route("POST", "/api/models/built-in", bring_built_in),
     # A Hub id has a slash in it.
     Route("DELETE", "/api/models/<rest:name>", delete),
 )

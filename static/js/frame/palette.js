@@ -2,8 +2,8 @@
 
 import { html, render } from "lit-html";
 import { icon } from "../parts/icons.js";
-import { ago, state, title } from "../parts/format.js";
-import { get } from "../state/api.js";
+import { ago, plural, state, title } from "../parts/format.js";
+import { get, path, query } from "../state/api.js";
 import { runs } from "../state/runs.js";
 import { addSource, asked, offered } from "./commands.js";
 import { bind, keycaps } from "./keys.js";
@@ -29,6 +29,12 @@ export function startPalette() {
   })));
   addSource(async () => (await get("/api/chats")).chats.map(({ id, title: name, updated }) => ({
     title: name || "Chat", hint: ago(updated), icon: "chat", group: "Chats", run: () => go(`/chat/${id}`),
+  })));
+  addSource(async () => (await get("/api/dataset/info")).datasets.map(({ name, file_count: files }) => ({
+    title: name, hint: plural(files, "file"), icon: "data", group: "Datasets", run: () => go(path`/data/${name}`),
+  })));
+  addSource(async () => (await get("/api/models")).published_models.map(({ name, path: place, created_at: created }) => ({
+    title: name, hint: ago(created), icon: "model", group: "Published models", run: () => go(query("/models", { model: `models/${place}` })),
   })));
 }
 
@@ -66,7 +72,7 @@ const content = (listed) => html`
   <div class="palette-field">
     ${icon("search")}
     <input type="text" role="combobox" aria-expanded="true" aria-controls="palette-list" autocomplete="off"
-      aria-label="Search for pages, runs and commands" placeholder="Search for pages, runs and commands"
+      aria-label="Search for whatever there is" placeholder="Search for pages, runs, datasets and commands"
       aria-activedescendant=${listed.length ? `palette-${chosen}` : ""} spellcheck="false"
       @input=${(event) => type(event.target.value)} @keydown=${(event) => move(event, listed)}>
     <kbd>Esc</kbd>

@@ -71,9 +71,11 @@ class ComparePage {
   template() {
     const add = html`<button class="button ${this.#ids.length ? "" : "primary"}" @click=${() => this.#choose()}>${icon("plus")}Add runs</button>`;
     if (!this.#ids.length) {
-      return [pageHead({ title: "Compare" }), empty({
-        icon: "compare", title: "Choose the runs to compare",
-        text: "Their curves are drawn over each other, with a ranking and everything in which their settings differ.", actions: add,
+      const any = runs.value?.runs.some(trains);
+      return [pageHead({ title: "Compare", lead: "What was better, and why" }), empty({
+        icon: "compare", title: any ? "Choose the runs to compare" : "No run has trained yet",
+        text: "Their curves are drawn over each other, with a ranking and everything in which their settings differ.",
+        actions: any ? add : html`<a class="button primary" href="/train">${icon("plus")}Set up a run</a>`,
       })];
     }
     if (!this.#answer) return [pageHead({ title: "Compare" }), skeleton(8)];

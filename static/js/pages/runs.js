@@ -64,7 +64,7 @@ class RunsPage {
   template() {
     if (!runs.value) return [pageHead({ title: "Runs" }), skeleton(8)];
     const { runs: list, total } = runs.value;
-    if (!total) return [pageHead({ title: "Runs" }), none];
+    if (!total) return [pageHead({ title: "Runs", lead: "What was trained, published and measured" }), none];
     const found = this.#found(list);
     const lead = total > list.length ? `The newest ${count(list.length)} of ${count(total)}` : plural(total, "run");
     return html`

@@ -16,11 +16,14 @@ import { lengths } from "./lengths.js";
 const LISTED = 50;
 
 export const checks = ({ looking }) => {
-  const { busy, progress, stage, answer, error } = looking.report.value;
+  const { busy, stopped, progress, stage, answer, error } = looking.report.value;
   const doing = stage === "rows" ? "Checking every row" : "Counting tokens";
   return html`
     <div class="checking" role="status">${busy
-      ? bar({ value: progress, label: doing, text: progress === null ? `${doing} …` : `${doing}: ${Math.floor(progress)} %` })
+      ? html`${bar({ value: progress, label: doing, text: progress === null ? `${doing} …` : `${doing}: ${Math.floor(progress)} %` })}
+        <button class="button small" @click=${action(() => looking.stopChecking(), { failed: "It is checked all the same" })}>Cancel</button>`
+      : stopped ? html`<p class="quiet">Not every row was checked.</p>
+        <button class="button small" @click=${() => looking.check()}>${icon("refresh")}Check them</button>`
       : answer && !error ? html`<p class="quiet">${icon("check")} Every row was checked.</p>` : nothing}</div>
     ${error ? trouble(looking, error) : nothing}
     ${unmapped(looking)}

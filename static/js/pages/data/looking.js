@@ -1,7 +1,7 @@
 // What the server finds in one dataset: its files, the report on all rows, and pages of rows and of tokens. Of several
 // answers to one question only the last counts.
 
-import { get, put, query } from "../../state/api.js";
+import { del, get, put, query } from "../../state/api.js";
 import { Store } from "../../state/store.js";
 import { api } from "./addresses.js";
 import { reported } from "./reporting.js";
@@ -48,7 +48,7 @@ export class Looking {
     const { model, length } = this.#wish;
     const show = (values) => now() && this.report.set({ ...this.report.value, ...values });
     const progress = (percentage) => show({ progress: percentage });
-    show({ busy: true, progress: null, stage: "rows", error: null });
+    show({ busy: true, stopped: false, progress: null, stage: "rows", error: null });
     try {
       // What the list of datasets counts is the report without a model, and it is there first.
       const plain = await reported(this.name, {}, { progress, signal: this.#signal, wanted: now });
@@ -61,6 +61,14 @@ export class Looking {
       if (!error.expected) console.error(error);
       show({ busy: false, error });
     }
+  }
+
+  /** Wait for the report no longer, and have it made no further. */
+  async stopChecking() {
+    this.#begin("report");
+    const { stage } = this.report.value, { model, length } = this.#wish;
+    this.report.set({ ...this.report.value, busy: false, stopped: true });
+    await del(query(api(this.name, "/report"), stage === "rows" ? {} : { model, max_seq_length: length }), this.#options);
   }
 
   readRows(values = {}) {

@@ -101,6 +101,12 @@ const undoing = (restore) => async () => {
   }
 };
 
+/** Copy the model that ships with ForgeLLM to the others. */
+export async function bringBuiltIn() {
+  await post("/api/models/built-in");
+  await refreshLibrary();
+}
+
 /** Begin a download, or go on with one. */
 export async function pull(name) {
   await post("/api/models/pull", { name });

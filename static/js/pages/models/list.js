@@ -16,7 +16,7 @@ import { modelServerRuns, resident } from "../../state/health.js";
 import { library, pulls, refreshLibrary, refreshPulls } from "../../state/models.js";
 import { isActive, runs } from "../../state/runs.js";
 import { watch } from "../../state/store.js";
-import { load, remove, unload } from "./acts.js";
+import { bringBuiltIn, load, remove, unload } from "./acts.js";
 import { openPublish } from "./publish.js";
 import { pullsCard } from "./pulls.js";
 import { address, called, context, described, fitBadge, holds, licence, residence } from "./words.js";
@@ -170,6 +170,7 @@ const noneLikeThat = ({ words, only }) => words
 const none = empty({
   icon: "model",
   title: "No models yet",
-  text: "Get a base model from the Hub, or put a folder with one into `models/base`. The demo on Home brings a small one along and needs no network.",
-  actions: html`<a class="button primary" href="/models?view=hub">${icon("download")}Get a model</a><a class="button" href="/">See the demo</a>`,
+  text: "Get a base model from the Hub, or put a folder with one into `models/base`. The built-in one is small, needs no network, and learns within a minute or two.",
+  actions: html`<a class="button primary" href="/models?view=hub">${icon("download")}Get a model</a>
+    <button class="button" @click=${action(bringBuiltIn, { failed: "The built-in model was not copied" })}>Use the built-in model</button>`,
 });

@@ -79,7 +79,7 @@ const toDo = (label, text, link) => html`
   <div class="train-none"><b>${label}</b><p>${text}</p>${link}</div>`;
 
 const nothingToTrain = toDo("No model is here yet", "Get a base model first: small ones train in minutes.",
-  html`<a class="button small" href="/models?view=hub">${icon("download")}Get a model</a>`);
+  html`<a class="button small" href="/models">${icon("model")}Choose a model</a>`);
 
 const nothingToRead = toDo("No dataset is here yet", "Bring documents, or questions with their answers.",
   html`<a class="button small" href="/data">${icon("plus")}Add a dataset</a>`);
