@@ -193,7 +193,7 @@ def _opened(settings: _Settings, folder: Path, *, general: bool = False) -> Iter
     kind = kind_of(folder, spec=spec, general=general)
     with settings.cache.opened(folder, kind, settings.tokenizer) as store:
         _check_ids(folder.name, store.largest, settings.vocab_size)
-        parted = part(store, kind, fraction=spec.validation_fraction, seed=spec.seed, name=folder.name)
+        parted = part(store, kind, fraction=spec.validation_fraction, seed=spec.seed, folder=folder)
         shaper = Shaper(store, kind, settings.max_seq_length, spec.chunk_overlap, spec.seed)
         yield _Dataset(folder.name, store, shaper, parted)
 
