@@ -259,6 +259,7 @@ def _check_ids(name: str, largest: int, vocab_size: int) -> None:
 
 
 def _fewer_than_a_batch(name: str, rows: int, batch_size: int) -> InvalidDataset:
-    reason = f"gives {rows} sequences to train on, fewer than one batch of {batch_size}"
+    sequences = "1 sequence" if rows == 1 else f"{rows} sequences"
+    reason = f"gives {sequences} to train on, fewer than one batch of {batch_size}"
     hint = "Lower batch_size, lower max_seq_length, or add data."
     return invalid_dataset(name, [Problem(name, None, reason, hint)])
