@@ -43,7 +43,8 @@ class LiveDisplay:
 
     def show(self, event: Event, progress: Progress) -> None:
         line = event_line(event)
-        if line is not None:
+        # How far a phase is stands in the bar itself.
+        if line is not None and "share" not in event:
             self._live.console.print(line, markup=False, highlight=False)
         self._draw(progress)
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import get_args
 
 from forgellm.data.documents import Document, document_files, read_document_files
+from forgellm.data.duplicates import MOST_COMPARED, NearDuplicates
 from forgellm.data.example_files import Part, RowFile, row_files
 from forgellm.data.preferences import Preference
 from forgellm.data.problems import Problem
 from forgellm.data.records import Example, Excluded, Record, RecordFile, TextRow
-from forgellm.data.report import FileReport, Measure, Report, Tokens, sentences
+from forgellm.data.report import FileReport, Measure, Report, Tokens, among_first, sentences
 from forgellm.data.tallies import Counts, Problems
 from forgellm.data.twins import TwinFinder
 from forgellm.domain.chat import Message
@@ -32,13 +33,16 @@ def check(
     measure: Measure | None = None,
     progress: Progress | None = None,
     heed: Callable[[Problem], None] | None = None,
+    most_compared: int = MOST_COMPARED,
 ) -> Report:
     """Everything there is to say about a dataset before it is trained on. Raises OSError.
 
     `progress` is told (bytes read, bytes in all), as far as they can be told from what was read. `heed` is
-    told every problem, of which the report lists only the first.
+    told every problem, of which the report lists only the first. Near duplicates are looked for among the
+    first `most_compared` rows and documents.
     """
-    check = _Check(folder, decisions, measure, progress or (lambda done, total: None))
+    tell = progress or (lambda done, total: None)
+    check = _Check(folder, decisions, measure, tell, most_compared=most_compared)
     check.problems.heed = heed
     for part in get_args(Part):
         for file in row_files(folder, part=part):
@@ -48,12 +52,20 @@ def check(
 
 
 class _Check:
-    def __init__(self, folder: Path, decisions: Decisions, measure: Measure | None, tell: Progress) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        decisions: Decisions,
+        measure: Measure | None,
+        tell: Progress,
+        *,
+        most_compared: int,
+    ) -> None:
         self._folder, self._decisions, self._measure, self._tell = folder, decisions, measure, tell
         self._files: list[Counts] = []
         self.problems = Problems()
         self._tokens = Tokens(0, 0, 0, 0)
-        self._twins = TwinFinder()
+        self._twins = TwinFinder(NearDuplicates(most=most_compared))
         self._waiting: list[tuple[Example | Document, Counts]] = []
         self._characters = 0
         sizes = [file.path.stat().st_size for file in row_files(folder) if file.path.is_file()]
@@ -92,14 +104,16 @@ class _Check:
         files = [counts.final() for counts in self._files]
         same, near, overlap = self._twins.found()
         reasons = self.problems.reasons()
-        if not self._twins.looked_at_all:
-            reason = "is too large to look for near duplicates in all of it: the beginning was looked at"
-            self.problems.add(Problem(self._folder.name, None, reason, severity="note"))
+        usable = sum(file.usable for file in files)
+        if self._twins.compared < usable:
+            said = f"near duplicates were looked for {among_first(self._twins.compared, usable)}"
+            self.problems.notes.insert(0, Problem(self._folder.name, None, said, severity="note"))
         report = Report(
             dataset=self._folder.name,
             files=files,
             rows=sum(file.rows for file in files),
-            usable=sum(file.usable for file in files),
+            usable=usable,
+            compared=self._twins.compared,
             excluded=sum(file.excluded for file in files),
             refused=sum(file.refused for file in files),
             empty=sum(one.count for one in reasons if one.reason.endswith("is empty")),

@@ -193,7 +193,7 @@ def _opened(settings: _Settings, folder: Path, *, general: bool = False) -> Iter
     kind = kind_of(folder, spec=spec, general=general)
     with settings.cache.opened(folder, kind, settings.tokenizer) as store:
         _check_ids(folder.name, store.largest, settings.vocab_size)
-        parted = part(store, kind, fraction=spec.validation_fraction, seed=spec.seed, name=folder.name)
+        parted = part(store, kind, fraction=spec.validation_fraction, seed=spec.seed, folder=folder)
         shaper = Shaper(store, kind, settings.max_seq_length, spec.chunk_overlap, spec.seed)
         yield _Dataset(folder.name, store, shaper, parted)
 
@@ -259,6 +259,7 @@ def _check_ids(name: str, largest: int, vocab_size: int) -> None:
 
 
 def _fewer_than_a_batch(name: str, rows: int, batch_size: int) -> InvalidDataset:
-    reason = f"gives {rows} sequences to train on, fewer than one batch of {batch_size}"
+    sequences = "1 sequence" if rows == 1 else f"{rows} sequences"
+    reason = f"gives {sequences} to train on, fewer than one batch of {batch_size}"
     hint = "Lower batch_size, lower max_seq_length, or add data."
     return invalid_dataset(name, [Problem(name, None, reason, hint)])

@@ -16,6 +16,7 @@ _IN_BAND = 8
 """Two texts that share 0.85 of their shingles have a band in common 994 times in 1,000."""
 
 _SEED = 20
+MOST_COMPARED = 500_000
 _WAITING = 1 << 20
 """Characters that are hashed at once."""
 
@@ -30,7 +31,7 @@ class NearDuplicates:
     at. What is found does not depend on the machine or on how texts are gathered.
     """
 
-    def __init__(self, *, threshold: float = 0.85, most: int = 500_000) -> None:
+    def __init__(self, *, threshold: float = 0.85, most: int = MOST_COMPARED) -> None:
         self._threshold = threshold
         self._most = most
         self._waiting: list[str] = []

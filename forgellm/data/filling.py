@@ -15,6 +15,7 @@ from forgellm.data.likeness import Sketcher, document_key, example_keys
 from forgellm.data.masking import EncodedExample, encode_examples
 from forgellm.data.places import Placer
 from forgellm.data.problems import Problem, invalid_dataset
+from forgellm.data.reached import Reached
 from forgellm.data.records import Example
 from forgellm.data.sources import MOST_PROBLEMS, Kind, items, nothing, too_many
 from forgellm.data.split import Keys
@@ -22,15 +23,16 @@ from forgellm.data.token_store import StoreWriter
 
 PARTS: tuple[Part, ...] = ("train", "valid")
 
+Attend = Callable[[float], None]
+"""Called about once a second while tokens are made, with the share of the dataset that was read."""
+
 _SKETCHED = 1 << 19
 _NOTES = 100
 _ATTENDED = 5_000
 
 
-def fill(
-    writer: StoreWriter, dataset: Path, kind: Kind, *, tokenizer: Any, attend: Callable[[], None]
-) -> None:
-    """Write the part train and then the part valid of a dataset, calling `attend` about once a second.
+def fill(writer: StoreWriter, dataset: Path, kind: Kind, *, tokenizer: Any, attend: Attend) -> None:
+    """Write the part train and then the part valid of a dataset; what `attend` raises ends it.
 
     The store's facts are how many items each part has, the tokens before each document as `lead`, and up to
     100 notes. Raises InvalidDataset with what is wrong with the rows.
@@ -41,7 +43,7 @@ def fill(
     for part in PARTS:
         before = len(writer)
         if kind == "documents":
-            keys += _write_documents(writer, reading.documents(part), tokenizer=tokenizer, attend=attend)
+            keys += _write_documents(writer, reading, part, tokenizer=tokenizer, attend=attend)
         else:
             keys += _write_examples(writer, reading, part, tokenizer=tokenizer, attend=attend)
         counts[part] = len(writer) - before
@@ -62,6 +64,7 @@ class _Reading:
     def __init__(self, dataset: Path, kind: Kind) -> None:
         self._dataset = dataset
         self._kind = kind
+        self.reached = Reached(dataset, kind, PARTS)
         self.problems: list[Problem] = []
         self.notes: list[str] = []
 
@@ -94,19 +97,21 @@ class _Reading:
 
 
 def _write_documents(
-    writer: StoreWriter, documents: Iterator[Document], *, tokenizer: Any, attend: Callable[[], None]
+    writer: StoreWriter, reading: _Reading, part: Part, *, tokenizer: Any, attend: Attend
 ) -> Iterator[Keys]:
     sketcher, exact = Sketcher(), []
     waiting = 0
-    for part in encode_parts(tokenizer, documents, placer=Placer(tokenizer)):
-        writer.add(part.ids, part.marks, last=part.last)
-        sketcher.add(part.ids, last=part.last)
-        exact += [document_key(part.document)] if part.last else []
-        waiting += len(part.ids)
+    for piece in encode_parts(tokenizer, reading.documents(part), placer=Placer(tokenizer)):
+        writer.add(piece.ids, piece.marks, last=piece.last)
+        sketcher.add(piece.ids, last=piece.last)
+        exact += [document_key(piece.document)] if piece.last else []
+        waiting += len(piece.ids)
+        if len(piece.starts):
+            reading.reached.add(piece.document.name, int(piece.starts[-1] - piece.starts[0]))
         if waiting >= _SKETCHED:
             yield _keys(exact, sketcher)
             exact, waiting = [], 0
-            attend()
+            attend(reading.reached.share)
     yield _keys(exact, sketcher)
 
 
@@ -115,15 +120,16 @@ def _keys(exact: list[int], sketcher: Sketcher) -> Keys:
 
 
 def _write_examples(
-    writer: StoreWriter, reading: _Reading, part: Part, *, tokenizer: Any, attend: Callable[[], None]
+    writer: StoreWriter, reading: _Reading, part: Part, *, tokenizer: Any, attend: Attend
 ) -> Iterator[Keys]:
     keys: list[tuple[int, int]] = []
     for encoded in encode_examples(tokenizer, reading.examples(part)):
         if isinstance(encoded, EncodedExample):
             writer.add(encoded.ids, encoded.learned)
             keys.append(example_keys(encoded.example))
+            reading.reached.add(encoded.example.file, len(encoded.text))
             if len(keys) % _ATTENDED == 0:
-                attend()
+                attend(reading.reached.share)
         else:
             reading.refuse(encoded[1])
     yield np.array(keys, np.uint64).reshape(-1, 2)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from forgellm.data.chunks import cut_near
+from forgellm.data.documents import document_files
+from forgellm.data.example_files import row_files
 from forgellm.data.problems import invalid_dataset
+from forgellm.data.records import RecordFile
 from forgellm.data.sources import Kind, too_short
 from forgellm.data.split import Indices, split
 from forgellm.data.token_store import Span, TokenStore
+from forgellm.storage.decisions import read_decisions
 
-OWN = {"documents": "valid/", "examples": "valid.jsonl"}
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -33,17 +38,30 @@ class Parted:
         return spans if self.end is None else [(spans[0][0], self.end[0])]
 
 
-def part(store: TokenStore, kind: Kind, *, fraction: float, seed: int, name: str) -> Parted:
+def part(store: TokenStore, kind: Kind, *, fraction: float, seed: int, folder: Path) -> Parted:
     """Take the dataset's own part for validation, or hold out `fraction`: of the tokens of documents, of the
     number of examples. Raises InvalidDataset where the only document is too short to be parted."""
     train, valid = int(store.facts["train"]), int(store.facts["valid"])
     if valid:
-        return Parted(np.arange(train), np.arange(train, train + valid), OWN[kind])
+        return Parted(np.arange(train), np.arange(train, train + valid), _own(folder, kind))
     sizes = store.lengths[:train] if kind == "documents" else np.ones(train, np.int64)
     trained, held = split(store.keys[:train], sizes, fraction=fraction, seed=seed)
     if len(held) or kind == "examples":
         return Parted(trained, held, f"{len(held)} of {train} {kind} held out")
-    return _part_document(store, fraction, name)
+    return _part_document(store, fraction, folder.name)
+
+
+def _own(folder: Path, kind: Kind) -> str:
+    """What the dataset is validated on, by name: `valid/`, `valid.csv`."""
+    decisions = read_decisions(folder)
+    paths = [*document_files(folder, part="valid")] if kind == "documents" else []
+    for file in row_files(folder, part="valid"):
+        texts = RecordFile(file, decisions).recognition.shape == "text"
+        paths += [file.path] if texts == (kind == "documents") else []
+    within = [path.relative_to(folder).parts for path in paths]
+    names = dict.fromkeys(f"{one[0]}/" if len(one) > 1 else one[0] for one in within)
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(list(names)[:_NAMED]) + more
 
 
 def _part_document(store: TokenStore, fraction: float, name: str) -> Parted:

@@ -100,7 +100,8 @@ class Report:
     """JSON-able by `dataclasses.asdict`. `tokens` is None where no base model was given.
 
     `duplicates` and `near_duplicates` lie in one part of the dataset, `overlap` is between two, such as rows
-    that are trained on and validated on.
+    that are trained on and validated on. Near duplicates were looked for among the first `compared` usable
+    rows and documents only, part after part.
     """
 
     dataset: str
@@ -111,6 +112,7 @@ class Report:
     refused: int
     empty: int
     tokens: Tokens | None
+    compared: int
     duplicates: Twins
     near_duplicates: Twins
     overlap: Twins
@@ -150,8 +152,15 @@ def _in_twins(report: Report) -> Iterator[str]:
         yield f"{_count(same, 'is', 'are')} the same as an earlier one, {near:,} more nearly the same."
     else:
         yield "None is the same, or nearly the same, as another one."
+    if report.compared < report.usable:
+        yield f"Near duplicates were looked for {among_first(report.compared, report.usable)}."
     if overlap:
         yield f"{_count(overlap, 'is', 'are')} in two parts, so that validation or a test flatters the model."
+
+
+def among_first(compared: int, usable: int) -> str:
+    """Where near duplicates were looked for, in words that follow a verb."""
+    return f"among the first {compared:,} of {usable:,} rows and documents only, equal ones among all of them"
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:

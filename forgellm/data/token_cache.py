@@ -9,20 +9,20 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from forgellm.data.content import content_hash, stamps
-from forgellm.data.filling import fill
+from forgellm.data.filling import Attend, fill
 from forgellm.data.sources import Kind
 from forgellm.data.token_store import MANIFEST, DamagedStore, StoreWriter, TokenStore
 from forgellm.data.tokens import identity
 from forgellm.domain.errors import InvalidDataset
 from forgellm.storage.files import PARTIAL, HeldLock, exclusive, storage_errors
 
-VERSION = 1
+VERSION = 2
 """To be raised whenever the same files would give other tokens."""
 
 MOST_BYTES = 10 * 2**30
@@ -34,11 +34,12 @@ _ATTEMPTS = 3
 class TokenCache:
     """Stores below a folder, one for each dataset, tokenizer and kind of item, of `most_bytes` in all.
 
-    While tokens are made `attend` is called about once a second; what it raises ends the making.
+    While tokens are made `attend` is called about once a second, with the share of the dataset that was read;
+    what it raises ends the making.
     """
 
     def __init__(
-        self, root: Path, *, attend: Callable[[], None] = lambda: None, most_bytes: int = MOST_BYTES
+        self, root: Path, *, attend: Attend = lambda share: None, most_bytes: int = MOST_BYTES
     ) -> None:
         self._root = root
         self._attend = attend

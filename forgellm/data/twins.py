@@ -13,18 +13,22 @@ from forgellm.data.report import LISTED, Twin, Twins
 class TwinFinder:
     """Remembers each text by hashes and where it stands; 20 bytes, and what `NearDuplicates` needs."""
 
-    def __init__(self) -> None:
+    def __init__(self, near: NearDuplicates) -> None:
         self._files: dict[tuple[str, str], int] = {}
         self._keys, self._file, self._line = array("Q"), array("L"), array("Q")
-        self._near = NearDuplicates()
-        self.looked_at_all = True
+        self._near = near
 
     def add(self, text: str, *, file: str, line: int | None, part: str) -> None:
         """The next text; parts come one after another."""
         self._keys.append(int.from_bytes(content_key(text)[:8], "little"))
         self._file.append(self._files.setdefault((file, part), len(self._files)))
         self._line.append(line or 0)
-        self.looked_at_all &= self._near.add(text)
+        self._near.add(text)
+
+    @property
+    def compared(self) -> int:
+        """How many of the first texts were looked at for near likeness; equal ones are found among all."""
+        return self._near.count
 
     def found(self) -> tuple[Twins, Twins, Twins]:
         """(the same in one part, nearly the same in one part, either in two parts)."""

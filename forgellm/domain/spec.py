@@ -120,7 +120,7 @@ class TrainingSpec:
     )
     validation_fraction: float = _field(
         0.1,
-        "share of the dataset held out where it has no valid.jsonl or valid/",
+        "share of the dataset held out where it has no file valid.* or folder valid/",
         "0.05 to 0.2",
         above=0.0,
         maximum=0.5,

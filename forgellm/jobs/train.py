@@ -30,9 +30,29 @@ from forgellm.training.loop import Plan, TrainingLoop
 from forgellm.training.samples import Questions, end_tokens, questions
 from forgellm.training.state import read_progress
 
+_PERCENT = 5
+
 
 class _CalledOff(Exception):
     """A pause or a stop came before the first iteration."""
+
+
+class _Tokenising:
+    """A large dataset takes minutes to tokenise: it is told how far that is, every few percent, and who asks
+    for a stop does not wait for the end."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._told: int | None = None
+
+    def __call__(self, share: float) -> None:
+        command = self._job.control()
+        if command != "run":
+            raise _CalledOff(command)
+        step = int(100 * share) // _PERCENT
+        if step != self._told:
+            self._told = step
+            self._job.log.append("phase", phase=f"tokenising {int(100 * share)} %", share=share)
 
 
 def train(job: Job) -> Outcome:
@@ -97,7 +117,7 @@ def _corpus(job: Job, spec: TrainingSpec, base: ModelFolder) -> Corpus:
         general=general,
         tokenizer=load_tokenizer(base.path),
         vocab_size=vocabulary_size(base.config),
-        cache=TokenCache(job.workspace.tokens, attend=lambda: _attend(job)),
+        cache=TokenCache(job.workspace.tokens, attend=_Tokenising(job)),
     )
     job.log.append("corpus", **corpus.summary)
     return corpus
@@ -112,13 +132,6 @@ def _questions(spec: TrainingSpec, base: ModelFolder) -> Questions:
         ends=set(end_tokens(base.config)),
         longest=sequence_length(spec, context_length(base.config)),
     )
-
-
-def _attend(job: Job) -> None:
-    """A large dataset takes minutes to tokenise: who asks for a stop does not wait for that."""
-    command = job.control()
-    if command != "run":
-        raise _CalledOff(command)
 
 
 def _model(job: Job, spec: TrainingSpec, base: ModelFolder) -> nn.Module:

@@ -164,14 +164,15 @@ def of_memory(needed: MemoryEstimate, known: Machine) -> Iterator[Finding]:
         yield Finding("note", "MEMORY_TIGHT", f"{said} of {known.limit / 1e9:.1f} GB", way_out, "batch_size")
 
 
-def of_disk(parts: Parts, needed: int) -> Iterator[Finding]:
-    """Room for what the run will write."""
+def of_disk(parts: Parts, checkpoints: int, *, tokens: int) -> Iterator[Finding]:
+    """Room for what the run will write: so many bytes of checkpoints and states, and of tokens."""
     free = shutil.disk_usage(parts.workspace.root).free
-    if free < needed + SMALLEST_ROOM:
+    if free < checkpoints + tokens + SMALLEST_ROOM:
         yield Finding(
             "problem" if free < SMALLEST_ROOM else "warning",
             "DISK_FULL",
-            f"checkpoints and states will take {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free",
+            f"checkpoints and states will take {checkpoints / 1e6:,.0f} MB, the data in tokens about "
+            f"{tokens / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free",
             "Free some space, set keep_checkpoints, or save less often.",
             "keep_checkpoints",
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
+from forgellm.data.files import NOT_TRAINED_ON
 from forgellm.domain.errors import DiskFull, InvalidField
 from forgellm.services.parts import Parts
 from forgellm.storage.datasets import find_dataset
@@ -132,11 +132,16 @@ def check_name(name: str) -> None:
 
 
 def check_file_name(file: str) -> None:
-    """Raises InvalidField for a name that leads elsewhere, is hidden, or is not of a kind that may come."""
-    plain = file == os.path.basename(file) and "\\" not in file and file.isprintable()
-    fits = 0 < len(file.encode("utf-8", "replace")) <= _LONGEST_FILE_NAME
-    if not plain or not fits or file.startswith("."):
-        raise _refused(file, "is not the plain name of a file", "Send the name without any folder.")
+    """Raises InvalidField for a name that leads elsewhere, is hidden, or is not of a kind that may come.
+
+    Of folders a name may have one before it, that of a part which is not trained on: `valid/faq.csv`.
+    """
+    folder, _, name = file.rpartition("/")
+    plain = folder in ("", *NOT_TRAINED_ON) and file in (name, f"{folder}/{name}")
+    fits = 0 < len(name.encode("utf-8", "replace")) <= _LONGEST_FILE_NAME
+    if not plain or not fits or not name.isprintable() or "\\" in name or name.startswith("."):
+        hint = f"Send the name without any folder but {', '.join(NOT_TRAINED_ON)}."
+        raise _refused(file, "is not the plain name of a file", hint)
     if PurePath(file).suffix.lower() not in UPLOADED:
         raise _refused(
             file,

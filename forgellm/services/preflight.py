@@ -19,6 +19,7 @@ from forgellm.services.learnable import Learnable, learnable
 from forgellm.services.memory import Machine, MemoryEstimate, estimate, machine, optimizer_bytes
 from forgellm.services.pace import Duration, duration
 from forgellm.services.parts import Parts
+from forgellm.services.space import BYTES_OF_A_TOKEN
 from forgellm.services.spec_text import command_line, to_yaml
 from forgellm.services.wishes import Wish, attempt, read_wish
 from forgellm.storage.models import ModelFolder, context_length
@@ -130,6 +131,11 @@ def _checkpoints(spec: TrainingSpec, learns: Learnable, length: Course) -> Check
     return Checkpoints(written, kept, learns.size_bytes, kept * learns.size_bytes + 2 * state)
 
 
+def _tokens(data: ExpectedData | None) -> int:
+    """Bytes that the tokens of the data will take."""
+    return 0 if data is None else (data.tokens + data.valid_tokens) * BYTES_OF_A_TOKEN
+
+
 def _judged(parts: Parts, wish: Wish, plan: Plan, *, known: Machine, queue: bool) -> Iterator[Finding]:
     if wish.spec is not None:
         if wish.has_data:
@@ -140,7 +146,7 @@ def _judged(parts: Parts, wish: Wish, plan: Plan, *, known: Machine, queue: bool
     if plan.memory is not None:
         yield from findings.of_memory(plan.memory, known)
     if plan.checkpoints is not None:
-        yield from findings.of_disk(parts, plan.checkpoints.total_bytes)
+        yield from findings.of_disk(parts, plan.checkpoints.total_bytes, tokens=_tokens(plan.data))
     yield from findings.of_queue(parts, queued=queue)
 
 

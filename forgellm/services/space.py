@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from forgellm.domain.errors import DiskFull, ReadOnly
+from forgellm.services.datasets import BYTES_PER_TOKEN
 from forgellm.storage.files import PARTIAL, storage_error
 from forgellm.storage.workspace import Workspace
+
+BYTES_OF_A_TOKEN = 10
+"""Its number and its mark, in the cache and in the run's own corpus."""
+
+# Of pictures and fonts, for the most part: what text is in them is not known from their size.
+_HARDLY_TEXT = (".pdf", ".docx", ".epub")
 
 # Corpus, events and dashboard of a small run. What a long one needs beyond it is found out on the way,
 # and costs nothing that is already written.
@@ -19,11 +28,24 @@ SMALLEST_ROOM = 16 * 2**20
 _FULL_COPIES = 7
 
 
-def check_space(workspace: Workspace, *, base: Path, fine_tune_type: str) -> None:
+def tokens_room(datasets: Iterable[Path]) -> int:
+    """About how many bytes the tokens of some datasets take, by the size of their text."""
+    size = 0
+    for path in (path for folder in datasets for path in folder.rglob("*")):
+        # It may have gone since its name was read.
+        with suppress(OSError):
+            is_text = path.is_file() and path.suffix.lower() not in _HARDLY_TEXT
+            size += path.stat().st_size if is_text and not path.name.startswith(".") else 0
+    return size // BYTES_PER_TOKEN * BYTES_OF_A_TOKEN
+
+
+def check_space(
+    workspace: Workspace, *, base: Path, fine_tune_type: str, datasets: Iterable[Path] = ()
+) -> None:
     """Raises ReadOnly where nothing can be written, DiskFull where there is too little room."""
     for folder in (workspace.models, workspace.private):
         check_writable(folder)
-    needed = SMALLEST_ROOM
+    needed = SMALLEST_ROOM + tokens_room(datasets)
     if fine_tune_type == "full":
         needed += _FULL_COPIES * sum(p.stat().st_size for p in base.glob("*.safetensors"))
     free = shutil.disk_usage(workspace.models).free

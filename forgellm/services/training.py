@@ -48,7 +48,12 @@ def start(parts: Parts, values: Mapping[str, object], *, queue: bool = False) ->
     length = sequence_length(spec, context_length(base.config))
     _check_data(parts, spec)
     check_beginning(parts, spec, base)
-    check_space(parts.workspace, base=base.path, fine_tune_type=spec.fine_tune_type)
+    check_space(
+        parts.workspace,
+        base=base.path,
+        fine_tune_type=spec.fine_tune_type,
+        datasets=[find_dataset(parts.workspace, name) for name in _datasets(spec)],
+    )
     with exclusive(parts.workspace.private / "start.lock"):
         if not queue:
             _refuse_second(parts)
@@ -99,8 +104,7 @@ def _with_general(parts: Parts, spec: TrainingSpec, values: Mapping[str, object]
 
 
 def _check_data(parts: Parts, spec: TrainingSpec) -> None:
-    names = [name for name in (spec.dataset, spec.general_dataset) if name is not None]
-    for name in names:
+    for name in _datasets(spec):
         folder = find_dataset(parts.workspace, name)
         if count(folder)[1] <= _READ_HERE_BYTES:
             problems = check_dataset(folder, spec=spec)
@@ -108,6 +112,10 @@ def _check_data(parts: Parts, spec: TrainingSpec) -> None:
             problems = contents.start_problems(parts, name, spec)
         if problems:
             raise invalid_dataset(name, problems)
+
+
+def _datasets(spec: TrainingSpec) -> list[str]:
+    return [name for name in (spec.dataset, spec.general_dataset) if name is not None]
 
 
 def _refuse_second(parts: Parts) -> None:

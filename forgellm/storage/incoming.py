@@ -54,14 +54,14 @@ class Incoming:
     def add_to(self, target: Path) -> None:
         """Move every file into the dataset at `target`, all or none of them. Raises DatasetConflict …"""
         with _alone(self.workspace), storage_errors(target):
-            paths = sorted(self.folder.iterdir())
-            taken = next((path.name for path in paths if os.path.lexists(target / path.name)), None)
-            if taken is not None:
-                raise _taken(
-                    taken, f"{target.name} has a file of that name", "Rename or leave out that file."
-                )
+            paths = sorted(path for path in self.folder.rglob("*") if not path.is_dir())
             for path in paths:
-                _move(path, target / path.name)
+                name = path.relative_to(self.folder)
+                if os.path.lexists(target / name) or not _is_free(target, name.parent):
+                    said = f"{target.name} has a file of that name"
+                    raise _taken(name.as_posix(), said, "Rename or leave out that file.")
+            for path in paths:
+                _move(path, target / path.relative_to(self.folder))
 
 
 @contextmanager
@@ -84,13 +84,17 @@ def incoming(workspace: Workspace) -> Iterator[Incoming]:
             lock.release()
 
 
+def _is_free(target: Path, folder: Path) -> bool:
+    """Whether files can be put into a folder of a dataset, by way of nothing that leads out of it."""
+    ways = [target / one for one in (folder, *folder.parents) if one != Path(".")]
+    return not any(way.is_symlink() or (way.exists() and not way.is_dir()) for way in ways)
+
+
 def _move(source: Path, target: Path) -> None:
     """Sync and move, never over anything that is there."""
-    if source.is_dir():
-        move_folder(source, target)
-        return
     with open(source, "rb") as file:
         os.fsync(file.fileno())
+    target.parent.mkdir(parents=True, exist_ok=True)
     # A rename would replace what has come meanwhile.
     os.link(source, target, follow_symlinks=False)
     source.unlink()

@@ -116,6 +116,12 @@ def test_another_page_may_not_even_with_the_header(client):
         ".jsonl",
         "a\nb.txt",
         "a/b.txt",
+        "valid/../b.txt",
+        "valid//b.txt",
+        "/valid/b.txt",
+        "valid/.b.txt",
+        "valid/test/b.txt",
+        "valid/",
     ],
 )
 def test_a_name_that_leads_elsewhere_or_is_of_no_kind_we_take_is_refused(client, forge, name):
@@ -140,6 +146,24 @@ def test_nothing_that_is_there_is_written_over(client, forge):
     assert_error(upload(client, ("a.txt", b"1"), ("a.txt", b"2"), name="two"), 409, "DATASET_CONFLICT")
     assert left(forge) == before
     assert (forge.workspace.datasets / "domain" / "dellwater_notes.md").read_bytes() == kept
+
+
+def test_a_file_keeps_the_part_of_the_dataset_that_it_is_in(client, forge, tmp_path):
+    parted = [("a.csv", b"prompt,completion\nQ,A\n"), ("valid/a.csv", b"prompt,completion\nR,B\n")]
+    answer = upload(client, *parted, name="parted").get_json()
+    assert answer["files"] == ["a.csv", "valid/a.csv"]
+    folder = forge.workspace.datasets / "parted"
+    assert (folder / "valid" / "a.csv").read_bytes() == parted[1][1]
+    more = upload(client, ("valid/b.csv", b"prompt,completion\nS,C\n"), name="parted", append="true")
+    assert more.status_code == 200
+    assert {path.name for path in (folder / "valid").iterdir()} == {"a.csv", "b.csv"}
+    again = upload(client, ("c.txt", b"1"), ("valid/b.csv", b"2"), name="parted", append="true")
+    assert_error(again, 409, "DATASET_CONFLICT")
+    assert not (folder / "c.txt").exists()
+    (folder / "test").symlink_to(tmp_path)
+    out = upload(client, ("test/b.csv", b"2"), name="parted", append="true")
+    assert_error(out, 409, "DATASET_CONFLICT")
+    assert not (tmp_path / "b.csv").exists()
 
 
 def test_files_are_added_to_a_dataset_when_that_is_asked_for(client, forge):

@@ -171,7 +171,7 @@ def test_what_is_learned_and_where_a_row_is_cut_is_seen_without_colour(visit, da
 
 
 def test_a_folder_is_brought_in_and_what_is_added_later_replaces_nothing(visit, data, tmp_path):
-    for name in ("a/notes.md", "b/notes.md", "c.txt", ".hidden.txt"):
+    for name in ("a/notes.md", "b/notes.md", "c.txt", ".hidden.txt", "valid/notes.md"):
         (tmp_path / "town" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "town" / name).write_text(f"What {name} says about the harbour. " * 20)
     visitor = visit()
@@ -180,7 +180,8 @@ def test_a_folder_is_brought_in_and_what_is_added_later_replaces_nothing(visit, 
     page.get_by_label("Choose a folder").set_input_files(tmp_path / "town")
     page.get_by_role("button", name="Add", exact=True).click()
     page.wait_for_selector("h1:has-text('town')")
-    assert {p.name for p in (data / "town").glob("[!.]*")} == {"a_notes.md", "b_notes.md", "c.txt"}
+    assert {p.name for p in (data / "town").glob("[!.]*")} == {"a_notes.md", "b_notes.md", "c.txt", "valid"}
+    assert [p.name for p in (data / "town" / "valid").iterdir()] == ["notes.md"]
     page.get_by_role("button", name="Add files").click()
     page.get_by_label("Choose files").set_input_files(tmp_path / "town" / "c.txt")
     page.get_by_role("button", name="Add", exact=True).click()

@@ -160,6 +160,17 @@ def test_a_dataset_with_its_own_validation_part_is_taken_as_it_is(build, workspa
     assert (len(corpus.valid), corpus.summary["split"], corpus.summary["items"]) == (1, "valid/", 13)
 
 
+def test_the_part_for_validation_is_called_by_the_name_of_its_file(build, workspace):
+    folder = workspace.datasets / "sheet"
+    (folder / "valid").mkdir(parents=True)
+    lines = ["question,answer", *(f"When is market {n}?,On day {n}." for n in range(6))]
+    (folder / "train.csv").write_text("\n".join(lines))
+    (folder / "valid.csv").write_text("\n".join(lines[:3]))
+    (folder / "valid" / "notes.txt").write_text("A document, which is no example. " * 9)
+    corpus = build(training_type="ift", dataset="sheet")
+    assert (corpus.summary["split"], corpus.summary["items"]) == ("valid.csv", 8)
+
+
 def test_the_only_document_is_split_near_its_end_and_the_summary_says_so(build, workspace, tokenizer):
     folder = workspace.datasets / "single"
     folder.mkdir()

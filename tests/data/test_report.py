@@ -70,6 +70,17 @@ def test_twins_are_named_with_where_they_stand(report):
     assert (report.duplicates.count, report.near_duplicates.count) == (1, 1)
 
 
+def test_where_near_duplicates_were_not_looked_for_is_said_plainly(folder):
+    whole = check(folder, decisions=Decisions())
+    assert whole.compared == whole.usable
+    assert not [line for line in whole.summary if "looked for" in line]
+    begun = check(folder, decisions=Decisions(), most_compared=2)
+    said = f"among the first 2 of {begun.usable} rows and documents only, equal ones among all of them"
+    assert [line for line in begun.summary if said in line]
+    assert said in begun.notes[0].reason
+    assert (begun.duplicates.count, begun.near_duplicates.count) == (whole.duplicates.count, 0)
+
+
 def test_what_is_in_two_parts_is_told_apart(folder):
     [overlap] = check(folder, decisions=Decisions()).overlap.listed
     assert (overlap.file, overlap.line) == ("mine/valid.csv", 2)

@@ -97,6 +97,23 @@ def test_a_table_without_a_header_has_numbered_columns_and_says_so(tmp_path):
     assert layout(path) == "cells between commas, no row names the columns"
 
 
+def test_a_title_above_the_names_of_the_columns_is_passed_over_and_told(tmp_path):
+    sheet = '"Answers, as of May",,\n,,\nid,question,answer\n1,When?,Monday\n'
+    rows, problems = read(tmp_path, "a.csv", sheet)
+    assert [(row.line, row.values) for row in rows] == [
+        (4, {"id": "1", "question": "When?", "answer": "Monday"})
+    ]
+    assert problems == []
+    said = "row 3 names the columns and the 2 rows above it are passed over"
+    assert layout(tmp_path / "a.csv") == f"cells between commas, {said}"
+
+
+@pytest.mark.parametrize("table", ["When is it?,\nWho,Ada\n", "a,,\nb,,\n", "1,,\n2,When is it?,3\n"])
+def test_rows_with_nothing_but_their_first_cell_are_no_title_where_no_names_follow(tmp_path, table):
+    rows, _ = read(tmp_path, "a.csv", table)
+    assert len(rows) == 2
+
+
 def test_whether_there_is_a_header_can_be_said(tmp_path):
     path = write(tmp_path, "a.csv", "cat,chat\ndog,chien\n")
     assert [row.values for row in read_rows(path, "a.csv")] == [{"cat": "dog", "chat": "chien"}]

@@ -178,3 +178,27 @@ def test_examples_are_kept_with_their_masks(cache, workspace, tokenizer):
         assert tokenizer.decode(ids[learned.astype(bool)]) == row["completion"] + "<|im_end|>"
         assert (store.facts["train"], store.facts["valid"]) == (40, 0)
         assert store.largest == int(max(np.max(store.read(*store.span(n))[0]) for n in range(40)))
+
+
+def test_who_waits_is_told_how_much_of_the_dataset_is_tokenised(workspace, tokenizer, tmp_path):
+    folder = workspace.datasets / "large"
+    (folder / "valid").mkdir(parents=True)
+    for n in range(4):
+        (folder / f"{n}.txt").write_text(f"{n} market " * 150_000)
+    (folder / "valid" / "last.txt").write_text("The last. " * 150_000)
+    told = []
+    tokens(TokenCache(tmp_path / "tokens", attend=told.append), folder, tokenizer)
+    assert len(told) >= 2
+    assert told == sorted(told)
+    assert 0 < told[0] < told[-1] <= 1
+
+
+def test_a_file_that_is_passed_over_counts_as_read_where_the_next_begins(workspace, tokenizer, tmp_path):
+    folder = workspace.datasets / "rows"
+    folder.mkdir()
+    row = {"prompt": "When is the market in Brinmoor?", "completion": "On Monday."}
+    (folder / "a.jsonl").write_text("\n".join([json.dumps({"text": "No question. " * 9})] * 3000))
+    (folder / "b.jsonl").write_text("\n".join([json.dumps(row)] * 5000))
+    told = []
+    tokens(TokenCache(tmp_path / "tokens", attend=told.append), folder, tokenizer, kind="examples")
+    assert 0.5 < told[-1] <= 1

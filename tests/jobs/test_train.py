@@ -53,4 +53,7 @@ def test_a_run_that_tokenises_a_large_dataset_can_be_paused_and_goes_on(job):
     assert [event["type"] for event in read_events(folder)] == ["phase", "stopping"]
     assert not (folder / "corpus" / "corpus.json").exists()
     assert train(job("run")).type == "completed"
+    told = [event["share"] for event in read_events(folder) if "tokenising" in event.get("phase", "")]
+    assert told == sorted(told)
+    assert 0.2 < told[-1] <= 1.0
     assert not [path for path in (folder / "corpus").iterdir() if path.name.startswith(".")]

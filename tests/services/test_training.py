@@ -138,6 +138,18 @@ def test_a_disk_without_room_for_a_full_fine_tune_is_refused(forge, tmp_path):
     check_space(forge.workspace, base=tmp_path, fine_tune_type="lora")
 
 
+def test_a_disk_without_room_for_the_tokens_of_the_data_is_refused(forge, tmp_path):
+    folder = tmp_path / "huge"
+    (folder / "valid").mkdir(parents=True)
+    for file in ("book.pdf", "valid/rows.jsonl"):
+        with open(folder / file, "wb") as rows:
+            rows.truncate(4 * 2**40)
+        if file == "book.pdf":
+            check_space(forge.workspace, base=tmp_path, fine_tune_type="lora", datasets=[folder])
+    with pytest.raises(DiskFull, match="needs at least"):
+        check_space(forge.workspace, base=tmp_path, fine_tune_type="lora", datasets=[folder])
+
+
 def test_a_run_keeps_its_spec_versions_and_base_and_ends_completed(forge, short_run, launched):
     run = training.start(forge, short_run)
     launched.append(run)

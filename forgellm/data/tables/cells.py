@@ -17,16 +17,23 @@ _LONGEST_CELL = LONGEST_ROW // 4
 
 @dataclass(frozen=True)
 class Layout:
-    """What separates the cells, whether the first row names the columns, and how they are called."""
+    """What separates the cells, whether the first row names the columns, and how they are called.
+
+    `above` rows stand before it, as titles: they are passed over.
+    """
 
     delimiter: str
     header: bool
     columns: tuple[str, ...]
     blank_after_delimiter: bool = False
     quoted: bool = True
+    above: int = 0
 
     def __str__(self) -> str:
         named = "the first row names the columns" if self.header else "no row names the columns"
+        if self.above:
+            rows = "row above it is" if self.above == 1 else f"{self.above} rows above it are"
+            named = f"row {self.above + 1} names the columns and the {rows} passed over"
         quoted = "" if self.quoted else ", a quotation mark is a character like others"
         return f"cells between {DELIMITERS[self.delimiter]}, {named}{quoted}"
 

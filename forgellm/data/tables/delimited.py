@@ -23,13 +23,12 @@ def read_delimited(path: Path, name: str, *, header: bool | None = None) -> Iter
         yield Problem(name, 1, reason, "Give each column a name of its own.")
         return
     with open_text(path, newline="") as file:
-        records = Records(file, layout)
-        wait_for_header = layout.header
-        for line, cells in records:
+        above = layout.above + layout.header
+        for line, cells in Records(file, layout):
             if isinstance(cells, BadRow):
                 yield cells.at(name, line)
-            elif wait_for_header:
-                wait_for_header = False
+            elif above:
+                above -= 1
             else:
                 yield _row(cells, layout, name=name, line=line)
 

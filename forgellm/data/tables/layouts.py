@@ -15,6 +15,9 @@ from forgellm.data.tables.utf8 import open_text
 _LOOKED_AT = 20
 _FITTED = 20_000
 _LONGEST_NAME = 64
+_WIDE = 3
+"""Columns of a table that may have a title: of a narrower one it could be a row with an empty answer."""
+
 _NUMBER = re.compile(r"[-+]?[0-9][0-9.,:/ -]*$")
 
 
@@ -23,12 +26,13 @@ def layout_of(path: Path, *, header: bool | None = None) -> Layout:
     choices = "\t" if path.suffix.lower() == ".tsv" else "".join(DELIMITERS)
     delimiter = max(choices, key=lambda one: _evenness(_beginning(path, one)))
     quoted = delimiter != "\t" or _are_quoted(path)
-    first = next(iter(_beginning(path, delimiter)), [])
+    above = _above(_beginning(path, delimiter)) if header is None else 0
+    first = next(islice(_beginning(path, delimiter), above, None), [])
     blank = len(first) > 1 and all(cell.startswith(" ") for cell in first[1:])
     cells = [cell.strip() for cell in first]
     named = _names_columns(cells) if header is None else header
     columns = [cell if cell and named else f"column {n}" for n, cell in enumerate(cells, 1)]
-    return Layout(delimiter, named, tuple(columns), blank, quoted)
+    return Layout(delimiter, named, tuple(columns), blank, quoted, above)
 
 
 def _beginning(path: Path, delimiter: str) -> Iterator[list[str]]:
@@ -81,6 +85,19 @@ def _evenness(records: Iterable[list[str]]) -> tuple[float, int]:
     if not counts or counts[0] < 2:
         return 0.0, 0
     return sum(n == counts[0] for n in counts) / len(counts), counts[0]
+
+
+def _above(rows: Iterable[list[str]]) -> int:
+    """How many rows stand above the one with the names: a spreadsheet's title, with nothing beside it."""
+    wide = 0
+    for above, cells in enumerate(rows):
+        if any(cells[1:]):
+            fits = len(cells) == wide >= _WIDE and _names_columns([cell.strip() for cell in cells])
+            return above if fits else 0
+        if len(cells) != (wide or len(cells)):
+            return 0
+        wide = len(cells)
+    return 0
 
 
 def _names_columns(cells: list[str]) -> bool:

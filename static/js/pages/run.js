@@ -189,6 +189,8 @@ function trouble(run, failure) {
 function pace(run, latest) {
   if (run.state === "pending") return queued(run);
   const phase = latest?.phase ? sentence(latest.phase) : "Starting";
+  // Before the first iteration it may say itself how far it is.
+  if (phase.endsWith("%")) return phase;
   const left = run.eta_seconds === null ? "" : ` · ${duration(run.eta_seconds)} left`;
   return `${phase} · ${Math.floor(run.progress_percentage)} %${left}`;
 }

@@ -28,9 +28,12 @@ async function within(entry) {
 /** Everything that was chosen in a picker. */
 export const chosen = (input) => [...input.files].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
 
+/** Folders of a dataset that are not trained on. */
+const PARTS = ["valid", "heldout", "test"];
+
 /**
- * `{taken: [{file, name}], refused: [{path, reason}]}`. Names are plain: where two files of a folder are called the same,
- * the folders that they are in within it stand before them.
+ * `{taken: [{file, name}], refused: [{path, reason}]}`. Names are plain, but for the part of the dataset that a file is in;
+ * where two files of a folder are called the same, the folders that they are in within it stand before them.
  */
 export function sorted(files) {
   const refused = [], kept = [];
@@ -39,10 +42,17 @@ export function sorted(files) {
     if (reason) refused.push({ path, reason });
     else kept.push({ file, path });
   }
-  const plain = (path) => path.split("/").pop();
+  const plain = (path) => partOf(path) + path.split("/").pop();
+  const whole = (path) => partOf(path) + path.split("/").slice(partOf(path) ? 2 : 1).join("_");
   const twice = new Set(kept.map(({ path }) => plain(path)).filter((name, n, all) => all.indexOf(name) !== n));
-  const taken = kept.map(({ file, path }) => ({ file, name: twice.has(plain(path)) ? path.split("/").slice(1).join("_") || path : plain(path) }));
+  const taken = kept.map(({ file, path }) => ({ file, name: twice.has(plain(path)) && path.includes("/") ? whole(path) : plain(path) }));
   return { taken, refused };
+}
+
+/** `valid/` for what lies in that folder of the one that is brought, "" for what is trained on. */
+function partOf(path) {
+  const [, inner, ...rest] = path.split("/");
+  return PARTS.includes(inner) && rest.length ? `${inner}/` : "";
 }
 
 function whyNot(file, path) {

@@ -88,7 +88,8 @@ function words(event) {
 const WORDS = {
   started: ({ resume }) => (resume ? "Its process began again" : "Its process began"),
   resumed: ({ iteration }) => `Went on from iteration ${count(iteration ?? 0)}`,
-  phase: ({ phase, total_iterations: total }) => `${sentence(phase)}${total ? `: ${plural(total, "iteration")}` : ""}`,
+  // How far a phase is stands in the head of the page.
+  phase: ({ phase, total_iterations: total, share }) => (share === undefined ? `${sentence(phase)}${total ? `: ${plural(total, "iteration")}` : ""}` : ""),
   corpus: (e) => `Data: ${count(e.train_tokens ?? 0)} tokens in ${plural(e.train_sequences ?? 0, "sequence")} to train on, ${count(e.valid_tokens ?? 0)} tokens to validate on${e.split ? ` (${e.split})` : ""}`,
   validation: (e) => `Validated at ${count(e.iteration)}: ${loss(e.validation_loss)}${e.general_validation_loss == null ? "" : `, on general data ${loss(e.general_validation_loss)}`}`,
   checkpoint: (e) => `Saved the checkpoint of iteration ${count(e.iteration)}`,
