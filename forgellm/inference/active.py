@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
 import mlx.core as mx
 
 from forgellm.domain.chat import Finish, FinishReason, GenerationChunk, GenerationRequest, TokenProbability
 from forgellm.inference.answers import AnswerText, Piece
-from forgellm.inference.prompts import Prompt
+from forgellm.inference.prompts import ChatForm, Prompt
 from forgellm.inference.stream import AnswerStream
 
 
@@ -22,15 +21,18 @@ class Active:
     stream: AnswerStream
     request: GenerationRequest
     prompt: Prompt
-    tokenizer: Any
+    form: ChatForm
     cached_tokens: int
     monotonic: Callable[[], float]
     completion_tokens: int = 0
     first_token: float | None = None
 
     def __post_init__(self) -> None:
+        self._tokens: list[int] = []
+        self._texts: list[str] = []
+        self._thought = self.prompt.thinks
         self._text = AnswerText(
-            self.tokenizer,
+            self.form.tokenizer,
             stop=self.request.stop,
             thinks=self.prompt.thinks,
             continues=self.request.prompt is not None or bool(self.request.begun),
@@ -48,13 +50,28 @@ class Active:
         piece = Piece() if ended else self._text.add(token)
         probabilities = () if ended else self._probabilities(token, logprobs)
         reason: FinishReason | None = "stop" if piece.stopped else finish_reason
+        self._keep(piece, () if ended else (token,))
         if reason is None:
             self.stream.put(GenerationChunk(piece.text, piece.thinking, probabilities))
             return False
         last = Piece() if piece.stopped else self._text.end()
+        self._keep(last, ())
+        if not piece.stopped:
+            self._remember()
         text, thinking = piece.text + last.text, piece.thinking + last.thinking
         self.stream.put(GenerationChunk(text, thinking, probabilities, self._finish(reason)))
         return True
+
+    def _keep(self, piece: Piece, tokens: tuple[int, ...]) -> None:
+        self._texts.append(piece.text)
+        self._thought = self._thought or bool(piece.thinking)
+        self._tokens += tokens
+
+    def _remember(self) -> None:
+        """For when the answer comes back in the next turn: thoughts and calls do so in other forms."""
+        text = "".join(self._texts)
+        if text and self.prompt.text is not None and not self._thought and not self._text.tool_calls:
+            self.form.spoken.remember(self.prompt.text, text, self._tokens)
 
     def _finish(self, reason: FinishReason) -> Finish:
         now = self.monotonic()
@@ -90,4 +107,4 @@ class Active:
         return tuple((self._word(n), value) for n, value in zip(ids, values, strict=True) if value != -inf)
 
     def _word(self, token: int) -> str:
-        return str(self.tokenizer.decode([token]))
+        return str(self.form.tokenizer.decode([token]))

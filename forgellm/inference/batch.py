@@ -16,6 +16,7 @@ from forgellm.domain.chat import GenerationRequest
 from forgellm.domain.errors import ForgeError
 from forgellm.inference.active import Active
 from forgellm.inference.known import KnownPrompts
+from forgellm.inference.prefill import generator
 from forgellm.inference.prompts import Prompt
 from forgellm.inference.resident import Resident
 from forgellm.inference.sampling import sampler
@@ -66,16 +67,16 @@ class Batch:
             logits_processors=[self._resident.processors(request, prompt)],
             stop_sequences=[self._ends],
         )
-        tokenizer = self._resident.form.tokenizer
-        self._active[plain, uid] = Active(stream, request, prompt, tokenizer, known, self._monotonic)
+        form = self._resident.form
+        self._active[plain, uid] = Active(stream, request, prompt, form, known, self._monotonic)
 
     def step(self) -> None:
         """One more token for every request, or one more piece of its prompt."""
         self._remove([key for key, active in self._active.items() if active.stream.cancelled])
-        for plain, generator in self._generators.items():
+        for plain, batch in self._generators.items():
             if any(key[0] == plain for key in self._active):
                 self._resident.model(plain_base=plain)
-                _, responses = generator.next()
+                _, responses = batch.next()
                 for response in responses:
                     self._take(plain, response)
 
@@ -88,17 +89,16 @@ class Batch:
 
     def close(self) -> None:
         """Let go of the generators and what they hold."""
-        for generator in self._generators.values():
-            generator.close()
+        for one in self._generators.values():
+            one.close()
         self._generators.clear()
 
     def _generator(self, plain: bool) -> BatchGenerator:
         if plain not in self._generators:
-            self._generators[plain] = BatchGenerator(
+            self._generators[plain] = generator(
                 self._resident.model(plain_base=plain),
-                completion_batch_size=self._at_once,
-                prefill_batch_size=self._at_once,
-                prefill_step_size=PREFILL_STEP,
+                at_once=self._at_once,
+                prefill_step=PREFILL_STEP,
                 # Whatever this thread computes is ordered by its own stream.
                 stream=mx.default_stream(mx.default_device()),
             )

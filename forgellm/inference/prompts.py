@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from forgellm.data.chat import PLAIN_TEMPLATE, fold_system
@@ -16,6 +17,7 @@ from forgellm.domain.chat import GenerationRequest, Message, ModelType
 from forgellm.domain.errors import InvalidField, InvalidModel
 from forgellm.inference.grammar import check_schema
 from forgellm.inference.rendering import Renderer
+from forgellm.inference.spoken import SpokenAnswers
 
 _SYSTEM = "SYSTEMPROMPT"
 _FUNCTION = "FUNCTIONOFFERED"
@@ -36,18 +38,24 @@ _OFFERED: Mapping[str, object] = {
 
 @dataclass(frozen=True)
 class Prompt:
-    """`tokens` to begin with; `thinks` when they end inside a thought."""
+    """`tokens` to begin with; `thinks` when they end inside a thought. `text` is what the chat template made,
+    None where the tokens are those of something else.
+    """
 
     tokens: tuple[int, ...]
     thinks: bool
+    text: str | None = None
 
 
 @dataclass(frozen=True)
 class ChatForm:
-    """A tokenizer (mlx-lm's wrapper) and what was found out about its template when it was loaded."""
+    """A tokenizer (mlx-lm's wrapper) and what was found out about its template when it was loaded. `spoken`
+    is what was said in it.
+    """
 
     tokenizer: Any
     renderer: Renderer
+    spoken: SpokenAnswers
     knows_system: bool
     knows_tools: bool
 
@@ -62,7 +70,10 @@ def chat_form(tokenizer: Any, renderer: Renderer) -> ChatForm:
 
     Raises InvalidModel where it cannot even render a question, TemplateTimeout where it does not end.
     """
-    form = ChatForm(tokenizer, renderer, knows_system=True, knows_tools=True)
+    spoken = SpokenAnswers(
+        [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    )
+    form = ChatForm(tokenizer, renderer, spoken, knows_system=True, knows_tools=True)
     question, answer = Message("user", "Q"), Message("assistant", "A")
     try:
         _render(form, GenerationRequest((question,)))
@@ -73,6 +84,7 @@ def chat_form(tokenizer: Any, renderer: Renderer) -> ChatForm:
     return ChatForm(
         tokenizer,
         renderer,
+        spoken,
         knows_system=_shows(form, _SYSTEM, (Message("system", _SYSTEM), question, answer)),
         knows_tools=_shows(form, _FUNCTION, (question,), tools=(_OFFERED,)),
     )
@@ -103,12 +115,15 @@ def build_prompt(form: ChatForm, request: GenerationRequest, *, context: int | N
         )
     if request.schema is not None:
         check_schema(request.schema, tokenizer)
+    text = None
     if request.prompt is not None:
         tokens = tokenizer.encode(request.prompt)
     else:
-        tokens = tokenizer.encode(_render(form, request), add_special_tokens=False)
+        text = _render(form, request)
+        tokens = form.spoken.tokens(text, partial(tokenizer.encode, add_special_tokens=False))
         if request.begun:
             tokens += _begun(tokenizer, request.begun, thinks=_ends_thinking(tokenizer, tokens))
+            text = None
     if not tokens:
         raise InvalidField(
             "the prompt is empty", details={"field": "prompt"}, suggestion="Give at least one word."
@@ -119,7 +134,7 @@ def build_prompt(form: ChatForm, request: GenerationRequest, *, context: int | N
             details={"field": "prompt", "tokens": len(tokens), "context": context},
             suggestion="Shorten the conversation, or begin a new one.",
         )
-    return Prompt(tuple(tokens), _ends_thinking(tokenizer, tokens))
+    return Prompt(tuple(tokens), _ends_thinking(tokenizer, tokens), text)
 
 
 def _render(form: ChatForm, request: GenerationRequest) -> str:

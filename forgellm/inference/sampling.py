@@ -23,7 +23,8 @@ def sampler(sampling: Sampling) -> Sampler:
     A seed gives the request a random state of its own, so that it repeats whoever else is answered.
     """
     if sampling.temperature < _COLD:
-        return lambda logprobs: mx.argmax(logprobs, axis=-1)
+        # The same object for all: one call then serves every answer of a batch.
+        return _likeliest
     filters = _filters(sampling)
     draws = _Draws(sampling.seed)
 
@@ -35,6 +36,10 @@ def sampler(sampling: Sampling) -> Sampler:
         return mx.random.categorical(below / sampling.temperature, key=draws.next_key())
 
     return draw
+
+
+def _likeliest(logprobs: mx.array) -> mx.array:
+    return mx.argmax(logprobs, axis=-1)
 
 
 def processors(sampling: Sampling) -> list[Processor]:

@@ -103,7 +103,7 @@ class Sequence:
 
     def _begin(self, stream: AnswerStream, request: GenerationRequest, prompt: Prompt) -> _Current:
         model = self._resident.model(plain_base=request.plain_base)
-        tokenizer = self._resident.form.tokenizer
+        form = self._resident.form
         tokens = list(prompt.tokens)
         cache, rest = self._known.find(tokens, plain_base=request.plain_base)
         if cache is None:
@@ -114,7 +114,7 @@ class Sequence:
         unseen = known if self._draft is None else len(tokens) - 1
         responses = stream_generate(
             model,
-            tokenizer,
+            form.tokenizer,
             rest,
             max_tokens=self._resident.room(prompt, request.sampling.max_tokens),
             draft_model=self._draft,
@@ -127,7 +127,7 @@ class Sequence:
             prefill_step_size=PREFILL_STEP,
             **({} if self._draft is not None else self._plainly(stream)),
         )
-        active = Active(stream, request, prompt, tokenizer, known, self._monotonic)
+        active = Active(stream, request, prompt, form, known, self._monotonic)
         return _Current(active, tokens, cache, responses)
 
     def _plainly(self, stream: AnswerStream) -> dict[str, Any]:
