@@ -119,6 +119,7 @@ def _published(parts: Parts, run: Run) -> list[str]:
     ]
     losses = [f"{words}: {value:.4f}" for words, value in lines if isinstance(value, float)]
     places = [("Model", "published_model_path"), ("README", "readme_path"), ("Dashboard", "dashboard_path")]
+    places.append(("Export", "export_path"))
     return [*losses, *(f"{words}: {end[key]}" for words, key in places if end.get(key))]
 
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "runs": "forgellm.cli.runs:runs",
     "checkpoints": "forgellm.cli.checkpoints:checkpoints",
     "publish": "forgellm.cli.publish:publish",
+    "export": "forgellm.cli.export:export",
     "cli": "forgellm.cli.model_tools:cli",
     "datasets": "forgellm.cli.datasets:datasets",
     "models": "forgellm.cli.models:models",
