@@ -36,6 +36,7 @@ JOBS: Mapping[RunKind, str] = {
     RunKind.CPT: "forgellm.jobs.train:train",
     RunKind.IFT: "forgellm.jobs.train:train",
     RunKind.PUBLISH: "forgellm.jobs.publish:publish",
+    RunKind.QUANTIZE: "forgellm.jobs.quantize:quantize",
     RunKind.EXPORT: "forgellm.jobs.export:export",
     RunKind.EVALUATE: "forgellm.jobs.evaluate:evaluate",
 }
