@@ -60,7 +60,7 @@ def quantize(job: Job) -> Outcome:
         del model
         measured = _measured(job, building, data, before)
         values = {**asdict(wish), "bits_per_weight": bits, **asdict(measured)}
-        _describe(job, building, source, values)
+        _describe(job, building, source, values=values, losses=_losses(measured))
         if job.control() != "run":
             job.log.append("stopping")
             shutil.rmtree(building)
@@ -127,7 +127,9 @@ def _loss(job: Job, model: nn.Module, data: HeldOut | None, phase: str) -> float
     return measure(model, data.sequences).loss
 
 
-def _describe(job: Job, building: Path, source: ModelFolder, values: Mapping[str, object]) -> None:
+def _describe(
+    job: Job, building: Path, source: ModelFolder, *, values: Mapping[str, object], losses: str
+) -> None:
     """The card, and what the source's own published.json tells with what was done to it."""
     name = str(job.run.spec["name"])
     path = source.path / "published.json"
@@ -135,10 +137,10 @@ def _describe(job: Job, building: Path, source: ModelFolder, values: Mapping[str
     known = facts if isinstance(facts, dict) else {}
     made = {"name": name, "quantized_from": source.name, "quantized_by": job.run.id, **values}
     write_json(building / "published.json", {**known, **made, "created": job.clock().isoformat()})
-    write_bytes(building / "README.md", _card(source, name, values).encode())
+    write_bytes(building / "README.md", _card(source, name, values=values, losses=losses).encode())
 
 
-def _card(source: ModelFolder, name: str, values: Mapping[str, object]) -> str:
+def _card(source: ModelFolder, name: str, *, values: Mapping[str, object], losses: str) -> str:
     data = ModelCardData(
         **inherited(source.path),
         library_name="mlx",
@@ -151,17 +153,17 @@ def _card(source: ModelFolder, name: str, values: Mapping[str, object]) -> str:
         f"# {name}",
         f"`{source.name}` quantized with mlx-lm: {how} in groups of {values['group_size']}, "
         f"{values['bits_per_weight']:.2f} bits a weight with the scales.",
-        *_losses(values),
+        losses,
     ]
     body = "\n\n".join(lines)
     return f"---\n{data.to_yaml()}\n---\n\n{body}\n"
 
 
-def _losses(values: Mapping[str, object]) -> list[str]:
-    if values["validation_loss_before"] is None:
-        return [f"Validation loss: {values['validation_data']}."]
-    return [
-        f"Validation loss before {values['validation_loss_before']:.4f}, after "
-        f"{values['validation_loss_after']:.4f} nats per token ({values['validation_tokens']:,} tokens, "
-        f"{values['validation_data']})."
-    ]
+def _losses(measured: Measured) -> str:
+    before, after = measured.validation_loss_before, measured.validation_loss_after
+    if before is None or after is None:
+        return f"Validation loss: {measured.validation_data}."
+    return (
+        f"Validation loss before {before:.4f}, after {after:.4f} nats per token "
+        f"({measured.validation_tokens:,} tokens, {measured.validation_data})."
+    )

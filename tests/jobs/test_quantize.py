@@ -1,4 +1,4 @@
-"""A quantized model is what mlx-lm makes of it, and its losses are measured on its own run's validation set."""
+"""A quantized model is what mlx-lm makes of it, and is measured on the validation set of its own run."""
 
 from __future__ import annotations
 
