@@ -49,6 +49,7 @@ setup(
         "click>=8.1,<9",
         "flask>=3.1,<4",
         "flask-socketio>=5.5,<6",
+        "gguf>=0.19,<1",
         "huggingface_hub>=1,<3",
         "llguidance>=1,<2",
         "matplotlib>=3.9,<4",
@@ -94,6 +95,8 @@ setup(
             "types-psutil",
             "types-setuptools",
             "vulture>=2.14,<3",
+            # llama.cpp as a wheel, named after the day it was built on.
+            "xllamacpp>=2026.10",
         ],
     },
     classifiers=[

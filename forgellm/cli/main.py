@@ -16,6 +16,8 @@ COMMANDS = {
     "runs": "forgellm.cli.runs:runs",
     "checkpoints": "forgellm.cli.checkpoints:checkpoints",
     "publish": "forgellm.cli.publish:publish",
+    "quantize": "forgellm.cli.quantize:quantize",
+    "export": "forgellm.cli.export:export",
     "cli": "forgellm.cli.model_tools:cli",
     "datasets": "forgellm.cli.datasets:datasets",
     "models": "forgellm.cli.models:models",
