@@ -35,6 +35,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "num_layers",
         "lora_rank",
         "lora_scale",
+        "lora_init",
         "lora_dropout",
         "lora_keys",
         "train_also",

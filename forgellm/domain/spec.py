@@ -67,6 +67,11 @@ class TrainingSpec:
     lora_scale: float = _field(
         2.0, "factor on the low-rank product; alpha / rank elsewhere", "1 to 20", above=0.0
     )
+    lora_init: str = _field(
+        "default",
+        "how the factors begin: at no change, or at the largest singular values of each matrix (PiSSA)",
+        choices=("default", "pissa"),
+    )
     lora_dropout: float = _field(
         0.0, "dropout before the low-rank factors", "0 to 0.1", minimum=0.0, maximum=0.9
     )
@@ -321,6 +326,8 @@ def with_implied(spec: TrainingSpec) -> TrainingSpec:
             details={"field": "lora_dropout"},
             suggestion="Leave lora_dropout at 0, or lower max_seq_length or batch_size to save memory.",
         )
+    if spec.lora_init == "pissa":
+        _check_pissa(spec)
     if spec.num_layers == 0 and not spec.train_also:
         raise InvalidField(
             "num_layers is 0 and train_also is empty: nothing would learn",
@@ -330,6 +337,23 @@ def with_implied(spec: TrainingSpec) -> TrainingSpec:
     if spec.data_mixture_ratio < 1.0 and spec.general_dataset is None:
         return dataclasses.replace(spec, general_dataset=DEFAULT_GENERAL_DATASET)
     return spec
+
+
+def _check_pissa(spec: TrainingSpec) -> None:
+    """The factors are those of the base's own matrices, and what is saved is their change."""
+    reasons = {
+        "fine_tune_type": "it is for lora" if spec.fine_tune_type != "lora" else None,
+        "lora_dropout": "dropout would blank what the base itself does" if spec.lora_dropout > 0 else None,
+        "start_from": "an adapter that goes on learning has its factors" if spec.start_from else None,
+        "num_layers": "no layer has factors" if spec.num_layers == 0 else None,
+    }
+    for field, reason in reasons.items():
+        if reason is not None:
+            raise InvalidField(
+                f"lora_init pissa does not go with {field} {getattr(spec, field)}: {reason}",
+                details={"field": "lora_init", "other": field},
+                suggestion=f"Leave {field} or lora_init out.",
+            )
 
 
 DEFAULT_GENERAL_DATASET = "general"

@@ -20,13 +20,14 @@ from forgellm.domain.errors import ResumeMismatch
 from forgellm.domain.spec import TrainingSpec, parse_spec, sequence_length, total_iterations
 from forgellm.jobs.job import Job, Outcome
 from forgellm.jobs.wakefulness import kept_awake
-from forgellm.storage.adapters import adapter_files, check_continues, config_of, write_config
+from forgellm.storage.adapters import adapter_files, check_continues, config_of, saved_config_of, write_config
 from forgellm.storage.checkpoints import check_intact
 from forgellm.storage.datasets import find_dataset
 from forgellm.storage.models import ModelFolder, context_length, find_model, fingerprint, vocabulary_size
 from forgellm.training.adapters import attach, check_precision, load_base, load_trainable, read_weights
 from forgellm.training.batches import BatchOrder
 from forgellm.training.loop import Plan, TrainingLoop
+from forgellm.training.pissa import begin_at_principal
 from forgellm.training.samples import Questions, end_tokens, questions
 from forgellm.training.state import read_progress
 
@@ -125,15 +126,17 @@ def _model(job: Job, spec: TrainingSpec, base: ModelFolder) -> nn.Module:
     """The base with what learns attached: fresh, or the adapter the spec starts from."""
     maybe_set_recommended_wired_limit()
     model, _ = load_base(base.path)
-    config = config_of(spec)
     mx.random.seed(spec.seed)
-    attach(model, config)
+    attach(model, config_of(spec))
+    if spec.lora_init == "pissa":
+        _phase(job, "finding principal factors")
+        begin_at_principal(model, job.folder, attend=lambda: _attend(job))
     check_precision(model, spec.optimizer)
     if spec.start_from is not None and read_progress(job.folder) is None:
         _start_from(model, job.workspace.resolve(spec.start_from), spec)
     if spec.grad_checkpoint:
         grad_checkpoint(model.layers[0])
-    write_config(job.folder, config)
+    write_config(job.folder, saved_config_of(spec))
     return model
 
 

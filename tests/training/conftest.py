@@ -15,6 +15,7 @@ from forgellm.storage.adapters import config_of
 from forgellm.training.adapters import attach, load_base
 from forgellm.training.batches import BatchOrder
 from forgellm.training.loop import Plan, TrainingLoop
+from forgellm.training.pissa import begin_at_principal
 from forgellm.training.samples import Questions
 from tests.training.loops import Recorder, Run, Trained, random_sequences
 
@@ -45,6 +46,8 @@ def run_loop(tiny_model: Path, tmp_path: Path) -> Run:
         model, _ = load_base(base or tiny_model)
         mx.random.seed(spec.seed)
         attach(model, config_of(spec))
+        if spec.lora_init == "pissa":
+            begin_at_principal(model, folder, attend=lambda: None)
         order = BatchOrder(corpus.train.lengths, spec.batch_size, seed=spec.seed)
         total = total_iterations(spec, order.batches_per_epoch)
         recorder = Recorder(commands=commands or {})
