@@ -15,6 +15,8 @@ from forgellm.domain.spec import TrainingSpec, defaults, field_type, fields, req
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "model and data": (
         "training_type",
+        "objective",
+        "dpo_beta",
         "model_name",
         "start_from",
         "dataset",
