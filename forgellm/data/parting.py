@@ -46,7 +46,7 @@ def part(store: TokenStore, kind: Kind, *, fraction: float, seed: int, folder: P
         return Parted(np.arange(train), np.arange(train, train + valid), _own(folder, kind))
     sizes = store.lengths[:train] if kind == "documents" else np.ones(train, np.int64)
     trained, held = split(store.keys[:train], sizes, fraction=fraction, seed=seed)
-    if len(held) or kind == "examples":
+    if len(held) or kind != "documents":
         return Parted(trained, held, f"{len(held)} of {train} {kind} held out")
     return _part_document(store, fraction, folder.name)
 

@@ -57,7 +57,7 @@ def held_out(job: Job, model: ModelFolder, dataset: str | None) -> HeldOut | Non
         general=None,
         tokenizer=load_tokenizer(model.path),
         vocab_size=vocabulary_size(model.config),
-        cache=TokenCache(job.workspace.tokens, attend=lambda: None),
+        cache=TokenCache(job.workspace.tokens, attend=lambda share: None),
     )
     kept = in_memory(corpus.valid)
     shutil.rmtree(place)

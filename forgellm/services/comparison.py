@@ -15,7 +15,7 @@ from forgellm.domain.metrics import (
     VariationBand,
     gap_band,
     last_gap,
-    perplexity,
+    perplexity_of,
     thin,
     variation,
     variation_band,
@@ -96,7 +96,7 @@ def compare(parts: Parts, chosen: Sequence[Run], *, points: int) -> Comparison:
 def _compared(parts: Parts, run: Run, *, points: int) -> Compared:
     status, found = runs.status(parts, run), measured_series(parts, run)
     drawn = {key: found[key] for key in DRAWN}
-    known = [(i, perplexity(loss)) for i, loss in drawn["validation_loss"]]
+    known = [(i, perplexity_of(run.spec, loss)) for i, loss in drawn["validation_loss"]]
     drawn["perplexity"] = [(i, value) for i, value in known if value is not None]
     varies = variation(drawn["training_loss"])
     gap = last_gap(drawn["training_loss"], drawn["validation_loss"])
