@@ -21,7 +21,7 @@ STATIC = ROOT / "static"
 MODULES = sorted((STATIC / "js").rglob("*.js"))
 SHEETS = sorted((STATIC / "css").rglob("*.css"))
 # Wanted are 300 kB (docs/decisions/014-the-page.md says what is over it, and why).
-SCRIPT_LIMIT = 320_000
+SCRIPT_LIMIT = 330_000
 MODULE_MOST = 400
 
 # What makes markup or code of text, and what the content security policy would refuse.

@@ -66,7 +66,7 @@ class RunPage {
       ${trouble(run, failure)}
       ${isActive(run) ? bar({ value: run.total_iterations ? run.progress_percentage : null, label: "Progress of the run", text: pace(run, latest.value) }) : nothing}
       ${trains(run) ? html`<div class="run-figures">${figures(this.#figures(run, latest.value, end))}</div>` : nothing}
-      ${run.kind === "publish" ? this.#publishing(latest.value, end, failure) : outcome(end) ? html`<p>${outcome(end)}</p>` : nothing}
+      ${run.kind === "publish" ? this.#publishing(latest.value, end, failure) : made(end) ?? (outcome(end) ? html`<p>${outcome(end)}</p>` : nothing)}
       ${this.charts ? this.charts.template() : nothing}
       ${trains(run) ? checkpointsCard(this.#watched) : nothing}
       ${samplesCard(samples.value, { run, wish: this.#wish, change: (values) => this.#change(values) })}
@@ -199,6 +199,20 @@ function pace(run, latest) {
 function queued(run) {
   const before = (runs.value?.runs ?? []).filter((other) => other.state === "pending" && other.number < run.number).length;
   return before ? `waits for ${before} others in the queue` : "is next in the queue";
+}
+
+/** Where what an export or a quantizing made lies, and what it lost; null for other runs. */
+function made(end) {
+  const { export_path: files, published_model_path: folder, model_name: name, size_bytes: size } = end ?? {};
+  if (!files && !folder) return null;
+  return card({ title: files ? "Exported" : "Quantized", body: html`
+    <p class="published-path">${icon("folder")}<code>${files ?? folder}</code>${size ? html` <span class="quiet">${gigabytes(size / 1e9)}</span>` : nothing}</p>
+    ${files ? nothing : html`${figures([
+      ["Before", loss(end.validation_loss_before), "Validation loss of the model as it was"],
+      ["Quantized", loss(end.validation_loss_after), "Validation loss of the copy, loaded from the disk"],
+    ])}
+    <p class="quiet">${end.validation_data ? sentence(end.validation_data) : ""}</p>
+    <a class="button" href="/models?model=${encodeURIComponent(name)}">${icon("model")}Look at it</a>`}` });
 }
 
 function outcome(end) {

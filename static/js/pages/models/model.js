@@ -6,6 +6,7 @@ import { action, copying } from "../../parts/action.js";
 import { empty } from "../../parts/empty.js";
 import { count, gigabytes, loss, megabytes, MISSING, moment, sentence, statement } from "../../parts/format.js";
 import { icon } from "../../parts/icons.js";
+import { menu } from "../../parts/menu.js";
 import { badge, card, figures, pageHead } from "../../parts/page.js";
 import { meter, skeleton } from "../../parts/progress.js";
 import { table } from "../../parts/table.js";
@@ -17,6 +18,7 @@ import { load, remove, unload } from "./acts.js";
 import { cardOf, shownCard } from "./card.js";
 import { trainAddress } from "./list.js";
 import { openPublish } from "./publish.js";
+import { otherForms } from "./tools.js";
 import { address, called, context, described, fitBadge, holds, licence, parameters, residence } from "./words.js";
 
 export async function openModel({ element, signal, title }, name) {
@@ -86,6 +88,7 @@ function buttons(model) {
           @click=${action(() => load(model), { failed })}>Load</button>`}
     ${model.problem ? nothing : html`<a class="button" href=${trainAddress(model)}>${icon("train")}${model.adapter ? "Train on" : "Train it"}</a>`}
     ${model.adapter && !model.problem ? html`<button class="button" @click=${action(() => openPublish(model.name))}>${icon("publish")}Publish</button>` : nothing}
+    ${model.problem ? nothing : menu({ label: "More about this model", items: otherForms(model), kind: "icon-button framed" })}
     <button class="icon-button" aria-label="Delete" title=${held ? "Unload it first" : "Delete"} ?disabled=${held}
       @click=${action(async () => await remove(model) && go("/models"), { failed: `${called(model)} was not deleted` })}>${icon("trash")}</button>`;
 }
