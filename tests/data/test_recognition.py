@@ -341,3 +341,11 @@ def test_names_of_columns_without_end_are_cut_where_they_are_told(tmp_path):
     file = opened(tmp_path, {"a" * 100_000: 1, **{f"column{n}": n for n in range(5_000)}})
     [problem] = file.records()
     assert max(len(problem.reason), len(problem.suggestion), len(file.recognition.reason)) < 700
+
+
+def test_the_parts_of_a_row_are_found_behind_thousands_of_other_columns(tmp_path):
+    many = {f"column{n}": n for n in range(3_000)}
+    file = opened(tmp_path, {**many, "Question": "Q", "answer": "A"})
+    assert file.recognition.columns == {"question": "Question", "answer": "answer"}
+    [found] = file.records()
+    assert [(m.role, m.content) for m in found.messages] == QA
