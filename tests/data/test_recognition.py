@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from forgellm.data.checking import check
+from forgellm.data.content import stamps
+from forgellm.data.documents import read_documents
 from forgellm.data.example_files import row_files
 from forgellm.data.preferences import Preference
 from forgellm.data.problems import BadRow, Problem
@@ -335,6 +338,22 @@ def test_links_that_lead_out_or_to_themselves_and_pipes_are_problems(tmp_path):
         (None, ["is a pipe or a device, not a file"]),
         (None, ["is a link that leads to itself"]),
     ]
+
+
+def test_a_part_that_is_a_link_out_of_the_dataset_is_refused_and_nothing_in_it_named(tmp_path):
+    for name in ("mine", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.csv").write_text("question,answer\na,b\n")
+        (tmp_path / name / f"{name}.txt").write_text("The market is held on Monday.")
+    (tmp_path / "mine" / "valid").symlink_to(tmp_path / "other")
+    found = [
+        *read_examples(row_files(tmp_path / "mine"), decisions=Decisions()),
+        *read_documents(tmp_path / "mine", decisions=Decisions(), part="valid"),
+    ]
+    refused = [str(one) for one in found if isinstance(one, Problem)]
+    assert refused == ["mine/valid: is a link to a place outside the dataset"] * 2
+    assert stamps(tmp_path / "mine").keys() == {"mine.csv", "mine.txt"}
+    assert not check(tmp_path / "mine", decisions=Decisions()).notes
 
 
 def test_names_of_columns_without_end_are_cut_where_they_are_told(tmp_path):
