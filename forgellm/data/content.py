@@ -37,7 +37,8 @@ def content_hash(folder: Path, *, memo: Path) -> str:
 
 def _files(folder: Path) -> Iterator[Path]:
     for place in (folder, folder / "valid"):
-        yield from (p for p in dataset_files(place) if p.is_file() and misplaced(p, folder) is None)
+        if place == folder or misplaced(place, folder) is None:
+            yield from (p for p in dataset_files(place) if p.is_file() and misplaced(p, folder) is None)
     if (folder / DECISIONS_FILE).is_file():
         yield folder / DECISIONS_FILE
 

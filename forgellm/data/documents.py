@@ -89,7 +89,9 @@ def has_documents(dataset: Path, *, decisions: Decisions) -> bool:
 
 
 def _files(dataset: Path, *, part: Part) -> Iterator[Path]:
-    return dataset_files(dataset if part == "train" else dataset / part)
+    if part == "train":
+        return dataset_files(dataset)
+    return iter(()) if misplaced(dataset / part, dataset) else dataset_files(dataset / part)
 
 
 def _suffix(path: Path) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from forgellm.data.files import NOT_TRAINED_ON, dataset_files
+from forgellm.data.files import NOT_TRAINED_ON, dataset_files, misplaced
 from forgellm.data.rows import SUFFIXES
 
 Part = Literal["train", "valid", "heldout", "test"]
@@ -46,11 +46,13 @@ class RowFile:
 def row_files(folder: Path, *, part: Part | None = None) -> Iterator[RowFile]:
     """The files of rows in a dataset, part after part; only those of `part` where one is given.
 
-    Raises OSError where a folder cannot be listed.
+    A part that is a link out of the dataset is given as a file itself, to be refused. Raises OSError where a
+    folder cannot be listed.
     """
     for place in (folder, *(folder / name for name in NOT_TRAINED_ON)):
-        for path in dataset_files(place):
-            if path.suffix.lower() in SUFFIXES:
+        linked = place != folder and misplaced(place, folder) is not None
+        for path in (place,) if linked else dataset_files(place):
+            if linked or path.suffix.lower() in SUFFIXES:
                 found = RowFile(path, folder, _part(path, None if place == folder else place.name))
                 if part in (None, found.part):
                     yield found

@@ -23,7 +23,9 @@ _TURN = re.compile(r"\s*\[\s*\{[^{}]{0,80}?\"(from|value|role|content)\"\s*:")
 _KEYS = {"from": "from", "value": "from", "role": "role", "content": "role"}
 
 _MOST_COLUMNS = 200
-"""Of a wider table the first columns are looked at."""
+"""Of a wider table the first columns are looked at, and those behind them that are called as a part is."""
+
+_KNOWN = frozenset(name for names in NAMES.values() for likely in names.values() for name in likely)
 
 _LONGEST_NAME = 200
 _NAMED = 5
@@ -113,8 +115,11 @@ def _reason(best: Match, counts: Counter[Match | None], *, by_hand: bool) -> str
 
 
 def _signature(values: Mapping[str, object]) -> Signature:
-    first = islice(values.items(), _MOST_COLUMNS)
-    return tuple((column, _turns(value)) for column, value in first if len(column) <= _LONGEST_NAME)
+    found = [(column, _turns(value)) for column, value in islice(values.items(), _MOST_COLUMNS)]
+    if len(values) > _MOST_COLUMNS:
+        behind = islice(values.items(), _MOST_COLUMNS, None)
+        found += [(column, _turns(value)) for column, value in behind if column.casefold() in _KNOWN]
+    return tuple((column, turns) for column, turns in found if len(column) <= _LONGEST_NAME)
 
 
 def _turns(value: object) -> str:

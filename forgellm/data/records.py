@@ -90,15 +90,15 @@ class RecordFile:
     def layout(self) -> str | None:
         """How a .csv or .tsv is read, in words; None for other files and for one that cannot be read."""
         try:
-            return None if self._misplaced else layout(self.file.path, header=self._header)
+            return None if self.misplaced else layout(self.file.path, header=self._header)
         except OSError:
             return None
 
     def rows(self) -> Iterator[Row | Problem]:
         """As they are written in the file, those that are left out as well."""
-        if self._misplaced is not None:
-            hint = "Copy the file itself into the dataset."
-            return iter([Problem(self.file.name, None, self._misplaced, hint)])
+        if self.misplaced is not None:
+            hint = "Copy the file or folder itself into the dataset."
+            return iter([Problem(self.file.name, None, self.misplaced, hint)])
         return read_rows(self.file.path, self.file.name, header=self._header)
 
     def records(self) -> Iterator[Record | Problem]:
@@ -130,7 +130,8 @@ class RecordFile:
         return match(row.values, Choice(shape, {})) if found is None and shape is not None else found
 
     @property
-    def _misplaced(self) -> str | None:
+    def misplaced(self) -> str | None:
+        """Why it must not be opened; its one problem says it."""
         return misplaced(self.file.path, self.file.dataset)
 
     @property
@@ -167,7 +168,7 @@ def read_texts(files: Iterable[RowFile], *, decisions: Decisions) -> Iterator[Te
         opened = RecordFile(file, decisions)
         if 0 in opened.excluded:
             continue
-        if opened.recognition.shape == "text":
+        if opened.recognition.shape == "text" or opened.misplaced is not None:
             yield from _only(opened, TextRow)
         else:
             reason = f"holds no texts ({opened.recognition.reason}), so training_type cpt passes over it"

@@ -38,10 +38,15 @@ def document(file: str, data: bytes, line: int | None, reason: str) -> Fault:
     return Fault(file, data, line, reason, "cpt")
 
 
-def parquet(**columns: list[object]) -> bytes:
+def parquet_of(*columns: tuple[str, list[object]]) -> bytes:
+    names, values = zip(*columns, strict=True)
     file = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table(columns), file)
+    pyarrow.parquet.write_table(pyarrow.Table.from_arrays([pyarrow.array(v) for v in values], names), file)
     return file.getvalue()
+
+
+def parquet(**columns: list[object]) -> bytes:
+    return parquet_of(*columns.items())
 
 
 def archive(**members: bytes) -> bytes:
@@ -124,6 +129,18 @@ TABLE_FAULTS = {
     "json of settings": Fault("faulty.json", b'{"lr": 1, "steps": [1, 2]}', 1, "none of the known keys"),
     "parquet cut off": Fault("faulty.parquet", parquet(prompt=["a"])[:-9], 1, "not a parquet file"),
     "parquet that is text": Fault("faulty.parquet", TABLE, 1, "not a parquet file"),
+    "parquet with two columns of one name": Fault(
+        "faulty.parquet",
+        parquet_of(("prompt", ["a"]), ("answer", ["b"]), ("answer", ["c"])),
+        None,
+        "has 2 columns",
+    ),
+    "parquet with a giant row": Fault(
+        "faulty.parquet",
+        parquet(prompt=["a", "b" * (2**24 + 1)], completion=["c", "d"]),
+        2,
+        "longer than 16 MiB",
+    ),
     "parquet with null": Fault(
         "faulty.parquet", parquet(prompt=["a", "b"], completion=["c", None]), 2, "'completion' is null"
     ),

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from forgellm.data.checking import check
+from forgellm.data.content import stamps
+from forgellm.data.documents import read_documents
 from forgellm.data.example_files import row_files
 from forgellm.data.preferences import Preference
 from forgellm.data.problems import BadRow, Problem
@@ -337,7 +340,31 @@ def test_links_that_lead_out_or_to_themselves_and_pipes_are_problems(tmp_path):
     ]
 
 
+def test_a_part_that_is_a_link_out_of_the_dataset_is_refused_and_nothing_in_it_named(tmp_path):
+    for name in ("mine", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.csv").write_text("question,answer\na,b\n")
+        (tmp_path / name / f"{name}.txt").write_text("The market is held on Monday.")
+    (tmp_path / "mine" / "valid").symlink_to(tmp_path / "other")
+    found = [
+        *read_examples(row_files(tmp_path / "mine"), decisions=Decisions()),
+        *read_documents(tmp_path / "mine", decisions=Decisions(), part="valid"),
+    ]
+    refused = [str(one) for one in found if isinstance(one, Problem)]
+    assert refused == ["mine/valid: is a link to a place outside the dataset"] * 2
+    assert stamps(tmp_path / "mine").keys() == {"mine.csv", "mine.txt"}
+    assert not check(tmp_path / "mine", decisions=Decisions()).notes
+
+
 def test_names_of_columns_without_end_are_cut_where_they_are_told(tmp_path):
     file = opened(tmp_path, {"a" * 100_000: 1, **{f"column{n}": n for n in range(5_000)}})
     [problem] = file.records()
     assert max(len(problem.reason), len(problem.suggestion), len(file.recognition.reason)) < 700
+
+
+def test_the_parts_of_a_row_are_found_behind_thousands_of_other_columns(tmp_path):
+    many = {f"column{n}": n for n in range(3_000)}
+    file = opened(tmp_path, {**many, "Question": "Q", "answer": "A"})
+    assert file.recognition.columns == {"question": "Question", "answer": "answer"}
+    [found] = file.records()
+    assert [(m.role, m.content) for m in found.messages] == QA

@@ -108,6 +108,14 @@ def test_a_title_above_the_names_of_the_columns_is_passed_over_and_told(tmp_path
     assert layout(tmp_path / "a.csv") == f"cells between commas, {said}"
 
 
+def test_a_line_that_tells_excel_the_separator_is_no_row(tmp_path):
+    rows, problems = read(tmp_path, "a.csv", "sep=;\r\nquestion;answer\r\nWhen, and where?;Monday\r\n")
+    assert [(row.line, row.values) for row in rows] == [
+        (3, {"question": "When, and where?", "answer": "Monday"})
+    ]
+    assert problems == []
+
+
 @pytest.mark.parametrize("table", ["When is it?,\nWho,Ada\n", "a,,\nb,,\n", "1,,\n2,When is it?,3\n"])
 def test_rows_with_nothing_but_their_first_cell_are_no_title_where_no_names_follow(tmp_path, table):
     rows, _ = read(tmp_path, "a.csv", table)

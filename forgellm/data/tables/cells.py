@@ -31,7 +31,7 @@ class Layout:
 
     def __str__(self) -> str:
         named = "the first row names the columns" if self.header else "no row names the columns"
-        if self.above:
+        if self.above and self.header:
             rows = "row above it is" if self.above == 1 else f"{self.above} rows above it are"
             named = f"row {self.above + 1} names the columns and the {rows} passed over"
         quoted = "" if self.quoted else ", a quotation mark is a character like others"

@@ -26,7 +26,7 @@ def layout_of(path: Path, *, header: bool | None = None) -> Layout:
     choices = "\t" if path.suffix.lower() == ".tsv" else "".join(DELIMITERS)
     delimiter = max(choices, key=lambda one: _evenness(_beginning(path, one)))
     quoted = delimiter != "\t" or _are_quoted(path)
-    above = _above(_beginning(path, delimiter)) if header is None else 0
+    above = 1 if _says_separator(path) else _above(_beginning(path, delimiter)) if header is None else 0
     first = next(islice(_beginning(path, delimiter), above, None), [])
     blank = len(first) > 1 and all(cell.startswith(" ") for cell in first[1:])
     cells = [cell.strip() for cell in first]
@@ -85,6 +85,12 @@ def _evenness(records: Iterable[list[str]]) -> tuple[float, int]:
     if not counts or counts[0] < 2:
         return 0.0, 0
     return sum(n == counts[0] for n in counts) / len(counts), counts[0]
+
+
+def _says_separator(path: Path) -> bool:
+    """Whether the first line is `sep=;`, which tells Excel what separates the cells."""
+    with open_text(path) as file:
+        return file.readline(7).rstrip("\n") in {f"sep={one}" for one in DELIMITERS}
 
 
 def _above(rows: Iterable[list[str]]) -> int:
