@@ -90,7 +90,7 @@ class Compared(Succeeded):
 
 def generate(host: ModelHost, body: Generate) -> Generated | Stream:
     """Ask the resident model, waiting for one that is being loaded."""
-    answer = host.ask(_request(body, plain_base=not body.use_adapter))
+    answer = host.ask(_request(body, plain_base=not body.use_adapter, whole=not body.streaming))
     wanted = body.logprobs is not None
     if not body.streaming:
         return Generated(**_values(whole(answer), logprobs=wanted))
@@ -99,7 +99,7 @@ def generate(host: ModelHost, body: Generate) -> Generated | Stream:
 
 def compare(host: ModelHost, body: Question) -> Compared:
     """The same question to the resident base alone and to the base with its adapter."""
-    base, adapter = host.compare(_request(body, plain_base=False))
+    base, adapter = host.compare(_request(body, plain_base=False, whole=True))
 
     def cancel() -> None:
         base.cancel()
@@ -130,7 +130,7 @@ def _events(
         yield event(tell(error))
 
 
-def _request(body: Question, *, plain_base: bool) -> GenerationRequest:
+def _request(body: Question, *, plain_base: bool, whole: bool) -> GenerationRequest:
     """Raises InvalidField for a continuation that has turns, and for two system prompts."""
     messages = _messages(body)
     if body.is_base_model and (len(messages) > 1 or body.answer_so_far):
@@ -147,6 +147,7 @@ def _request(body: Question, *, plain_base: bool) -> GenerationRequest:
         stop=tuple([body.stop] if isinstance(body.stop, str) else body.stop),
         logprobs=body.logprobs,
         plain_base=plain_base,
+        whole=whole,
     )
 
 

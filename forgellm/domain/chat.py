@@ -50,7 +50,8 @@ class GenerationRequest:
 
     `logprobs` is how many alternatives are wanted beside each token, None for no probabilities at all.
     `plain_base` asks the resident base without its adapter. The answer's text follows the JSON `schema`.
-    `begun` is the beginning of the answer to `messages`: what comes back is the rest.
+    `begun` is the beginning of the answer to `messages`: what comes back is the rest. An answer that is
+    wanted `whole` may come in one piece when it is over.
     """
 
     messages: tuple[Message, ...] = ()
@@ -63,6 +64,7 @@ class GenerationRequest:
     template_options: Mapping[str, object] = field(default_factory=dict)
     schema: Mapping[str, object] | None = None
     begun: str = ""
+    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ class Active:
 
     def __post_init__(self) -> None:
         self._tokens: list[int] = []
-        self._texts: list[str] = []
-        self._thought = self.prompt.thinks
+        self._chunks: list[GenerationChunk] = []
+        self._stopped = False
         self._text = AnswerText(
             self.form.tokenizer,
             stop=self.request.stop,
@@ -49,29 +49,33 @@ class Active:
         ended = finish_reason == "stop"
         piece = Piece() if ended else self._text.add(token)
         probabilities = () if ended else self._probabilities(token, logprobs)
+        self._tokens += () if ended else (token,)
         reason: FinishReason | None = "stop" if piece.stopped else finish_reason
-        self._keep(piece, () if ended else (token,))
         if reason is None:
-            self.stream.put(GenerationChunk(piece.text, piece.thinking, probabilities))
+            self._pass_on(GenerationChunk(piece.text, piece.thinking, probabilities))
             return False
         last = Piece() if piece.stopped else self._text.end()
-        self._keep(last, ())
-        if not piece.stopped:
-            self._remember()
+        self._stopped = piece.stopped or last.stopped
         text, thinking = piece.text + last.text, piece.thinking + last.thinking
-        self.stream.put(GenerationChunk(text, thinking, probabilities, self._finish(reason)))
+        self._pass_on(GenerationChunk(text, thinking, probabilities, self._finish(reason)))
         return True
 
-    def _keep(self, piece: Piece, tokens: tuple[int, ...]) -> None:
-        self._texts.append(piece.text)
-        self._thought = self._thought or bool(piece.thinking)
-        self._tokens += tokens
+    def _pass_on(self, chunk: GenerationChunk) -> None:
+        """Whoever wants the answer whole is not woken up for every piece of it."""
+        self._chunks.append(chunk)
+        if chunk.finish is None:
+            if not self.request.whole:
+                self.stream.put(chunk)
+            return
+        whole = _joined(self._chunks)
+        self._remember(whole)
+        self.stream.put(whole if self.request.whole else chunk)
 
-    def _remember(self) -> None:
+    def _remember(self, whole: GenerationChunk) -> None:
         """For when the answer comes back in the next turn: thoughts and calls do so in other forms."""
-        text = "".join(self._texts)
-        if text and self.prompt.text is not None and not self._thought and not self._text.tool_calls:
-            self.form.spoken.remember(self.prompt.text, text, self._tokens)
+        prompt, wordy = self.prompt, whole.thinking or self.prompt.thinks or self._text.tool_calls
+        if prompt.text is not None and whole.text and not wordy and not self._stopped:
+            self.form.spoken.remember(prompt.text, whole.text, self._tokens)
 
     def _finish(self, reason: FinishReason) -> Finish:
         now = self.monotonic()
@@ -108,3 +112,13 @@ class Active:
 
     def _word(self, token: int) -> str:
         return str(self.form.tokenizer.decode([token]))
+
+
+def _joined(chunks: list[GenerationChunk]) -> GenerationChunk:
+    """All of them as one."""
+    return GenerationChunk(
+        text="".join(chunk.text for chunk in chunks),
+        thinking="".join(chunk.thinking for chunk in chunks),
+        tokens=tuple(token for chunk in chunks for token in chunk.tokens),
+        finish=chunks[-1].finish,
+    )

@@ -289,3 +289,14 @@ def test_a_tokenizer_without_a_template_makes_a_base_model(shared, tiny_model, t
     load(fresh, plain)
     assert fresh.status().model_type == "base"
     assert ask(fresh, QUESTION)[0]
+
+
+def test_an_answer_that_is_wanted_whole_comes_in_one_piece(engine):
+    turns = (Message("user", QUESTION),)
+    pieces = list(engine.generate(GenerationRequest(turns, sampling=GREEDY, logprobs=2)))
+    (whole,) = engine.generate(GenerationRequest(turns, sampling=GREEDY, logprobs=2, whole=True))
+    assert whole.text == "".join(piece.text for piece in pieces)
+    assert [token.text for token in whole.tokens] == [
+        token.text for piece in pieces for token in piece.tokens
+    ]
+    assert whole.finish.completion_tokens == 12

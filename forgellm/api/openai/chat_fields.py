@@ -126,6 +126,7 @@ def chat_request(body: Chat) -> GenerationRequest:
         tools=tuple(tool.model_dump(exclude_none=True) for tool in tools),
         template_options=_template_options(body.chat_template_kwargs or {}),
         schema=_schema(body.response_format),
+        whole=not body.stream,
     )
 
 

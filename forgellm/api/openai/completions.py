@@ -86,6 +86,7 @@ def _request(body: Completion) -> GenerationRequest:
         sampling=sampling_of(body, max_tokens=body.max_tokens or _MAX_TOKENS),
         stop=stops(body),
         logprobs=body.logprobs,
+        whole=not body.stream,
     )
 
 
