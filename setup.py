@@ -59,6 +59,7 @@ setup(
         "pyyaml>=6,<7",
         "rensa>=0.5,<0.6",
         "rich>=13,<16",
+        "sacrebleu>=2.5,<3",
         "safetensors>=0.5,<1",
         "selectolax>=0.4,<2",
         "simple-websocket>=1.1,<2",

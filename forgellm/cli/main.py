@@ -16,6 +16,7 @@ COMMANDS = {
     "runs": "forgellm.cli.runs:runs",
     "checkpoints": "forgellm.cli.checkpoints:checkpoints",
     "publish": "forgellm.cli.publish:publish",
+    "evaluate": "forgellm.cli.evaluate:evaluate",
     "quantize": "forgellm.cli.quantize:quantize",
     "export": "forgellm.cli.export:export",
     "cli": "forgellm.cli.model_tools:cli",

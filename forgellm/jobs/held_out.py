@@ -36,8 +36,8 @@ class HeldOut:
 
 
 def held_out(job: Job, model: ModelFolder, dataset: str | None) -> HeldOut | None:
-    """The validation set of the run that `model` was published from, where that is kept and was trained on
-    `dataset`; else what a run with default settings on `dataset` holds out. None where there is neither.
+    """The validation set of the run that is asked about, or that `model` was published from, where it is kept
+    and is of `dataset`; else what a run with default settings on `dataset` holds out. None without either.
 
     Raises DatasetNotFound, InvalidDataset.
     """
@@ -46,7 +46,7 @@ def held_out(job: Job, model: ModelFolder, dataset: str | None) -> HeldOut | Non
         return own
     folder = find_dataset(job.workspace, dataset)
     spec = parse_spec(
-        {"model_name": model.name, "dataset": dataset, "training_type": _type_of(folder), "batch_size": 1}
+        {"model_name": model.name, "dataset": dataset, "training_type": type_of(folder), "batch_size": 1}
     )
     place = job.folder / "corpus"
     corpus = build_corpus(
@@ -73,7 +73,8 @@ def in_memory(sequences: Sequences) -> Sequences:
 def _of_its_run(job: Job, model: ModelFolder, dataset: str | None) -> HeldOut | None:
     """None where the model tells of no run, or the run has gone or lost its corpus."""
     try:
-        facts = read_json(model.path / "published.json")
+        asked = job.run.spec.get("run")
+        facts = {"run": asked} if asked else read_json(model.path / "published.json")
         run = find_run(job.workspace, str(facts["run"] if isinstance(facts, Mapping) else ""))
         if dataset not in (None, run.spec.get("dataset")):
             return None
@@ -84,6 +85,7 @@ def _of_its_run(job: Job, model: ModelFolder, dataset: str | None) -> HeldOut | 
         return None
 
 
-def _type_of(folder: Path) -> str:
+def type_of(folder: Path) -> str:
+    """What a run on the dataset would be: ift where it has examples, cpt where it has documents."""
     first = islice(items(folder, "examples", "train"), _LOOKED_AT)
     return "ift" if any(isinstance(item, Example) for item in first) else "cpt"

@@ -18,29 +18,14 @@ from forgellm.domain.errors import InvalidField, RunConflict, UnsupportedExport
 from forgellm.domain.runs import Run, RunKind
 from forgellm.forge import Forge
 from forgellm.jobs.job import utc_now
-from forgellm.services import exporting, publishing, runs, training
-from forgellm.settings import Settings
+from forgellm.services import exporting, runs
 from forgellm.storage.events import read_events
 from forgellm.storage.models import fingerprint
 from forgellm.storage.runs import create_run, list_runs, run_folder
 from forgellm.storage.workspace import Workspace
-from tests.conftest import make_workspace
 from tests.exporting.models import LlamaCpp, greedy_here
-from tests.services.conftest import SHORT_RUN, wait_for
-
-PUBLISHED = "models/published/town"
-
-
-@pytest.fixture(scope="module")
-def forge(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, hub_cache: Path) -> Forge:
-    """A workspace with one run, published as `town`."""
-    workspace = make_workspace(tmp_path_factory.mktemp("export") / "workspace", tiny_model)
-    forge = Forge(Settings(workspace=workspace.root, hub_cache=hub_cache))
-    wish = {**SHORT_RUN, "learning_rate": 1e-2, "fine_tune_type": "dora", "train_also": ["norms"]}
-    run = training.start(forge, wish)
-    assert wait_for(forge, run)[-1] == "completed"
-    assert wait_for(forge, publishing.publish(forge, run, name="town"))[-1] == "completed"
-    return forge
+from tests.jobs.conftest import PUBLISHED
+from tests.services.conftest import wait_for
 
 
 def exported(forge: Forge, run: Run) -> Path:
@@ -52,40 +37,40 @@ def exported(forge: Forge, run: Run) -> Path:
     return folder
 
 
-def test_a_published_model_says_the_same_in_llama_cpp(forge: Forge) -> None:
-    folder = exported(forge, exporting.export_model(forge, PUBLISHED, format="ollama"))
+def test_a_published_model_says_the_same_in_llama_cpp(town: Forge) -> None:
+    folder = exported(town, exporting.export_model(town, PUBLISHED, format="ollama"))
     there = LlamaCpp(folder / "town-f16-ollama.gguf")
     prompt = "In Fernhope the makers of"
     said = there.greedy(prompt, 32)
-    assert said == greedy_here(forge.workspace.root / PUBLISHED, prompt, 32)
+    assert said == greedy_here(town.workspace.root / PUBLISHED, prompt, 32)
     modelfile = (folder / "Modelfile").read_text()
     assert modelfile.startswith('FROM ./town-f16-ollama.gguf\nTEMPLATE """')
 
 
-def test_the_files_of_a_model_are_exported_as_they_are(forge: Forge) -> None:
-    source = forge.workspace.root / PUBLISHED
-    outside = forge.workspace.root / "secret.json"
+def test_the_files_of_a_model_are_exported_as_they_are(town: Forge) -> None:
+    source = town.workspace.root / PUBLISHED
+    outside = town.workspace.root / "secret.json"
     outside.write_text("{}")
     (source / "linked.json").symlink_to(outside)
-    folder = exported(forge, exporting.export_model(forge, PUBLISHED, format="safetensors", name="whole"))
+    folder = exported(town, exporting.export_model(town, PUBLISHED, format="safetensors", name="whole"))
     names = {path.name for path in source.iterdir()} - {"linked.json", "published.json"}
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
         name: (source / name).read_bytes() for name in names
     }
-    packed = exported(forge, exporting.export_model(forge, PUBLISHED, format="zip")) / "town-zip.zip"
+    packed = exported(town, exporting.export_model(town, PUBLISHED, format="zip")) / "town-zip.zip"
     with zipfile.ZipFile(packed) as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == {
             f"town-zip/{name}": (source / name).read_bytes() for name in names
         }
 
 
-def test_an_adapter_for_peft_adds_what_was_published(forge: Forge) -> None:
-    source = next(run for run in list_runs(forge.workspace) if run.kind.trains)
-    folder = exported(forge, exporting.export_adapter(forge, source))
+def test_an_adapter_for_peft_adds_what_was_published(town: Forge) -> None:
+    source = next(run for run in list_runs(town.workspace) if run.kind.trains)
+    folder = exported(town, exporting.export_adapter(town, source))
     config = json.loads((folder / "adapter_config.json").read_text())
     adapter = as_arrays(folder / "adapter_model.safetensors")
-    base = as_arrays(forge.workspace.base_models / "tiny" / "model.safetensors")
-    published = as_arrays(forge.workspace.root / PUBLISHED / "model.safetensors")
+    base = as_arrays(town.workspace.base_models / "tiny" / "model.safetensors")
+    published = as_arrays(town.workspace.root / PUBLISHED / "model.safetensors")
     assert (config["peft_type"], config["use_dora"], config["layers_to_transform"]) == ("LORA", True, [0, 1])
     assert set(config["modules_to_save"]) >= {"norm", "input_layernorm"}
     changed = 0
@@ -113,23 +98,23 @@ def as_arrays(path: Path) -> dict[str, np.ndarray]:
     return {name: np.array(value.astype(mx.float32)) for name, value in loaded.items()}
 
 
-def test_what_cannot_be_exported_starts_no_run(forge: Forge) -> None:
-    before = len(list_runs(forge.workspace))
-    strange = forge.workspace.base_models / "strange"
-    shutil.copytree(forge.workspace.base_models / "tiny", strange)
+def test_what_cannot_be_exported_starts_no_run(town: Forge) -> None:
+    before = len(list_runs(town.workspace))
+    strange = town.workspace.base_models / "strange"
+    shutil.copytree(town.workspace.base_models / "tiny", strange)
     config = json.loads((strange / "config.json").read_text())
     (strange / "config.json").write_text(json.dumps({**config, "model_type": "gpt_neox"}))
     with pytest.raises(UnsupportedExport, match="architecture gpt_neox is not one of llama"):
-        exporting.export_model(forge, "models/base/strange", format="gguf")
+        exporting.export_model(town, "models/base/strange", format="gguf")
     with pytest.raises(InvalidField, match=r"gguf_type 'q4_k' is not one of") as caught:
-        exporting.export_model(forge, PUBLISHED, format="gguf", gguf_type="q4_k")
+        exporting.export_model(town, PUBLISHED, format="gguf", gguf_type="q4_k")
     assert "q4_1" in caught.value.suggestion
     with pytest.raises(InvalidField, match="gguf_type is for gguf and ollama"):
-        exporting.export_model(forge, PUBLISHED, format="zip", gguf_type="q8_0")
-    (forge.workspace.exports / "taken").mkdir(parents=True)
+        exporting.export_model(town, PUBLISHED, format="zip", gguf_type="q8_0")
+    (town.workspace.exports / "taken").mkdir(parents=True)
     with pytest.raises(RunConflict, match="models/exports/taken exists already"):
-        exporting.export_model(forge, PUBLISHED, format="gguf", name="taken")
-    assert len(list_runs(forge.workspace)) == before
+        exporting.export_model(town, PUBLISHED, format="gguf", name="taken")
+    assert len(list_runs(town.workspace)) == before
 
 
 def an_export_run(workspace: Workspace, name: str, *, base_fingerprint: str | None = None) -> Run:
@@ -150,19 +135,19 @@ def an_export_run(workspace: Workspace, name: str, *, base_fingerprint: str | No
     [(120_000, None, "DISK_FULL"), (resource.RLIM_INFINITY, "another model", "INVALID_MODEL")],
 )
 def test_an_export_that_fails_leaves_nothing(
-    forge: Forge, worker_environment: dict[str, str], limit: int, sealed: str | None, code: str
+    town: Forge, worker_environment: dict[str, str], limit: int, sealed: str | None, code: str
 ) -> None:
-    run = an_export_run(forge.workspace, f"broken-{code}", base_fingerprint=sealed)
-    leftover = forge.workspace.exports / ".building-export_20200101_000000"
+    run = an_export_run(town.workspace, f"broken-{code}", base_fingerprint=sealed)
+    leftover = town.workspace.exports / ".building-export_20200101_000000"
     leftover.mkdir(parents=True)
     subprocess.run(
-        [sys.executable, "-m", "forgellm.jobs.worker", str(run_folder(forge.workspace, run))],
-        cwd=forge.workspace.root,
+        [sys.executable, "-m", "forgellm.jobs.worker", str(run_folder(town.workspace, run))],
+        cwd=town.workspace.root,
         env=worker_environment,
         capture_output=True,
         timeout=200,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
-    assert read_events(run_folder(forge.workspace, run))[-1]["code"] == code
-    assert list(forge.workspace.exports.glob(f"broken-{code}")) == []
-    assert list(forge.workspace.exports.glob(".building*")) == []
+    assert read_events(run_folder(town.workspace, run))[-1]["code"] == code
+    assert list(town.workspace.exports.glob(f"broken-{code}")) == []
+    assert list(town.workspace.exports.glob(".building*")) == []
