@@ -205,14 +205,14 @@ function queued(run) {
 function made(end) {
   const { export_path: files, published_model_path: folder, model_name: name, size_bytes: size } = end ?? {};
   if (!files && !folder) return null;
-  return card({ title: files ? "Exported" : "Quantized", body: html`
+  return card({ title: files ? "Exported" : "Quantized", body: html`<div class="stack">
     <p class="published-path">${icon("folder")}<code>${files ?? folder}</code>${size ? html` <span class="quiet">${gigabytes(size / 1e9)}</span>` : nothing}</p>
-    ${files ? nothing : html`${figures([
+    ${files ? nothing : html`${typeof end.validation_loss_after === "number" ? figures([
       ["Before", loss(end.validation_loss_before), "Validation loss of the model as it was"],
       ["Quantized", loss(end.validation_loss_after), "Validation loss of the copy, loaded from the disk"],
-    ])}
+    ]) : nothing}
     <p class="quiet">${end.validation_data ? sentence(end.validation_data) : ""}</p>
-    <a class="button" href="/models?model=${encodeURIComponent(name)}">${icon("model")}Look at it</a>`}` });
+    <a class="button" href="/models?model=${encodeURIComponent(name)}">${icon("model")}Look at it</a>`}</div>` });
 }
 
 function outcome(end) {
