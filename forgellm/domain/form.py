@@ -56,6 +56,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 
 _SIMPLE = {
     "training_type",
+    "objective",
     "model_name",
     "dataset",
     "max_iterations",

@@ -357,7 +357,7 @@ def _check_dpo(spec: TrainingSpec) -> None:
         if getattr(spec, field) != only:
             raise InvalidField(
                 f"objective dpo does not go with {field} {getattr(spec, field)}",
-                details={"field": field, "other": "objective"},
+                details={"field": "objective", "other": field},
                 suggestion=f"Use {field} {only}: it trains on preferences alone.",
             )
 

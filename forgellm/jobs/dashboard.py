@@ -152,7 +152,7 @@ def _faint_and_smooth(axes: Axes, points: Series, colour: str, *, label: str) ->
 
 def _perplexity(axes: Axes, report: Report) -> None:
     if prefers(report.run.spec):
-        return missing(axes, "Perplexity", "preferences have none")
+        return _rewards(axes, report)
     curves = [("validation", "validation_loss", ORANGE), ("general", "general_validation_loss", PURPLE)]
     drawn: list[float] = []
     for label, key, colour in curves:
@@ -164,6 +164,19 @@ def _perplexity(axes: Axes, report: Report) -> None:
         reason = "too large to draw" if report.validation else f"{NOT_MEASURED}: no validation loss"
         return missing(axes, "Perplexity", reason)
     title(axes, "Perplexity", *fit_scale(axes, drawn))
+    legend(axes)
+
+
+def _rewards(axes: Axes, report: Report) -> None:
+    """What preferences have instead of a perplexity."""
+    chosen, rejected = (series(report.events, f"{side}_reward") for side in ("chosen", "rejected"))
+    margins = series(report.events, "validation_reward_margin")
+    if not (chosen or margins):
+        return missing(axes, "Rewards", f"{NOT_MEASURED}: no training step")
+    _faint_and_smooth(axes, chosen, GREEN, label="chosen")
+    _faint_and_smooth(axes, rejected, RED, label="rejected")
+    curve(axes, margins, ORANGE, label="margin in validation", dots=True)
+    title(axes, "Rewards", *fit_scale(axes, [v for _, v in [*chosen, *rejected, *margins]]))
     legend(axes)
 
 

@@ -143,8 +143,8 @@ def _method(spec: Mapping[str, object]) -> str:
         learning = "every weight"
     else:
         name = {"lora": "LoRA", "dora": "DoRA"}.get(str(spec.get("fine_tune_type")), "adapter")
+        name += " (PiSSA)" if spec.get("lora_init") == "pissa" else ""
         learning = f"{name} rank {spec.get('lora_rank')}, scale {spec.get('lora_scale'):g}"
-        learning += ", begun at principal factors (PiSSA)" if spec.get("lora_init") == "pissa" else ""
     also = spec.get("train_also")
     extra = f", and {', '.join(map(str, also))}" if isinstance(also, (list, tuple)) and also else ""
     return f"{learning}, {blocks}{extra}"
