@@ -107,7 +107,7 @@ function overview(home) {
 
 const recentRun = (run, curve) => html`
   <li><a href="/runs/${encodeURIComponent(run.id)}">
-    <span class="recent-name"><b>${model(run)}</b><small>${kind(run)}${run.dataset ? ` on ${run.dataset}` : ""} · ${ago(run.created)}</small></span>
+    <span class="recent-name"><b>${run.name || model(run)}</b><small>${kind(run)}${run.dataset ? ` on ${run.dataset}` : ""} · ${ago(run.created)}</small></span>
     <span class="recent-curve">${curve?.values ? sparkline(curve.values, { label: "Training loss", width: 96 }) : nothing}</span>
     <span class="recent-loss">${run.validation_loss === null ? nothing
       : html`${loss(run.validation_loss)}<small>validation loss</small>`}</span>
