@@ -116,7 +116,8 @@ const recentRun = (run, curve) => html`
 
 /** What most people do after what was done last. */
 function nextCard() {
-  const last = runs.value.runs.find((run) => trains(run) && !isActive(run));
+  // What was taken out of the queue has nothing to go on with.
+  const last = runs.value.runs.find((run) => trains(run) && !isActive(run) && (run.iteration || run.state !== "stopped"));
   if (!last) return nothing;
   const of = `/runs/${encodeURIComponent(last.id)}`;
   const trouble = { failed: "See why it failed", interrupted: "Resume it", paused: "Resume it" }[last.state];

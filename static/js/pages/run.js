@@ -196,7 +196,7 @@ function pace(run, latest) {
 /** The queue goes by number: whoever has waited longest is next. */
 function queued(run) {
   const before = (runs.value?.runs ?? []).filter((other) => other.state === "pending" && other.number < run.number).length;
-  return before ? `waits for ${before} others in the queue` : "is next in the queue";
+  return before ? `Waits for ${before} others in the queue` : "Next in the queue";
 }
 
 function outcome(end) {
