@@ -159,8 +159,8 @@ def test_a_checkpoint_is_published_step_by_step_and_measured_again(visit, short)
         "The published model",
     ]
     assert "models/published/first" in dialog.inner_text()
-    drawn = "document.querySelector('.published-picture img').naturalWidth === 1600"
-    page.wait_for_function(drawn)
+    picture = page.locator(".published-picture img")
+    expect(picture).to_have_js_property("naturalWidth", 1600)
     dialog.locator("summary").click()
     page.wait_for_selector(".published-card .markdown:has-text('What was measured')")
     assert grave(page) == []
@@ -179,7 +179,7 @@ def test_runs_are_found_named_deleted_and_brought_back(visit, server, other):
     page.wait_for_selector("th b:has-text('A better one')")
     page.keyboard.press("/")
     page.keyboard.type("second")
-    page.wait_for_function("document.querySelectorAll('tbody tr').length === 1")
+    expect(page.locator("tbody tr")).to_have_count(1, timeout=60_000)
     assert "q=second" in page.url
     page.get_by_role("checkbox").check()
     page.locator(".selection").get_by_role("button", name="Delete").click()
@@ -188,7 +188,7 @@ def test_runs_are_found_named_deleted_and_brought_back(visit, server, other):
     page.get_by_role("button", name="Undo").click()
     page.wait_for_selector(".toast:has-text('The run is back')")
     page.get_by_role("searchbox").fill("")
-    page.wait_for_function(f"document.querySelectorAll('tbody tr').length === {before}")
+    expect(page.locator("tbody tr")).to_have_count(before, timeout=60_000)
 
 
 def test_chosen_runs_are_compared_ranked_and_left_out(visit, short, other):

@@ -135,7 +135,8 @@ def _listed(forge: Forge, summary: Summary) -> RunItem:
 
 
 def _item(run: Run, state: RunState, progress: Progress, *, label: Label) -> RunItem:
-    model, dataset = run.spec.get("model_name"), run.spec.get("dataset")
+    # What a checkpoint is published as is what such a run is about.
+    model, dataset = run.spec.get("model_name", run.spec.get("name")), run.spec.get("dataset")
     return RunItem(
         id=run.id,
         number=run.number,

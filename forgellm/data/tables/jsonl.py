@@ -40,7 +40,9 @@ def parse_object(text: str) -> Mapping[str, object]:
     try:
         row = json.loads(text)
     except json.JSONDecodeError as error:
-        raise BadRow(f"is not JSON: {error.msg} at column {error.colno}", _ONE_OBJECT) from error
+        # Some of Python's messages end in "at".
+        reason = error.msg.removesuffix(" at")
+        raise BadRow(f"is not JSON: {reason} at column {error.colno}", _ONE_OBJECT) from error
     except (RecursionError, ValueError) as error:
         # Nesting deeper than the parser goes, or a number of thousands of digits.
         raise BadRow("is not JSON that can be read: too deeply nested, or a number too long") from error

@@ -109,7 +109,7 @@ const seenBy = ({ wish, names, looking, change: set }) => (names.length ? html`
   <div class="seen-by">
     ${selectField({ name: "model", label: "Base model", value: wish.model, change: (model) => set({ model }),
       choices: names.map((value) => ({ value, label: short({ model_name: value }) })) })}
-    ${numberField({ name: "max_seq_length", label: "max_seq_length", unit: "tokens", value: wish.length,
+    ${numberField({ name: "max_seq_length", label: "Sequence length", unit: "tokens", value: wish.length,
       placeholder: String(looking.tokens.value?.answer?.max_seq_length ?? looking.report.value.answer?.max_seq_length ?? ""),
       problem: looking.wrongLength(), change: (length) => set({ length }) })}
   </div>` : nothing);

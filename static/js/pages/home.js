@@ -107,7 +107,7 @@ function overview(home) {
 
 const recentRun = (run, curve) => html`
   <li><a href="/runs/${encodeURIComponent(run.id)}">
-    <span class="recent-name"><b>${model(run)}</b><small>${kind(run)}${run.dataset ? ` on ${run.dataset}` : ""} · ${ago(run.created)}</small></span>
+    <span class="recent-name"><b>${run.name || model(run)}</b><small>${kind(run)}${run.dataset ? ` on ${run.dataset}` : ""} · ${ago(run.created)}</small></span>
     <span class="recent-curve">${curve?.values ? sparkline(curve.values, { label: "Training loss", width: 96 }) : nothing}</span>
     <span class="recent-loss">${run.validation_loss === null ? nothing
       : html`${loss(run.validation_loss)}<small>validation loss</small>`}</span>
@@ -116,7 +116,8 @@ const recentRun = (run, curve) => html`
 
 /** What most people do after what was done last. */
 function nextCard() {
-  const last = runs.value.runs.find((run) => trains(run) && !isActive(run));
+  // What was taken out of the queue has nothing to go on with.
+  const last = runs.value.runs.find((run) => trains(run) && !isActive(run) && (run.iteration || run.state !== "stopped"));
   if (!last) return nothing;
   const of = `/runs/${encodeURIComponent(last.id)}`;
   const trouble = { failed: "See why it failed", interrupted: "Resume it", paused: "Resume it" }[last.state];

@@ -156,7 +156,7 @@ const buttons = (run) => html`
   ${run.state === "running" && trains(run)
     ? html`<button class="button" @click=${action(() => tell("pause", run), { failed: "The run was not paused" })}>${icon("pause")}Pause</button>` : nothing}
   ${canResume(run)
-    ? html`<button class="button primary" @click=${action(() => tell("resume", run), { failed: "The run does not go on" })}>${icon("play")}Resume</button>` : nothing}
+    ? html`<button class="button ${run.state === "failed" ? "" : "primary"}" @click=${action(() => tell("resume", run), { failed: "The run does not go on" })}>${icon("play")}Resume</button>` : nothing}
   ${["running", "pending"].includes(run.state)
     ? html`<button class="button" title=${stopHint(run)} @click=${action(async () => await agreed(run) && tell("stop", run), { failed: "The run was not stopped" })}>${icon("stop")}${
       run.state === "pending" ? "Take out of the queue" : trains(run) ? "Stop and save" : "Stop"}</button>` : nothing}`;
@@ -199,7 +199,7 @@ function pace(run, latest) {
 /** The queue goes by number: whoever has waited longest is next. */
 function queued(run) {
   const before = (runs.value?.runs ?? []).filter((other) => other.state === "pending" && other.number < run.number).length;
-  return before ? `waits for ${before} others in the queue` : "is next in the queue";
+  return before ? `Waits for ${before} others in the queue` : "Next in the queue";
 }
 
 /** Where what an export or a quantizing made lies, and what it lost; null for other runs. */

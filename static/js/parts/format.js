@@ -113,7 +113,8 @@ export const model = (run) => run.model_name?.split("/").filter(Boolean).pop() ?
 /** What somebody called a run, else what it is about: `lough-tiny on tamberlough`. */
 export const title = (run) => run.name || [model(run), run.dataset].filter(Boolean).join(" on ");
 
-export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+/** With a capital, but where it begins with the name of a file or field, which has its own. */
+export const sentence = (text) => (/^\S*[/_.]\S/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1));
 
 /** A message of the server, which is written without capital and full stop, as a sentence. */
 export const statement = (text) => `${sentence(text)}${/[.!?]$/.test(text) ? "" : "."}`;

@@ -200,6 +200,7 @@ export class Conversation {
       Object.assign(answer.facts, target ?? {});
       const figures = await streamAnswer(wish, { piece, signal });
       for (const name of FIGURES) answer.facts[name] = figures[name];
+      if (!answer.facts.model_name) await this.#tellWho(answer.facts);
     } catch (error) {
       if (!signal.aborted) answer.error = error;
       Object.assign(answer.facts, { finish_reason: "cancelled", time_to_first_token_seconds: first });
@@ -235,6 +236,12 @@ export class Conversation {
       going.delete(this.id);
       this.#changed();
     }
+  }
+
+  /** What answered was not known yet when it was asked: it was being loaded. */
+  async #tellWho(facts) {
+    await resident.refresh();
+    Object.assign(facts, targetOf(resident.value) ?? {});
   }
 
   *#growing() {

@@ -61,8 +61,8 @@ function found(looking, report) {
       ["Same or nearly", count(twins), "Rows and documents that are the same as an earlier one, or nearly"],
       ["Tokens", tokens ? count(tokens.total) : MISSING, tokens ? "Counted with the tokenizer of the base model" : "Choose a base model to have them counted"],
     ])}
-    ${lengths(report)}
     ${problems(looking, report)}
+    ${lengths(report)}
     ${twice(looking, report)}
     ${notes(report)}`;
 }

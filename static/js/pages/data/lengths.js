@@ -1,4 +1,4 @@
-// How long rows and documents are in the base model's tokens, and how many are longer than max_seq_length.
+// How long rows and documents are in the base model's tokens, and how many are longer than a sequence.
 
 import { html } from "lit-html";
 import { count, plural } from "../../parts/format.js";
@@ -27,7 +27,7 @@ function bin({ from, upper, number, most, limit }) {
   return html`
     <li class=${long}>
       <span class="histogram-count">${count(number)}</span>
-      <i ${vars({ share: number / most })}></i>
+      <i ?hidden=${!number} ${vars({ share: number / most })}></i>
       <span>${count(from)}–${count(upper)}</span>
       ${long ? html`<small>${long === "longer" ? "over the limit" : "some over"}</small>` : html`<small></small>`}
     </li>`;
@@ -36,7 +36,7 @@ function bin({ from, upper, number, most, limit }) {
 function verdict(kind, { cut, learned, tokens }, limit) {
   const share = tokens ? ` ${Math.round((100 * learned) / tokens)} % of the tokens are learned.` : "";
   if (kind === "documents") return html`Documents are trained on in chunks of at most ${count(limit)} tokens; nothing is lost.`;
-  if (!cut) return html`All fit into max_seq_length of ${count(limit)} tokens.${share}`;
+  if (!cut) return html`All fit into sequences of ${count(limit)} tokens.${share}`;
   return html`<b>${plural(cut, "row is", "rows are")} cut at ${count(limit)} tokens</b>: what stands behind that is not learned. Raise
-    max_seq_length, or leave them out.${share}`;
+    the sequence length, or leave them out.${share}`;
 }

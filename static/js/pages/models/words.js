@@ -3,21 +3,23 @@
 import { html, nothing } from "lit-html";
 import { count, gigabytes, MISSING, model as short, sentence, short as few } from "../../parts/format.js";
 import { badge } from "../../parts/page.js";
+import { runs } from "../../state/runs.js";
 
 const KINDS = { cached: "Downloaded", base: "Base", published: "Published", adapter: "Adapter" };
 const FITS = { fits: ["Fits", "good"], tight: ["Tight", "waiting"], "too large": ["Too large", "bad"] };
 
-/** `Qwen3-4B-bf16`; for an adapter what it was trained from and on. */
+/** `Qwen3-4B-bf16`; for an adapter what its run is called, else what it was trained from and on. */
 export function called(model) {
   const { adapter } = model;
   if (!adapter) return short({ model_name: model.name });
-  return [short({ model_name: adapter.base_model }), adapter.dataset].filter(Boolean).join(" on ");
+  const run = runs.value?.runs.find(({ id }) => id === model.name);
+  return run?.name || [short({ model_name: adapter.base_model }), adapter.dataset].filter(Boolean).join(" on ");
 }
 
-/** `Base · Qwen3 · 4B · instruct`, `Adapter · CPT, LoRA of rank 16 · instruct` */
+/** `Base · Qwen3 · 4B · instruct`, `Adapter · CPT, LoRA of rank 16` */
 export function described(model) {
   const { adapter, kind, architecture, model_type: type } = model;
-  return [KINDS[kind], adapter ? trained(adapter) : null, adapter ? null : architecture, adapter || model.parameters === null ? null : few(model.parameters), type].filter(Boolean).join(" · ");
+  return [KINDS[kind], adapter ? trained(adapter) : null, adapter ? null : architecture, adapter || model.parameters === null ? null : few(model.parameters), adapter ? null : type].filter(Boolean).join(" · ");
 }
 
 function trained({ training_type: type, fine_tune_type: tuned, rank }) {
