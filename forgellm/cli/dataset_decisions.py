@@ -10,6 +10,7 @@ import click
 from forgellm.cli.answers import valid_text
 from forgellm.cli.context import Invocation
 from forgellm.cli.downloading import Download
+from forgellm.cli.errors import printable
 from forgellm.domain.errors import InvalidField
 
 _LINES = re.compile(r"([0-9]{1,12})(?:-([0-9]{1,12}))?")
@@ -104,11 +105,11 @@ def exclude(
     assert file is not None
     if not numbers:
         excluding.exclude(forge, name, {file: [0]})
-        click.echo(f"{file}: left out")
+        click.echo(f"{printable(file)}: left out")
         return
     count = excluding.rows_at(forge, name, file, numbers)
     excluding.exclude(forge, name, {file: numbers})
-    click.echo(f"{file}: {_rows(count)} left out")
+    click.echo(f"{printable(file)}: {_rows(count)} left out")
 
 
 @click.command()
@@ -154,7 +155,7 @@ def _numbers(texts: tuple[str, ...]) -> list[int]:
 
 def _left_out(lines: Mapping[str, list[int]]) -> Iterator[str]:
     for file, numbers in lines.items():
-        yield f"{file}: {'all of it' if numbers == [0] else _rows(len(numbers))} left out"
+        yield f"{printable(file)}: {'all of it' if numbers == [0] else _rows(len(numbers))} left out"
 
 
 def _rows(count: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from forgellm.cli.answers import harmless
+from forgellm.cli.errors import printable
 from forgellm.cli.tables import size
 
 _SHOWN = 20
@@ -20,12 +21,12 @@ def described(found: Mapping[str, Any]) -> Iterator[str]:
     """Each file with its shape and the reason."""
     for file in found["files"]:
         out = " (left out)" if file["whole_file_excluded"] else ""
-        yield harmless(f"{file['file']}  {size(file['size_bytes'])}, {file['part']}{out}: {_shape(file)}")
+        yield printable(f"{file['file']}  {size(file['size_bytes'])}, {file['part']}{out}: {_shape(file)}")
         if file["layout"]:
             yield f"  read as {file['layout']}"
     documents = found["documents"]
     for file in documents[:_SHOWN]:
-        yield harmless(f"{file['file']}  {size(file['size_bytes'])}, a document")
+        yield printable(f"{file['file']}  {size(file['size_bytes'])}, a document")
     if found["document_count"] > _SHOWN:
         yield f"… and {found['document_count'] - _SHOWN} more documents"
 
@@ -35,13 +36,13 @@ def row_lines(page: Mapping[str, Any]) -> Iterator[str]:
     for row in page["rows"]:
         yield ""
         place = page["file"] or (row["values"] or {}).get("file", "")
-        yield harmless(f"— {place}" + ("" if row["line"] is None else f", line {row['line']}"))
+        yield printable(f"— {place}" + ("" if row["line"] is None else f", line {row['line']}"))
         if row["excluded"]:
             yield "  left out by decision"
         if row["problem"]:
-            yield harmless(f"  cannot be used: {row['problem']['reason']}")
+            yield printable(f"  cannot be used: {row['problem']['reason']}")
             if row["problem"]["suggestion"]:
-                yield harmless(f"  {row['problem']['suggestion']}")
+                yield printable(f"  {row['problem']['suggestion']}")
         for said in row["messages"] or ():
             yield f"  {said['role']}: {_short(said['content'])}"
         for part, messages in (row["preference"] or {}).items():
@@ -56,9 +57,9 @@ def preview_lines(found: Mapping[str, Any], *, colour: bool) -> Iterator[str]:
     for row in found["rows"]:
         place = row["file"] + ("" if row["line"] is None else f", line {row['line']}")
         chunk = f", chunk {row['chunk']} of {row['chunks'] or 'many'}" if row["chunk"] else ""
-        yield harmless(f"— {place}{chunk}: {row['tokens']} tokens, {row['learned']} learned")
+        yield printable(f"— {place}{chunk}: {row['tokens']} tokens, {row['learned']} learned")
         if row["problem"]:
-            yield harmless(f"  cannot be trained on: {row['problem']}")
+            yield printable(f"  cannot be trained on: {row['problem']}")
             continue
         yield "".join(_spans(row["pieces"], colour=colour))
         if row["cut"]:
@@ -66,13 +67,13 @@ def preview_lines(found: Mapping[str, Any], *, colour: bool) -> Iterator[str]:
         yield ""
     for problem in found["problems"]:
         line = "" if problem["line"] is None else f", line {problem['line']}"
-        yield harmless(f"{problem['file']}{line}: {problem['reason']}")
+        yield printable(f"{problem['file']}{line}: {problem['reason']}")
 
 
 def report_lines(report: Mapping[str, Any]) -> Iterator[str]:
     """The report in sentences, then a histogram where lengths were counted, then the problems."""
     for sentence in report["summary"]:
-        yield harmless(sentence)
+        yield printable(sentence)
     for kind in ("examples", "documents"):
         found = (report["trained_on"] or {}).get(kind)
         if found:
@@ -83,15 +84,15 @@ def report_lines(report: Mapping[str, Any]) -> Iterator[str]:
         yield ""
     for problem in report["problems"][:_SHOWN]:
         line = "" if problem["line"] is None else f", line {problem['line']}"
-        yield harmless(f"{problem['file']}{line}: {problem['reason']}. {problem['suggestion']}".rstrip())
+        yield printable(f"{problem['file']}{line}: {problem['reason']}. {problem['suggestion']}".rstrip())
     if report["problem_count"] > _SHOWN:
         yield f"… and {report['problem_count'] - _SHOWN} more; --json lists the first thousand."
     if report["refused"] and report["usable"]:
         model = f" --model {quote(report['model'])}" if report["model"] else ""
         command = f"forgellm datasets exclude {quote(report['dataset'])} --refused{model}"
-        yield harmless(f"To leave out whatever cannot be used: {command}")
+        yield printable(f"To leave out whatever cannot be used: {command}")
     for note in report["notes"][:_SHOWN]:
-        yield harmless(f"Note: {note['file']}: {note['reason']}")
+        yield printable(f"Note: {note['file']}: {note['reason']}")
 
 
 def _shape(file: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from forgellm.cli.answers import valid_text
 from forgellm.cli.context import Invocation
 from forgellm.cli.dataset_decisions import exclude, include, map_file
 from forgellm.cli.downloading import Download
+from forgellm.cli.errors import printable
 from forgellm.cli.runs import ListsByDefault
 from forgellm.cli.tables import size, table
 from forgellm.cli.terminal import has_terminal
@@ -116,7 +117,8 @@ def add(
     click.echo(f"dataset/{added.name}: {added.files} {'file' if added.files == 1 else 'files'}")
     if added.passed_over:
         more = f" and {len(added.passed_over) - 5} more" if len(added.passed_over) > 5 else ""
-        click.echo(f"Passed over, because no reader is for them: {', '.join(added.passed_over[:5])}{more}")
+        names = printable(", ".join(added.passed_over[:5]))
+        click.echo(f"Passed over, because no reader is for them: {names}{more}")
     for line in described(contents.describe(forge, added.name)):
         click.echo(line)
 
@@ -317,12 +319,12 @@ for command in (map_file, exclude, include):
 
 def _say_made(name: str, made: Mapping[str, Any]) -> None:
     for file, count in made["written"].items():
-        click.echo(f"dataset/{name}/{file}: {count}")
+        click.echo(printable(f"dataset/{name}/{file}: {count}"))
     if made["left_out"]:
         click.echo(f"{made['left_out']} left out:")
     for problem in made["problems"][:20]:
         line = "" if problem["line"] is None else f", line {problem['line']}"
-        click.echo(f"  {problem['file']}{line}: {problem['reason']}")
+        click.echo(printable(f"  {problem['file']}{line}: {problem['reason']}"))
 
 
 def _has_colour() -> bool:

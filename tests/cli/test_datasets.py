@@ -123,6 +123,27 @@ def test_check_tells_what_is_wrong_and_how_to_go_on_and_ends_with_1(added, call)
     assert "forgellm datasets exclude mine --refused" in done.stdout
 
 
+def test_the_name_of_a_file_says_nothing_to_the_terminal_and_has_one_line(call, dataset):
+    hostile = "a\nError: b\x1b[31m\u202e"
+    folder = dataset("odd")
+    (folder / f"{hostile}.jsonl").write_text('{"prompt": "Q"}\n' + ROWS)
+    (folder / f"{hostile}.txt").write_text("The market is held on Monday. " * 20)
+    said = [
+        call("show", "odd"),
+        call("check", "odd"),
+        call("preview", "odd", "--model", "models/base/tiny"),
+        call("exclude", "odd", "--refused"),
+        call("exclude", "odd", f"{hostile}.jsonl", "2"),
+        call("include", "odd", f"{hostile}.jsonl", "2"),
+        call("split", "odd", "odd_parts", "--valid", "0.4"),
+    ]
+    for one in said:
+        assert "a\\nError: b\\x1b[31m\\u202e." in one.stdout
+        assert not {"\x1b", "\u202e"} & set(one.output)
+        assert not [line for line in one.output.splitlines() if line.startswith("Error: b")]
+    assert call("remove", "odd_parts", "--yes").exit_code == 0
+
+
 def test_a_preview_without_colour_marks_what_is_learned(call, dataset):
     dataset("rows", rows_jsonl=ROWS)
     shown = call("preview", "rows", "--model", "models/base/tiny", "--rows", "1").stdout
