@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -88,6 +89,13 @@ def process(*command: str, root: Path, ready: Callable[[], object]) -> Iterator[
         started.wait()
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [one.getsockname()[1] for one in sockets]
+
+
 def post(port: int, path: str, body: dict[str, Any]) -> dict[str, Any]:
     """The JSON answer."""
     request = Request(
@@ -115,15 +123,20 @@ def speed(action: Callable[[], int]) -> float:
     return made / (time.perf_counter() - begun)
 
 
-def decoding(ports: dict[str, int], plain: Callable[[str], int], *, rounds: int) -> list[dict[str, float]]:
-    """Speed of each way to ask, whole requests, round by round."""
-    found = []
+def decoding(asks: dict[str, Callable[[str], int]], *, rounds: int) -> list[dict[str, float]]:
+    """Speed of each way to ask, whole requests, round by round.
+
+    The ways come in another order in each round, since what follows an idle moment finds a cooler machine;
+    each has a prompt of its own, since one that was asked before is known.
+    """
+    names, found = list(asks), []
+
+    def ask(name: str, number: int) -> float:
+        return speed(lambda: asks[name](f"{number} {name}: tell of the harbour."))
+
     for number in range(rounds + 1):
-        prompt = f"Round {number}: tell of the harbour."
-        speeds = {"plain": speed(lambda p=prompt: plain(p))}  # type: ignore[misc]
-        for name, port in ports.items():
-            speeds[name] = speed(lambda p=prompt, q=port: _made(q, p))  # type: ignore[misc]
-        found.append(speeds)
+        turn = number % len(names)
+        found.append({name: ask(name, number) for name in names[turn:] + names[:turn]})
     # The first round warms up.
     return found[1:]
 
@@ -143,10 +156,11 @@ def together(asks: dict[str, Callable[[str], int]], clients: int, *, rounds: int
     with ThreadPoolExecutor(clients) as pool:
         for number in range(rounds + 1):
             prompts = [f"{number} {client}: tell of the harbour." for client in range(clients)]
+            order = list(asks.items())[:: -1 if number % 2 else 1]
             found.append(
                 {
                     name: speed(lambda ask=ask, prompts=prompts: sum(pool.map(ask, prompts)))  # type: ignore[misc]
-                    for name, ask in asks.items()
+                    for name, ask in order
                 }
             )
     return found[1:]
@@ -155,8 +169,7 @@ def together(asks: dict[str, Callable[[str], int]], clients: int, *, rounds: int
 def turn_ten(port: int, number: int) -> tuple[float, float]:
     """Seconds to the first token of the tenth turn, and of the same conversation seen for the first time.
 
-    Questions of about 50 tokens, answers of 200, as in chats. What the random model answers is tokenised
-    otherwise when it comes back as text, so that its last answer is computed anew, unlike most of a real one.
+    Questions of about 50 tokens, answers of 200, as in chats.
     """
     history: list[dict[str, str]] = []
     question = f"Conversation {number}: tell of the harbour, the market and the people of the mill. " * 2
@@ -205,7 +218,7 @@ def adapter_change(root: Path) -> tuple[float, float]:
 
 def measure(root: Path, *, rounds: int) -> dict[str, Any]:
     """Every figure, on servers of this run."""
-    forge, web, theirs = 5311, 5312, 5313
+    forge, web, theirs = free_ports(3)
     with ExitStack() as servers:
         begin = servers.enter_context
         server = ("forgellm", "server", "--port", str(forge), "--model", MODEL)
@@ -224,7 +237,8 @@ def measure(root: Path, *, rounds: int) -> dict[str, Any]:
             *_, last = stream_generate(model, tokenizer, text, max_tokens=ANSWER)
             return int(last.generation_tokens)
 
-        speeds = decoding({"server": forge, "web": web}, plain, rounds=rounds)
+        ours = {"server": lambda p: _made(forge, p), "web": lambda p: _made(web, p)}
+        speeds = decoding({"plain": plain, **ours}, rounds=rounds)
         asks = {"ours": lambda p: _made(forge, p), "theirs": lambda p: _their_answer(theirs, p)}
         crowd = together(asks, 8, rounds=max(1, rounds * 2 // 3))
         reused, fresh = turns_ten(forge)

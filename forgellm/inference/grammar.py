@@ -24,7 +24,10 @@ _SPACING: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_sepa
 def check_schema(schema: Mapping[str, object], tokenizer: Any) -> None:
     """Raises InvalidField for a schema that cannot be followed, or not with this tokenizer (mlx-lm's)."""
     try:
-        problem = LLMatcher.validate_grammar(_grammar(schema))
+        grammar = _grammar(schema)
+        problem = LLMatcher.validate_grammar(grammar)
+        if not problem and _leads_nowhere(grammar):
+            problem = "no text can begin as it asks, like one that refers to itself alone"
     except ValueError as error:
         problem = str(error)
     if _backend(tokenizer) is None:
@@ -110,6 +113,13 @@ class SchemaProcessor:
 def _backend(tokenizer: Any) -> Any:
     """The tokenizers library's part of it; None in the slow kind, which has none."""
     return getattr(tokenizer._tokenizer, "backend_tokenizer", None)
+
+
+def _leads_nowhere(grammar: str) -> bool:
+    """Whether there is nothing to begin with, which shows only when the first token is looked for."""
+    matcher = LLMatcher(LLTokenizer("byte"), grammar)
+    matcher.compute_bitmask()
+    return bool(matcher.is_error())
 
 
 def _grammar(schema: Mapping[str, object]) -> str:

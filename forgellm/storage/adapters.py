@@ -11,6 +11,9 @@ from forgellm.domain.errors import InvalidAdapter
 from forgellm.domain.spec import TrainingSpec
 from forgellm.storage.files import read_json, write_json
 
+_LARGEST_SCALE = 1e6
+"""Thousands of times what any tool writes: beyond it the product soon is no number any more."""
+
 
 @dataclass(frozen=True)
 class AdapterConfig:
@@ -77,6 +80,8 @@ def _check_ranges(config: AdapterConfig) -> None:
     """Raises ValueError for what no layer can be made with."""
     if config.rank < 1:
         raise ValueError(f"rank {config.rank} is below 1")
+    if not abs(config.scale) <= _LARGEST_SCALE:
+        raise ValueError(f"scale {config.scale} is not from {-_LARGEST_SCALE:g} to {_LARGEST_SCALE:g}")
     if not 0 <= config.dropout < 1:
         raise ValueError(f"dropout {config.dropout} is not from 0 to below 1")
 

@@ -64,6 +64,20 @@ def test_a_schema_that_cannot_be_followed_is_refused(tokenizer):
         check_schema({"type": "nonsense"}, tokenizer)
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"anyOf": [{"$ref": "#"}]},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}},
+    ],
+)
+def test_a_schema_that_refers_to_itself_alone_is_refused(tokenizer, schema):
+    check_schema({"type": "object", "properties": {"child": {"$ref": "#"}}}, tokenizer)
+    with pytest.raises(InvalidField, match="no text can begin as it asks"):
+        check_schema(schema, tokenizer)
+
+
 def test_a_schema_nested_too_deeply_is_refused(tokenizer):
     value: object = 1
     for _ in range(200):

@@ -72,6 +72,9 @@ def test_an_adapter_that_was_cut_off_is_refused_before_it_is_loaded(workspace, h
         "[" * 100_000,
         '{"num_layers": -1, "lora_parameters": {"rank": -1}}',
         '{"num_layers": -1, "lora_parameters": {"dropout": 2}}',
+        '{"num_layers": -1, "lora_parameters": {"scale": 1e300}}',
+        '{"num_layers": -1, "lora_parameters": {"scale": NaN}}',
+        '{"num_layers": -1, "lora_parameters": {"scale": -Infinity}}',
         '{"num_layers": 1e999}',
     ],
 )
