@@ -11,6 +11,7 @@ from flask import Flask, Response, request
 from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import ClientDisconnected, HTTPException
+from werkzeug.routing import BaseConverter
 from werkzeug.routing.exceptions import WebsocketMismatch
 
 from forgellm.api import errors
@@ -35,8 +36,19 @@ _NAMED: Mapping[int, type[ForgeError]] = {
 }
 
 
+class Number(BaseConverter):
+    """A whole number that every JSON reader can hold."""
+
+    regex = r"[0-9]{1,15}"
+    weight = 50
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+
 def register(app: Flask, first: object, routes: Iterable[Route], *, known: Places) -> None:
     """Add a rule for every route. `first` is what their views take first, `known` what no answer names."""
+    app.url_map.converters["number"] = Number
     for route in routes:
         add_rule(app, route, _handler(first, route, known=known))
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 _PART = re.compile(r"<(?:\w+:)?(\w+)>")
+_NUMBER = re.compile(r"<number:(\w+)>")
 
 
 class Body(BaseModel):
@@ -69,7 +70,8 @@ class Stream:
 
 @dataclass(frozen=True)
 class Route:
-    """`path` in Werkzeug's syntax. `media_type` is that of answers that are no `Answer`."""
+    """`path` in Werkzeug's syntax, in which `number` is a whole one of at
+    most 15 digits. `media_type` is that of answers that are no `Answer`."""
 
     method: str
     path: str
@@ -84,6 +86,11 @@ class Route:
     @property
     def path_names(self) -> list[str]:
         return _PART.findall(self.path)
+
+    @property
+    def numbers(self) -> list[str]:
+        """The parts of the path that are whole numbers."""
+        return _NUMBER.findall(self.path)
 
     @property
     def open_path(self) -> str:
