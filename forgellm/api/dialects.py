@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from forgellm.api import shared
+from forgellm.api.ai_forge import AI_FORGE
 from forgellm.api.llm_platform import LLM_PLATFORM
 from forgellm.api.modelforge import MODELFORGE
 from forgellm.api.routes import Route
 from forgellm.api.sienn import SIENN
 
-DIALECTS = (MODELFORGE, SIENN, LLM_PLATFORM)
+DIALECTS = (MODELFORGE, SIENN, LLM_PLATFORM, AI_FORGE)
 
 
 def _unclaimed(routes: tuple[Route, ...]) -> list[Route]:

@@ -92,7 +92,7 @@ def error_body(error: ForgeError, *, now: datetime | None = None) -> dict[str, o
 
 def is_openai(path: str) -> bool:
     """Whether the clients of `path` are OpenAI's."""
-    return path.startswith("/v1/")
+    return path.startswith("/v1/") and not path.startswith("/v1/fine-tune")
 
 
 def strict_keys(path: str) -> tuple[str, ...] | None:

@@ -97,7 +97,7 @@ def telling(parts: Parts) -> Callable[[ForgeError], dict[str, object]]:
     return partial(_failure, path=request.path, known=places(parts))
 
 
-def _written(values: Mapping[str, object], known: Places) -> bytes:
+def _written(values: object, known: Places) -> bytes:
     """As JSON, without places of the machine: what a worker wrote of its failure may have them."""
     text = write_json(values)
     return write_json(known.hidden(values)) if known.are_in(text) else text
@@ -142,7 +142,7 @@ def _failure(error: ForgeError, *, path: str, known: Places) -> dict[str, object
 
 
 def _handler(first: object, route: Route, *, known: Places) -> Callable[..., Response]:
-    body, query, form = (route.model(name) for name in ("body", "query", "upload"))
+    body, query, form = route.model("body"), route.model("query"), route.form
 
     def handle(**path: object) -> Response:
         values = dict(path)
@@ -150,8 +150,8 @@ def _handler(first: object, route: Route, *, known: Places) -> Callable[..., Res
             values["query"] = parse(query, _single(request.args, query.model_fields))
         elif request.args:
             raise _no_query(next(iter(request.args)))
-        if form is not None:
-            values["upload"] = Upload(partial(parse, form))
+        if form is not None and (body is None or request.mimetype == "multipart/form-data"):
+            values["upload"] = Upload(partial(parse, form), file_parts=form.file_parts)
             return _response(route.view(first, **values), known)
         sent = read_object(sent_body())
         if body is not None:

@@ -14,7 +14,7 @@ from pydantic.json_schema import models_json_schema
 from forgellm import __version__
 from forgellm.api.errors import STRICT, is_openai, strict_keys
 from forgellm.api.json_text import write_json
-from forgellm.api.routes import Raw, Route
+from forgellm.api.routes import Query, Raw, Route
 
 Mode = Literal["validation", "serialization"]
 _DIALECTS = ("ai_forge", "modelforge", "sienn", "llm_platform")
@@ -130,9 +130,10 @@ def _operation(route: Route, references: Any) -> dict[str, Any]:
         sent = {"application/json": {"schema": references[body, "validation"]}}
         required = any(field.is_required() for field in body.model_fields.values())
         operation["requestBody"] = {"required": required, "content": sent}
-    form = route.model("upload")
-    if form is not None:
-        operation["requestBody"] = {"required": True, "content": {"multipart/form-data": _form(form)}}
+    if route.form is not None:
+        other = operation.get("requestBody", {}).get("content", {})
+        content = {"multipart/form-data": _form(route.form), **other}
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
@@ -150,15 +151,16 @@ def _name(route: Route) -> str:
     return f"{dialect}{module}_{route.view.__name__}"
 
 
-def _form(form: type[BaseModel]) -> dict[str, Any]:
+def _form(form: type[Query]) -> dict[str, Any]:
     """The files, and the fields beside them."""
     schema = form.model_json_schema(ref_template=_REF)
     files = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
+    name = form.file_parts[0]
     return {
         "schema": {
             **schema,
-            "properties": {"file": files, **schema.get("properties", {})},
-            "required": ["file", *schema.get("required", [])],
+            "properties": {name: files, **schema.get("properties", {})},
+            "required": [name, *schema.get("required", [])],
         }
     }
 

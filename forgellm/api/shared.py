@@ -5,6 +5,8 @@ No key has two types there: where one document has a key, the others' answers ha
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from forgellm import __version__
@@ -15,7 +17,7 @@ from forgellm.api.native import library
 from forgellm.api.native.wording import utc
 from forgellm.api.routes import Answer, Query, Route
 from forgellm.forge import Forge
-from forgellm.services import numbered
+from forgellm.services import numbered, ollama
 from forgellm.services.models import catalogue
 
 
@@ -40,6 +42,13 @@ class Health(native_health.Health):
     timestamp: str
 
 
+class Alive(Answer):
+    status: Literal["healthy"] = "healthy"
+    version: str = __version__
+    ollama_connected: bool
+    timestamp: str
+
+
 def models(forge: Forge, query: Narrowed) -> Models:
     """Base models, training runs that have weights, published models; and all of them by number."""
     found = catalogue(forge)
@@ -61,6 +70,11 @@ def health(forge: Forge) -> Health:
     return Health(**native_health.health(forge).model_dump(), timestamp=utc(forge.clock()))
 
 
+def alive(forge: Forge) -> Alive:
+    """That the server answers, and whether an Ollama does on this machine."""
+    return Alive(ollama_connected=ollama.answers(), timestamp=utc(forge.clock()))
+
+
 def _listed(forge: Forge, found: numbered.NumberedModel) -> Model:
     return Model.model_validate(_both(forge, found))
 
@@ -75,8 +89,16 @@ ROUTES = (
     Route("GET", "/api/models", models),
     Route("GET", "/api/models/<number:model_id>", model),
     Route("GET", "/api/health", health),
+    Route("GET", "/health", alive),
 )
-ANSWERED_ELSEWHERE = frozenset({("GET", "/api/datasets")})
+ANSWERED_ELSEWHERE = frozenset(
+    {
+        ("GET", "/"),
+        ("GET", "/api/datasets"),
+        ("GET", "/v1/models"),
+        ("POST", "/v1/chat/completions"),
+    }
+)
 """Those of which another table has a route whose answer has every documented key."""
 
 CLAIMED = frozenset((route.method, route.path) for route in ROUTES) | ANSWERED_ELSEWHERE

@@ -6,7 +6,7 @@ from io import BytesIO
 import pytest
 
 from forgellm.api import model_routes
-from forgellm.api.errors import strict_keys
+from forgellm.api.errors import is_openai, strict_keys
 from forgellm.api.guard import JSON_LIMIT
 from forgellm.web.pages import is_page
 from tests.api.conftest import HOST, ask
@@ -18,6 +18,8 @@ UPLOADS = [
     ("POST", "/modelforge/api/upload_dataset"),
     ("POST", "/sienn-ai/api/upload-dataset"),
 ]
+# As a form or as JSON.
+EITHER = [("POST", "/v1/fine-tune"), ("POST", "/ai-forge/v1/fine-tune")]
 # Answered by the model server alone, in tests/model_server and tests/contracts.
 MODEL = {route.path for route in model_routes.ROUTES}
 
@@ -72,7 +74,7 @@ def assert_error(response, status, code=None):
     if keys is not None:
         assert {key: type(value) for key, value in body.items()} == {key: SHAPE[key] for key in keys}
         return body
-    if response.request.path.startswith("/v1/"):
+    if is_openai(response.request.path):
         assert body["error"].keys() == {"message", "type", "param", "code"}
         body = {**body, "error": body["error"]["message"]}
     assert {key: type(value) for key, value in body.items()} == SHAPE
@@ -135,7 +137,7 @@ def test_a_request_from_another_site_is_refused_at_every_route(web, client, site
 def test_a_body_that_any_page_could_send_is_refused_at_every_route(web, client, content_type):
     for method, path in rules(web):
         response = ask(client, method, path, data=b'{"a": 1}', content_type=content_type)
-        if (method, path) in UPLOADS and content_type is not None and "multipart" in content_type:
+        if (method, path) in [*UPLOADS, *EITHER] and content_type is not None and "multipart" in content_type:
             assert_error(response, 400, "INVALID_REQUEST")
         else:
             assert_error(response, 415, "UNSUPPORTED_MEDIA_TYPE")
