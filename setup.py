@@ -49,6 +49,7 @@ setup(
         "click>=8.1,<9",
         "flask>=3.1,<4",
         "flask-socketio>=5.5,<6",
+        "gguf>=0.19,<1",
         "huggingface_hub>=1,<3",
         "llguidance>=1,<2",
         "matplotlib>=3.9,<4",
@@ -58,6 +59,7 @@ setup(
         "pyyaml>=6,<7",
         "rensa>=0.5,<0.6",
         "rich>=13,<16",
+        "sacrebleu>=2.5,<3",
         "safetensors>=0.5,<1",
         "selectolax>=0.4,<2",
         "simple-websocket>=1.1,<2",
@@ -94,6 +96,8 @@ setup(
             "types-psutil",
             "types-setuptools",
             "vulture>=2.14,<3",
+            # llama.cpp as a wheel, named after the day it was built on.
+            "xllamacpp>=2026.10",
         ],
     },
     classifiers=[

@@ -116,9 +116,13 @@ def _published(parts: Parts, run: Run) -> list[str]:
     lines = [
         ("validation loss of the checkpoint", end.get("checkpoint_validation_loss")),
         ("validation loss of the published model", end.get("published_validation_loss")),
+        ("validation loss before", end.get("validation_loss_before")),
+        ("validation loss after", end.get("validation_loss_after")),
+        ("bits a weight, with scales", end.get("bits_per_weight")),
     ]
     losses = [f"{words}: {value:.4f}" for words, value in lines if isinstance(value, float)]
     places = [("Model", "published_model_path"), ("README", "readme_path"), ("Dashboard", "dashboard_path")]
+    places.append(("Export", "export_path"))
     return [*losses, *(f"{words}: {end[key]}" for words, key in places if end.get(key))]
 
 

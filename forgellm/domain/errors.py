@@ -102,6 +102,13 @@ class UntrustedModelCode(ForgeError):
     status = 422
 
 
+class UnsupportedExport(ForgeError):
+    """A model or an adapter that the wanted format has no form for."""
+
+    code = "UNSUPPORTED_EXPORT"
+    status = 422
+
+
 class InvalidAdapter(ForgeError):
     """Adapter weights that are corrupt, not finite, or do not fit the base model."""
 

@@ -17,6 +17,8 @@ class RunKind(str, Enum):
     CPT = "cpt"
     IFT = "ift"
     PUBLISH = "publish"
+    QUANTIZE = "quantize"
+    EXPORT = "export"
     EVALUATE = "evaluate"
 
     @property

@@ -44,7 +44,7 @@ def model_card(
     card names is given. The licence is the one in that card, if there is one.
     """
     data = ModelCardData(
-        **_of_base(base_folder),
+        **inherited(base_folder),
         library_name="mlx",
         pipeline_tag="text-generation",
         tags=["mlx", "forgellm", "text-generation"],
@@ -170,7 +170,7 @@ def _limits(report: Report) -> str:
     )
 
 
-def _of_base(folder: Path) -> dict[str, Any]:
+def inherited(folder: Path) -> dict[str, Any]:
     """Origin and licence as the base model's own card states them; nothing where it cannot be read."""
     card = folder / "README.md"
     if not card.is_file():

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +21,10 @@ from mlx_lm.utils import save_model
 from forgellm.data.chat import PLAIN_TEMPLATE
 from forgellm.data.corpus import load_corpus
 from forgellm.domain.checkpoints import Checkpoint
-from forgellm.domain.errors import DiskFull, InvalidModel, RunConflict
+from forgellm.domain.errors import DiskFull, InvalidModel
 from forgellm.domain.runs import Run, RunKind
 from forgellm.domain.spec import parse_spec
+from forgellm.jobs.building import building_of, remove_leftovers
 from forgellm.jobs.dashboard import write_dashboard
 from forgellm.jobs.job import Job, Outcome
 from forgellm.jobs.model_card import Measured, model_card
@@ -32,22 +32,14 @@ from forgellm.jobs.report import Report
 from forgellm.storage.adapters import read_config
 from forgellm.storage.checkpoints import checkpoint_path, find_checkpoint, read_checkpoints
 from forgellm.storage.events import read_events
-from forgellm.storage.files import move_folder, storage_errors, write_bytes, write_json
-from forgellm.storage.liveness import is_alive, state
+from forgellm.storage.files import write_bytes, write_json
+from forgellm.storage.liveness import state
+from forgellm.storage.model_files import described_files
 from forgellm.storage.models import ModelFolder, find_model, fingerprint, has_chat_template
-from forgellm.storage.runs import find_run, list_runs, run_folder
+from forgellm.storage.runs import find_run, run_folder
 from forgellm.training.adapters import fuse, load_adapter, load_base
 from forgellm.training.losses import measure
 
-_BUILDING = ".building-"
-# The tokenizer's files, the chat template, generation settings, licences: never code, pickles or images.
-_COPIED = re.compile(
-    r".*\.(json|jsonl|txt|model|tiktoken|jinja)|(LICEN[SC]E|NOTICE|USE_POLICY).*", re.IGNORECASE
-)
-# Written anew, or about the base model's own weights.
-_NOT_COPIED = re.compile(
-    r"config\.json|.*\.index\.json|published\.json|hf_quant_config\.json|adapter_config\.json|\..*"
-)
 _SETTINGS_IN_NAME = re.compile(r"_seq\d+_\d{4}-\d\d-\d\d_\d\d-\d\d(_\d+)?$")
 _NOT_IN_CONFIG = {"quantization", "quantization_config", "_name_or_path"}
 _MARGIN_BYTES = 64 * 2**20
@@ -71,8 +63,8 @@ def publish(job: Job) -> Outcome:
     trained on, DiskFull.
     """
     wish = _wish(job)
-    _remove_leftovers(job)
-    with _building(job, wish) as building:
+    remove_leftovers(job, job.workspace.published)
+    with building_of(job, job.workspace.published / wish.name) as building:
         _phase(job, "fusing")
         _write_model(building, wish)
         _phase(job, "measuring the published model")
@@ -103,44 +95,6 @@ def _wish(job: Job) -> Wish:
     return Wish(source, folder, checkpoint, base, str(spec.get("name") or default))
 
 
-@contextmanager
-def _building(job: Job, wish: Wish) -> Iterator[Path]:
-    """A hidden folder that becomes the published one when the block ends without an error."""
-    target = job.workspace.published / wish.name
-    building = job.workspace.published / f"{_BUILDING}{job.run.id}"
-    with storage_errors(target):
-        building.mkdir(parents=True)
-        try:
-            yield building
-            if building.exists():
-                _place(building, target)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
-
-
-def _place(building: Path, target: Path) -> None:
-    try:
-        move_folder(building, target)
-    except FileExistsError:
-        raise RunConflict(
-            f"models/published/{target.name} came into being meanwhile",
-            details={"name": target.name},
-            suggestion="Publish again under another name.",
-        ) from None
-
-
-def _remove_leftovers(job: Job) -> None:
-    """Delete what publish runs that were killed had begun to build."""
-    alive = {r.id for r in list_runs(job.workspace) if r.kind is RunKind.PUBLISH and _lives(job, r)}
-    for leftover in job.workspace.published.glob(f"{_BUILDING}*"):
-        if leftover.name.removeprefix(_BUILDING) not in alive - {job.run.id}:
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _lives(job: Job, run: Run) -> bool:
-    return is_alive(run_folder(job.workspace, run))
-
-
 def _phase(job: Job, name: str) -> None:
     job.log.append("phase", phase=name)
 
@@ -153,10 +107,8 @@ def _write_model(building: Path, wish: Wish) -> None:
     check_dequantized(model, wish.base.name)
     _check_room(building, model)
     save_model(building, model)
-    for path in wish.base.path.iterdir():
-        copied = _COPIED.fullmatch(path.name) and not _NOT_COPIED.fullmatch(path.name)
-        if copied and _belongs(path, wish.base.path):
-            shutil.copyfile(path, building / path.name)
+    for path in described_files(wish.base.path):
+        shutil.copyfile(path, building / path.name)
     write_json(building / "config.json", _published_config(wish.base.config))
     if wish.source.kind is RunKind.IFT and not has_chat_template(building):
         # The run was trained with it, so whoever generates needs it.
@@ -183,13 +135,6 @@ def check_dequantized(model: nn.Module, base: str) -> None:
             details={"model": base, "weights": left[:20]},
             suggestion="Train on a version of the base model that is not quantized.",
         )
-
-
-def _belongs(path: Path, model: Path) -> bool:
-    """Whether it is a file of the model: the Hub's cache links to its blobs, other links lead anywhere."""
-    real = path.resolve()
-    homes = (model.resolve(), model.resolve().parents[1] / "blobs")
-    return real.is_file() and any(home in real.parents for home in homes)
 
 
 def _parameters(model: nn.Module) -> dict[str, mx.array]:

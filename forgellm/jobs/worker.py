@@ -36,6 +36,8 @@ JOBS: Mapping[RunKind, str] = {
     RunKind.CPT: "forgellm.jobs.train:train",
     RunKind.IFT: "forgellm.jobs.train:train",
     RunKind.PUBLISH: "forgellm.jobs.publish:publish",
+    RunKind.QUANTIZE: "forgellm.jobs.quantize:quantize",
+    RunKind.EXPORT: "forgellm.jobs.export:export",
     RunKind.EVALUATE: "forgellm.jobs.evaluate:evaluate",
 }
 """Where the function of each kind is: named, not imported, so that importing it can fail as a run does."""

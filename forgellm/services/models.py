@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from forgellm.domain.errors import ModelNotFound
 from forgellm.domain.runs import Run, RunKind
 from forgellm.services.parts import Parts
 from forgellm.storage.models import list_base_models
@@ -47,6 +48,18 @@ def catalogue(parts: Parts) -> Catalogue:
         ift=[m for run in trained if run.kind is RunKind.IFT for m in _trained(parts, run)],
         published=_published(parts),
     )
+
+
+def newest_published(parts: Parts) -> str:
+    """The path of the model that was published last. Raises ModelNotFound."""
+    published = _published(parts)
+    if not published:
+        raise ModelNotFound(
+            "no model has been published yet",
+            details={"workspace": str(parts.workspace.root)},
+            suggestion="`forgellm publish` makes one of a checkpoint; or name a model, models/base/NAME.",
+        )
+    return f"models/{published[0].path}"
 
 
 def _base(parts: Parts) -> list[Model]:

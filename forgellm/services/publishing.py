@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 
 from forgellm.domain.checkpoints import Checkpoint
-from forgellm.domain.errors import CheckpointNotFound, InvalidField, RunConflict, revived
+from forgellm.domain.errors import CheckpointNotFound, RunConflict, revived
 from forgellm.domain.runs import Run, RunKind, RunState
 from forgellm.jobs import launcher
 from forgellm.services import runs
+from forgellm.services.naming import check_name
 from forgellm.services.parts import Parts
 from forgellm.services.space import check_writable
 from forgellm.services.training import versions
@@ -17,7 +18,6 @@ from forgellm.storage.checkpoints import find_checkpoint
 from forgellm.storage.runs import create_run, find_run, run_folder
 
 _CHECKPOINT = re.compile(r"(\d{7,})_adapters\.safetensors")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def publish(parts: Parts, source: Run, *, iteration: int | None = None, name: str | None = None) -> Run:
@@ -25,15 +25,9 @@ def publish(parts: Parts, source: Run, *, iteration: int | None = None, name: st
 
     Raises CheckpointNotFound, InvalidAdapter, InvalidField for an unusable name, RunConflict, ReadOnly.
     """
-    if not source.kind.trains:
-        raise RunConflict(
-            f"run {source.id} trains nothing: its kind is {source.kind.value}",
-            details={"run": source.id},
-            suggestion="Name a cpt or ift run; `forgellm runs` lists them.",
-        )
-    chosen = _chosen(parts, source, iteration)
+    chosen = chosen_checkpoint(parts, source, iteration)
     if name is not None:
-        _check_name(parts, name)
+        check_name(parts, name, parts.workspace.published, what="a published model")
     check_writable(parts.workspace.published)
     run = create_run(
         parts.workspace,
@@ -83,7 +77,17 @@ def checkpoint_at(parts: Parts, text: str) -> tuple[Run, int]:
     return find_run(parts.workspace, parts.workspace.relative(path.parent)), int(match[1])
 
 
-def _chosen(parts: Parts, source: Run, iteration: int | None) -> Checkpoint:
+def chosen_checkpoint(parts: Parts, source: Run, iteration: int | None) -> Checkpoint:
+    """The checkpoint of `source` at `iteration`, or the best one.
+
+    Raises RunConflict where it trains nothing, CheckpointNotFound, InvalidAdapter.
+    """
+    if not source.kind.trains:
+        raise RunConflict(
+            f"run {source.id} trains nothing: its kind is {source.kind.value}",
+            details={"run": source.id},
+            suggestion="Name a cpt or ift run; `forgellm runs` lists them.",
+        )
     if iteration is not None:
         return find_checkpoint(run_folder(parts.workspace, source), iteration)
     best = next((c for c in runs.checkpoints(parts, source) if c.is_best), None)
@@ -95,18 +99,3 @@ def _chosen(parts: Parts, source: Run, iteration: int | None) -> Checkpoint:
             f"`forgellm runs log {source.id}` what the run did.",
         )
     return best
-
-
-def _check_name(parts: Parts, name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise InvalidField(
-            f"name {name!a} cannot name a published model",
-            details={"field": "name"},
-            suggestion="Use up to 128 letters, digits, dots, hyphens and underscores; begin with a letter.",
-        )
-    if (parts.workspace.published / name).exists():
-        raise RunConflict(
-            f"models/published/{name} exists already",
-            details={"name": name},
-            suggestion="Choose another name, or leave it out: the default has the time in it.",
-        )

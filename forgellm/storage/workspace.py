@@ -52,6 +52,11 @@ class Workspace:
         return self.models / "published"
 
     @property
+    def exports(self) -> Path:
+        """What models and adapters were made into for other programs."""
+        return self.models / "exports"
+
+    @property
     def private(self) -> Path:
         """What is not for people: the counter, locks, the trash."""
         return self.root / ".forgellm"

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from forgellm.domain.errors import DatasetNotFound, ModelNotFound
+from forgellm.domain.runs import Run
 from forgellm.forge import Forge
-from forgellm.jobs.evaluate import Answer, exact_match
+from forgellm.jobs.scoring import Answer, exact_match
 from forgellm.services import evaluation, publishing, runs, training
 from forgellm.settings import Settings
+from forgellm.storage.runs import list_runs
 from forgellm.storage.workspace import Workspace
 from tests.conftest import question_rows
 from tests.services.conftest import wait_for
@@ -42,19 +47,19 @@ def write_held_out(workspace: Workspace, rows: list[dict[str, object]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def model_that_says_yes(forge: Forge, workspace: Workspace) -> str:
-    """The tiny model after it has learned to answer every question with one word."""
+def says_yes(forge: Forge, workspace: Workspace) -> tuple[Run, str]:
+    """A run in which the tiny model learned to answer every question with one word, and it as a model."""
     rows = [json.dumps({**row, "completion": "Yes."}) for row in question_rows()]
     (workspace.datasets / "questions" / "train.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
     run = training.start(forge, LEARN_TO_SAY_YES)
     assert wait_for(forge, run)[-1] == "completed"
     published = publishing.publish(forge, run)
     wait_for(forge, published)
-    return str((runs.status(forge, published).progress.end or {})["published_model_path"])
+    return run, str((runs.status(forge, published).progress.end or {})["published_model_path"])
 
 
 def test_learned_answers_are_right_others_wrong_and_all_are_kept(forge: Forge, workspace: Workspace) -> None:
-    model = model_that_says_yes(forge, workspace)
+    source, model = says_yes(forge, workspace)
     rows = [{**row, "completion": "Yes."} for row in list(question_rows())[:6]]
     rows[2]["completion"] = "Nobody knows."
     write_held_out(workspace, rows)
@@ -67,6 +72,53 @@ def test_learned_answers_are_right_others_wrong_and_all_are_kept(forge: Forge, w
     assert [a.correct for a in answers] == [True, True, False, True, True, True]
     end = runs.status(forge, run).progress.end or {}
     assert (end["correct"], end["count"]) == (5, 6)
+    scores = cast("Mapping[str, Mapping[str, float]]", end["metrics"])
+    assert {name: score["value"] for name, score in scores.items()} == {
+        "loss": pytest.approx(math.log(scores["perplexity"]["value"])),
+        "perplexity": scores["perplexity"]["value"],
+        **dict.fromkeys(("exact_match", "token_f1", "rouge_l"), pytest.approx(5 / 6)),
+        "bleu": scores["bleu"]["value"],
+        "chrf": scores["chrf"]["value"],
+        "distinct_1": pytest.approx(1 / 6),
+        "distinct_2": None,
+        "response_words": 1.0,
+    }
+    compare_with_the_base(forge, source, scores)
+
+
+def compare_with_the_base(forge: Forge, source: Run, published: Mapping[str, Mapping[str, float]]) -> None:
+    """The checkpoint answers as the model that it was published as; its base stands beside it."""
+    run = evaluation.evaluate_adapter(forge, source)
+    assert wait_for(forge, run)[-1] == "completed"
+    end = runs.status(forge, run).progress.end or {}
+    scores, base = (
+        cast("Mapping[str, Mapping[str, float]]", end[name]) for name in ("metrics", "base_metrics")
+    )
+    assert scores.keys() == base.keys() == published.keys()
+    values, known = (
+        {n: s["value"] for n, s in one.items() if n != "distinct_2"} for one in (scores, published)
+    )
+    assert values == pytest.approx(known, rel=1e-3)
+    assert base["exact_match"]["value"] == 0
+    assert base["loss"]["value"] != pytest.approx(scores["loss"]["value"], rel=0.01)
+    lines = (forge.workspace.root / str(end["answers_path"])).read_text(encoding="utf-8").splitlines()
+    kept = [Answer(**json.loads(line)) for line in lines]
+    assert [a.answer for a in kept] == ["Yes."] * 6
+    assert all(a.base_answer not in (None, "Yes.") for a in kept)
+
+
+def test_the_loss_of_documents_is_that_of_the_runs_own_validation(town: Forge) -> None:
+    source = next(run for run in list_runs(town.workspace) if run.kind.trains)
+    run = evaluation.evaluate_adapter(town, source)
+    assert wait_for(town, run)[-1] == "completed"
+    end = runs.status(town, run).progress.end or {}
+    scores, base = (cast("Mapping[str, Mapping[str, float]]", end[n]) for n in ("metrics", "base_metrics"))
+    assert scores.keys() == base.keys() == {"loss", "perplexity"}
+    losses = {e["iteration"]: e["validation_loss"] for e in runs.events(town, source, types=["validation"])}
+    assert base["loss"]["value"] == pytest.approx(losses[0], abs=1e-5)
+    assert scores["loss"]["value"] == pytest.approx(losses[run.spec["iteration"]], abs=1e-5)
+    assert 0 < scores["loss"]["standard_error"] < 1
+    assert end["text"] == f"validation set of {source.id}"
 
 
 def test_a_dataset_without_held_out_questions_is_refused_by_name(forge: Forge, workspace: Workspace) -> None:

@@ -1,0 +1,1 @@
+"""What a model or an adapter becomes for other programs."""

@@ -1,0 +1,169 @@
+"""A quantize run: a copy of a model in fewer bits, measured before and after where there is data.
+
+The copy is built under a hidden name and renamed last, into models/published/, where chats and runs find it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.nn as nn
+from huggingface_hub import ModelCardData
+from mlx_lm.convert import mixed_quant_predicate_builder
+from mlx_lm.utils import compute_bits_per_weight, quantize_model, save_model
+
+from forgellm.domain.errors import InvalidModel
+from forgellm.domain.quantization import Quantization, quantization
+from forgellm.jobs.building import building_of, remove_leftovers
+from forgellm.jobs.held_out import HeldOut, held_out
+from forgellm.jobs.job import Job, Outcome
+from forgellm.jobs.model_card import inherited
+from forgellm.storage.files import read_json, write_bytes, write_json
+from forgellm.storage.model_files import described_files
+from forgellm.storage.models import ModelFolder, find_model, fingerprint
+from forgellm.training.adapters import load_base
+from forgellm.training.losses import measure
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Losses in nats per token over so many targets, or why there are none."""
+
+    validation_loss_before: float | None = None
+    validation_loss_after: float | None = None
+    validation_tokens: int | None = None
+    validation_data: str = "not measured: no dataset was named, and the model tells of no run"
+
+
+def quantize(job: Job) -> Outcome:
+    """Quantize `spec["model_name"]` as `spec` says, into models/published/.
+
+    Raises InvalidModel where the model is no longer the one that was asked for or none of its layers can be
+    quantized, InvalidDataset, DiskFull.
+    """
+    spec: Mapping[str, Any] = job.run.spec
+    wish = quantization(bits=spec["bits"], recipe=spec["recipe"], group_size=spec["group_size"])
+    source = _source(job)
+    target = job.workspace.published / str(spec["name"])
+    remove_leftovers(job, target.parent)
+    with building_of(job, target) as building:
+        data = held_out(job, source, spec.get("dataset"))
+        _phase(job, "loading model")
+        model, config = load_base(source.path)
+        before = _loss(job, model, data, "measuring the model as it is")
+        _phase(job, "quantizing")
+        bits = _write_quantized(building, model, config, wish=wish, source=source)
+        del model
+        measured = _measured(job, building, data, before)
+        values = {**asdict(wish), "bits_per_weight": bits, **asdict(measured)}
+        _describe(job, building, source, values=values, losses=_losses(measured))
+        if job.control() != "run":
+            job.log.append("stopping")
+            shutil.rmtree(building)
+            return Outcome("stopped", {"name": target.name})
+    place = job.workspace.relative(target)
+    named = {"published_model_path": place, "model_name": f"published/{target.name}"}
+    return Outcome("completed", {**named, "readme_path": f"{place}/README.md", **values})
+
+
+def _source(job: Job) -> ModelFolder:
+    source = find_model(job.workspace, job.hub_cache, str(job.run.spec["model_name"]))
+    if fingerprint(source.path) != job.run.base_fingerprint:
+        raise InvalidModel(
+            f"the model {source.name} is not the one that was asked for any more",
+            details={"model": source.name},
+            suggestion="Quantize it again.",
+        )
+    return source
+
+
+def _phase(job: Job, name: str) -> None:
+    job.log.append("phase", phase=name)
+
+
+def _write_quantized(
+    building: Path, model: nn.Module, config: dict[str, Any], *, wish: Quantization, source: ModelFolder
+) -> float:
+    """Quantize `model` in place and write it; the bits that a weight takes on average, scales included."""
+    recipe = mixed_quant_predicate_builder(wish.recipe, model, wish.group_size) if wish.recipe else None
+    model, config = quantize_model(model, config, wish.group_size, wish.bits, quant_predicate=recipe)
+    if not any(hasattr(module, "bits") for _, module in model.named_modules()):
+        raise InvalidModel(
+            f"no layer of {source.name} can be quantized in groups of {wish.group_size}",
+            details={"model": source.name, "group_size": wish.group_size},
+            suggestion="Choose a smaller group_size: it has to divide the width of the layers.",
+        )
+    bits = float(compute_bits_per_weight(model))
+    save_model(building, model)
+    for path in described_files(source.path):
+        shutil.copyfile(path, building / path.name)
+    kept = {
+        **source.config,
+        "quantization": config["quantization"],
+        "quantization_config": config["quantization"],
+    }
+    kept.pop("_name_or_path", None)
+    write_json(building / "config.json", kept)
+    return bits
+
+
+def _measured(job: Job, building: Path, data: HeldOut | None, before: float | None) -> Measured:
+    if data is None:
+        return Measured()
+    # Loaded back from the disk: that is what will be used.
+    model, _ = load_base(building)
+    after = _loss(job, model, data, "measuring the quantized model")
+    return Measured(before, after, int(data.sequences.learned.sum()), data.origin)
+
+
+def _loss(job: Job, model: nn.Module, data: HeldOut | None, phase: str) -> float | None:
+    if data is None:
+        return None
+    _phase(job, phase)
+    return measure(model, data.sequences).loss
+
+
+def _describe(
+    job: Job, building: Path, source: ModelFolder, *, values: Mapping[str, object], losses: str
+) -> None:
+    """The card, and what the source's own published.json tells with what was done to it."""
+    name = str(job.run.spec["name"])
+    path = source.path / "published.json"
+    facts = read_json(path) if path.is_file() else {}
+    known = facts if isinstance(facts, dict) else {}
+    made = {"name": name, "quantized_from": source.name, "quantized_by": job.run.id, **values}
+    write_json(building / "published.json", {**known, **made, "created": job.clock().isoformat()})
+    write_bytes(building / "README.md", _card(source, name, values=values, losses=losses).encode())
+
+
+def _card(source: ModelFolder, name: str, *, values: Mapping[str, object], losses: str) -> str:
+    data = ModelCardData(
+        **inherited(source.path),
+        library_name="mlx",
+        pipeline_tag="text-generation",
+        tags=["mlx", "forgellm", "text-generation"],
+        model_name=name,
+    )
+    how = values["recipe"] or f"{values['bits']} bits"
+    lines = [
+        f"# {name}",
+        f"`{source.name}` quantized with mlx-lm: {how} in groups of {values['group_size']}, "
+        f"{values['bits_per_weight']:.2f} bits a weight with the scales.",
+        losses,
+    ]
+    body = "\n\n".join(lines)
+    return f"---\n{data.to_yaml()}\n---\n\n{body}\n"
+
+
+def _losses(measured: Measured) -> str:
+    before, after = measured.validation_loss_before, measured.validation_loss_after
+    if before is None or after is None:
+        return f"Validation loss: {measured.validation_data}."
+    return (
+        f"Validation loss before {before:.4f}, after {after:.4f} nats per token "
+        f"({measured.validation_tokens:,} tokens, {measured.validation_data})."
+    )

@@ -1,0 +1,40 @@
+"""Which files of a model's folder belong to the model; others may lie beside them, or be linked to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from forgellm.storage.weights import INDEX, weight_files
+
+# The tokenizer's files, the chat template, generation settings, licences: never code, pickles or images.
+_DESCRIBES = re.compile(
+    r".*\.(json|jsonl|txt|model|tiktoken|jinja)|(LICEN[SC]E|NOTICE|USE_POLICY).*", re.IGNORECASE
+)
+# Written anew by whoever publishes, or about the model's own weights.
+_OWN = re.compile(
+    r"config\.json|.*\.index\.json|published\.json|hf_quant_config\.json|adapter_config\.json|\..*"
+)
+_CARDS = ("README.md", "training_dashboard.png")
+
+
+def described_files(folder: Path) -> Iterator[Path]:
+    """What a model made from this one takes over: all but weights, configuration and card."""
+    for path in sorted(folder.iterdir()):
+        if _DESCRIBES.fullmatch(path.name) and not _OWN.fullmatch(path.name) and _belongs(path, folder):
+            yield path
+
+
+def whole_files(folder: Path) -> list[Path]:
+    """All that makes up the model, its card included."""
+    named = [folder / name for name in ("config.json", INDEX, *_CARDS)]
+    own = [path for path in (*weight_files(folder), *named) if path.exists() and _belongs(path, folder)]
+    return sorted([*own, *described_files(folder)])
+
+
+def _belongs(path: Path, folder: Path) -> bool:
+    """Whether it is a file of the model: the Hub's cache links to its blobs, other links lead anywhere."""
+    real = path.resolve()
+    homes = (folder.resolve(), folder.resolve().parents[1] / "blobs")
+    return real.is_file() and any(home in real.parents for home in homes)

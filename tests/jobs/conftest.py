@@ -1,0 +1,27 @@
+"""A small run on documents and the model that was published from it, for whoever works with such."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from forgellm.forge import Forge
+from forgellm.services import publishing, training
+from forgellm.settings import Settings
+from tests.conftest import make_workspace
+from tests.services.conftest import SHORT_RUN, wait_for
+
+PUBLISHED = "models/published/town"
+
+
+@pytest.fixture(scope="session")
+def town(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, hub_cache: Path) -> Forge:
+    """A workspace of its own with one run, published as `town`. Nothing in it may be changed or removed."""
+    workspace = make_workspace(tmp_path_factory.mktemp("town") / "workspace", tiny_model)
+    forge = Forge(Settings(workspace=workspace.root, hub_cache=hub_cache))
+    wish = {**SHORT_RUN, "learning_rate": 1e-2, "fine_tune_type": "dora", "train_also": ["norms"]}
+    run = training.start(forge, wish)
+    assert wait_for(forge, run)[-1] == "completed"
+    assert wait_for(forge, publishing.publish(forge, run, name="town"))[-1] == "completed"
+    return forge
