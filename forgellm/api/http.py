@@ -19,7 +19,7 @@ from forgellm.api.events import EVENTS
 from forgellm.api.guard import JSON_LIMIT
 from forgellm.api.json_text import read_object, write_json
 from forgellm.api.places import Places, places
-from forgellm.api.routes import File, Raw, Reply, Route, Stream
+from forgellm.api.routes import Download, File, Raw, Reply, Route, Stream
 from forgellm.api.uploads import UPLOAD_LIMIT, Upload
 from forgellm.domain.errors import ForgeError, InvalidField, nearest
 from forgellm.services.parts import Parts
@@ -204,13 +204,17 @@ def _no_body(name: str) -> InvalidField:
     )
 
 
-def _response(answer: Reply | File | Raw | Stream, known: Places) -> Response:
+def _response(answer: Reply | File | Raw | Stream | Download, known: Places) -> Response:
     if isinstance(answer, Reply):
         return Response(_written(answer.model_dump(), known), mimetype="application/json")
     if isinstance(answer, Stream):
         response = Response(answer.pieces, mimetype=EVENTS)
         # Closing a generator that was never begun runs none of it.
         response.call_on_close(answer.close)
+        return response
+    if isinstance(answer, Download):
+        response = Response(answer.pieces, mimetype=answer.media_type)
+        response.headers.set("Content-Disposition", "attachment", filename=answer.name)
         return response
     if isinstance(answer, Raw):
         return Response(answer.content, content_type=answer.media_type)

@@ -72,13 +72,22 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class Download:
+    """An answer that is made piece by piece and kept as a file of that name by whoever asked."""
+
+    pieces: Iterator[bytes]
+    name: str
+    media_type: str
+
+
+@dataclass(frozen=True)
 class Route:
     """`path` in Werkzeug's syntax, in which `number` is a whole one of at
     most 15 digits. `media_type` is that of answers that are no `Answer`."""
 
     method: str
     path: str
-    view: Callable[..., Reply | File | Raw | Stream]
+    view: Callable[..., Reply | File | Raw | Stream | Download]
     media_type: str = "application/json"
 
     @property

@@ -19,13 +19,15 @@ INSTRUCTIONS: tuple[Shape, ...] = tuple(s for s in SHAPES if s not in ("text", "
 """The shapes of rows that instruction fine-tuning learns from."""
 
 
-def newest(parts: Parts) -> str:
-    """The dataset of instructions that was changed last; the sample one where there is none.
+def newest(parts: Parts, *, held_out: bool = False) -> str:
+    """The dataset of instructions that was changed last; the sample one where there is none. With `held_out`
+    only those that have a part which is not trained on.
 
     Raises DiskFull, ReadOnly.
     """
     for found in sorted(datasets(parts), key=lambda one: one.changed, reverse=True):
-        if set(shapes_of(parts, found.name)) & set(INSTRUCTIONS):
+        usable = not held_out or _holds_out(parts.workspace.datasets / found.name)
+        if usable and set(shapes_of(parts, found.name)) & set(INSTRUCTIONS):
             return found.name
     samples.bring_dataset(parts, samples.QUESTIONS)
     return samples.QUESTIONS
@@ -76,3 +78,7 @@ def _shapes(folder: Path) -> Iterator[Shape]:
         shape = RecordFile(file, decisions).recognition.shape
         if shape is not None:
             yield shape
+
+
+def _holds_out(folder: Path) -> bool:
+    return any(file.part != "train" for file in row_files(folder))

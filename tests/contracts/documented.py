@@ -35,6 +35,9 @@ ENDPOINTS = {
         GET /api/training-status/{job_id}
         GET /api/jobs
         POST /api/test-model
+        POST /api/export-model/{job_id}
+        GET /api/download-model/{job_id}
+        GET /api/export-formats
     """,
     "/llm-platform": """
         GET /api/health
@@ -47,6 +50,8 @@ ENDPOINTS = {
         GET /api/training/{job_id}
         POST /api/training/{job_id}/pause
         POST /api/training/{job_id}/resume
+        GET /api/evaluations
+        POST /api/models/{model_id}/evaluate
         GET /api/statistics
     """,
 }

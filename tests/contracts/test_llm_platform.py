@@ -94,6 +94,30 @@ JOB_CREATED = {
 }
 PAUSED = {"id": 1, "status": "PAUSED", "message": "Training job paused successfully"}
 RESUMED = {"id": 1, "status": "RUNNING", "message": "Training job resumed successfully"}
+EVALUATION = {
+    "id": 1,
+    "model_id": 1,
+    "eval_name": "Standard Evaluation",
+    "perplexity": 39.87,
+    "bleu_score": 0.622,
+    "rouge_score": 0.76,
+    "response_diversity": 0.824,
+    "avg_response_length": 68.3,
+    "created_at": TIME,
+}
+EVALUATED = {
+    "id": 2,
+    "model_id": 1,
+    "eval_name": "Custom Evaluation",
+    "metrics": {
+        "perplexity": 39.87,
+        "bleu_score": 0.622,
+        "rouge_score": 0.76,
+        "response_diversity": 0.824,
+        "avg_response_length": 68.3,
+    },
+    "message": "Evaluation completed successfully",
+}
 STATISTICS = {
     "total_models": 3,
     "total_training_jobs": 5,
@@ -207,6 +231,24 @@ def test_a_trained_model_goes_on_learning(port, job):
     assert (found["status"], found["model_id"], found["lora_r"]) == ("COMPLETED", created["id"], 8), found
 
 
+def test_a_model_is_evaluated_on_what_is_held_out(port, job):
+    folder = port.workspace.datasets / "held"
+    folder.mkdir(exist_ok=True)
+    for name, rows in (("train", ROWS), ("heldout", ROWS[:3])):
+        (folder / f"{name}.jsonl").write_text(lines(rows))
+    for model in (job[0]["id"], checked(port.get("/api/models"))["models"][0]["id"]):
+        answer = checked(port.post(f"/api/models/{model}/evaluate", {"eval_name": "Custom Evaluation"}))
+        assert mismatch(EVALUATED, answer, strict=port.strict) == []
+        assert answer["message"].endswith("dataset held")
+        assert answer["metrics"]["perplexity"] > 1
+        assert 0 <= answer["metrics"]["bleu_score"] <= 1
+        found = checked(port.get("/api/evaluations"))
+        assert mismatch({"evaluations": [EVALUATION]}, found, strict=port.strict) == []
+        first = found["evaluations"][0]
+        assert (first["id"], first["model_id"]) == (answer["id"], model)
+        assert {name: first[name] for name in answer["metrics"]} == answer["metrics"]
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
@@ -215,6 +257,7 @@ def test_a_trained_model_goes_on_learning(port, job):
         ("/api/nothing", None, 404),
         ("/api/models/7/generate", {"prompt": "Hello"}, 404),
         ("/api/models", {"name": "x", "base_model": "nobody/nothing"}, 404),
+        ("/api/models/7/evaluate", {}, 404),
         ("/api/training", {"model_id": 7}, 404),
         ("/api/training", {}, 400),
         ("/api/training", {"model_id": 7, "epoch": 1}, 400),

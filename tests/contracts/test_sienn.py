@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
+from io import BytesIO
 
 import pytest
 
@@ -87,6 +89,29 @@ GENERATED = {
     "model_id": "job_xyz789",
     "inference_time": 1.23,
     "tokens_generated": 45,
+}
+EXPORTING = {
+    "export_id": "exp_qwe123",
+    "format": "ollama",
+    "status": "processing",
+    "download_url": "/api/download-model/job_xyz789?format=ollama",
+    "estimated_time": "5 minutes",
+}
+FORMATS = {
+    "formats": [
+        {
+            "name": "pytorch",
+            "description": "PyTorch native format with safetensors",
+            "supports_quantization": False,
+        },
+        {"name": "ollama", "description": "Ollama Modelfile format", "supports_quantization": False},
+        {
+            "name": "gguf",
+            "description": "GGUF quantized format for llama.cpp",
+            "supports_quantization": True,
+            "quantization_levels": ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"],
+        },
+    ]
 }
 ERROR = {"detail": "Error message", "error_code": "DATASET_INVALID", "timestamp": "2025-11-04T11:00:00Z"}
 
@@ -202,6 +227,37 @@ def test_a_model_is_tested(port, workflow):
 
 
 @pytest.mark.parametrize(
+    ("form", "quantization", "files"),
+    [
+        ("pytorch", None, {"model.safetensors", "tokenizer.json"}),
+        ("gguf", "q8_0", set()),
+        ("ollama", None, {"Modelfile"}),
+    ],
+)
+def test_a_model_is_exported_and_downloaded_as_an_archive(port, workflow, form, quantization, files):
+    job = workflow["started"]["job_id"]
+    wish = {"format": form} if quantization is None else {"format": form, "quantization": quantization}
+    answer = checked(port.post(f"/api/export-model/{job}", wish))
+    assert mismatch(EXPORTING, answer, strict=port.strict) == []
+    assert answer["download_url"] == f"/api/download-model/{job}?format={form}"
+    archive = port.get(answer["download_url"])
+    assert archive.status_code == 200, archive.text
+    assert archive.headers["Content-Type"] == "application/zip"
+    assert archive.headers["Content-Disposition"].startswith("attachment; filename=")
+    with zipfile.ZipFile(BytesIO(archive.content)) as opened:
+        assert opened.testzip() is None
+        names = {name.partition("/")[2] for name in opened.namelist()}
+        weights = next(i for i in opened.infolist() if i.filename.endswith((".safetensors", ".gguf")))
+    assert files <= names
+    assert any(name.endswith(".gguf") for name in names) is (form != "pytorch")
+    assert weights.file_size > 1_000_000
+
+
+def test_export_formats(port):
+    assert checked(port.get("/api/export-formats")) == FORMATS
+
+
+@pytest.mark.parametrize(
     ("path", "body", "status", "code"),
     [
         ("/api/training-status/job_nothing", None, 404, "JOB_NOT_FOUND"),
@@ -209,6 +265,8 @@ def test_a_model_is_tested(port, workflow):
         ("/api/start-finetuning", {"dataset_id": "ds_nothing", "model_name": MODEL}, 404, "DATASET_INVALID"),
         ("/api/start-finetuning", {"model_name": "nobody/nothing"}, 404, "MODEL_NOT_FOUND"),
         ("/api/start-finetuning", {"model_name": MODEL, "config": {"lora": 1}}, 400, "INVALID_FIELD"),
+        ("/api/export-model/job_nothing", {"format": "gguf"}, 404, "JOB_NOT_FOUND"),
+        ("/api/download-model/job_nothing", None, 404, "JOB_NOT_FOUND"),
         ("/api/jobs?status=sleeping", None, 400, "INVALID_FIELD"),
         ("/api/nothing", None, 404, "NOT_FOUND"),
     ],

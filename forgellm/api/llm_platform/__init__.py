@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from forgellm.api.dialect import Dialect
-from forgellm.api.llm_platform import models, system, training
+from forgellm.api.llm_platform import evaluations, models, system, training
 
 LLM_PLATFORM = Dialect(
     prefix="/llm-platform",
-    routes=(*system.ROUTES, *models.ROUTES, *training.ROUTES),
+    routes=(*system.ROUTES, *models.ROUTES, *training.ROUTES, *evaluations.ROUTES),
     model_routes=models.MODEL_ROUTES,
 )

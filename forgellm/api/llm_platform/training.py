@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-
 from pydantic import BaseModel, Field
 
 from forgellm.api.llm_platform.wording import naive, state_word
 from forgellm.api.native.wording import percentage
 from forgellm.api.routes import Body, Reply, Route
 from forgellm.api.terms import Learning, alpha_of, instruction_run, whole
+from forgellm.api.waiting import LOOKS, between_looks
 from forgellm.domain.errors import RunNotFound
 from forgellm.domain.runs import Run, RunState
 from forgellm.forge import Forge
@@ -23,8 +22,6 @@ from forgellm.services.settling import settled
 from forgellm.storage.labels import read_label
 from forgellm.storage.liveness import state
 from forgellm.storage.runs import list_runs, run_folder
-
-_LOOK_SECONDS, _LOOKS = 0.1, 300
 
 
 class NewJob(Body):
@@ -127,12 +124,7 @@ def pause(forge: Forge, job_id: int) -> Told:
     """Let a job save its exact state and end its process. 409 where it does not run."""
     run = _found(forge, job_id)
     launcher.pause(forge.workspace, run)
-    waiting = threading.Event()
-
-    def wait() -> None:
-        waiting.wait(_LOOK_SECONDS)
-
-    now = settled(forge, run, wait=wait, looks=_LOOKS)
+    now = settled(forge, run, wait=between_looks(), looks=LOOKS)
     done = now is RunState.PAUSED
     message = "Training job paused successfully" if done else f"Training job is {now.value}"
     return Told(id=run.number, status=state_word(now), message=message)

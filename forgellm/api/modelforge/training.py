@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Literal
 
@@ -13,6 +12,7 @@ from forgellm.api.native.training import STOPPABLE
 from forgellm.api.native.wording import percentage
 from forgellm.api.routes import Body, Reply, Route
 from forgellm.api.terms import Learning, instruction_run
+from forgellm.api.waiting import LOOKS, between_looks
 from forgellm.data.shapes import Shape
 from forgellm.domain.errors import InvalidField
 from forgellm.domain.runs import Run, RunState
@@ -34,7 +34,6 @@ TASKS: Mapping[str, tuple[Shape, ...]] = {
 """The shapes of rows that each task learns from."""
 
 _STATUS = {RunState.PENDING: "queued", RunState.RUNNING: "training", RunState.EARLY_STOPPED: "completed"}
-_LOOK_SECONDS, _LOOKS = 0.1, 300
 
 
 class Start(Body):
@@ -106,12 +105,7 @@ def stop(forge: Forge) -> Stopped:
     """Stop the current training job; it saves a checkpoint first. 409 where none trains."""
     run = chosen(forge, None, states=STOPPABLE, verb="stop")
     launcher.stop(forge.workspace, run)
-    pause = threading.Event()
-
-    def wait() -> None:
-        pause.wait(_LOOK_SECONDS)
-
-    state = settled(forge, run, wait=wait, looks=_LOOKS)
+    state = settled(forge, run, wait=between_looks(), looks=LOOKS)
     over = state not in (RunState.RUNNING, RunState.STOPPING)
     message = "Training stopped successfully" if over else "Training is stopping"
     return Stopped(status="stopped" if over else "stopping", message=message)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from forgellm.api.dialect import Dialect
-from forgellm.api.sienn import datasets, inference, jobs, system
+from forgellm.api.sienn import datasets, exports, inference, jobs, system
 
 SIENN = Dialect(
     prefix="/sienn-ai",
-    routes=(*system.ROUTES, *datasets.ROUTES, *jobs.ROUTES),
+    routes=(*system.ROUTES, *datasets.ROUTES, *jobs.ROUTES, *exports.ROUTES),
     model_routes=inference.ROUTES,
 )
