@@ -8,6 +8,14 @@ from datetime import datetime, timezone
 
 from forgellm.domain.errors import ForgeError
 
+STRICT: Mapping[str, tuple[str, ...]] = {
+    "/ai-forge/": ("detail",),
+    "/modelforge/": ("error", "detail", "status_code"),
+    "/sienn-ai/": ("detail", "error_code", "timestamp"),
+    "/llm-platform/": ("error",),
+}
+"""Below each dialect's prefix an error has these keys of the one shape, and no other."""
+
 _OPENAI_TYPES: Mapping[object, str] = {401: "authentication_error", 403: "permission_error"}
 
 
@@ -46,6 +54,13 @@ class MethodNotAllowed(ForgeError):
     status = 405
 
 
+class NotImplementedHere(ForgeError):
+    """Something that a dialect documents and nothing here can do."""
+
+    code = "NOT_IMPLEMENTED"
+    status = 501
+
+
 class TooLarge(ForgeError):
     """The body is larger than this route takes."""
 
@@ -77,11 +92,20 @@ def error_body(error: ForgeError, *, now: datetime | None = None) -> dict[str, o
 
 def is_openai(path: str) -> bool:
     """Whether the clients of `path` are OpenAI's."""
-    return path.startswith("/v1/")
+    return path.startswith("/v1/") and not path.startswith("/v1/fine-tune")
+
+
+def strict_keys(path: str) -> tuple[str, ...] | None:
+    """The keys of an error below a dialect's prefix; None elsewhere."""
+    return next((keys for prefix, keys in STRICT.items() if f"{path}/".startswith(prefix)), None)
 
 
 def shaped_for(path: str, body: Mapping[str, object]) -> dict[str, object]:
-    """An `error_body` as the clients of `path` read it: below /v1 `error` is OpenAI's object."""
+    """An `error_body` as the clients of `path` read it: below /v1 `error` is OpenAI's object, and below the
+    prefix of a dialect there are exactly its keys."""
+    keys = strict_keys(path)
+    if keys is not None:
+        return {key: body[key] for key in keys}
     if not is_openai(path):
         return dict(body)
     details, status = body["details"], body["status_code"]

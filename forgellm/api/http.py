@@ -11,6 +11,7 @@ from flask import Flask, Response, request
 from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import ClientDisconnected, HTTPException
+from werkzeug.routing import BaseConverter
 from werkzeug.routing.exceptions import WebsocketMismatch
 
 from forgellm.api import errors
@@ -18,7 +19,7 @@ from forgellm.api.events import EVENTS
 from forgellm.api.guard import JSON_LIMIT
 from forgellm.api.json_text import read_object, write_json
 from forgellm.api.places import Places, places
-from forgellm.api.routes import File, Raw, Reply, Route, Stream
+from forgellm.api.routes import Download, File, Raw, Reply, Route, Stream
 from forgellm.api.uploads import UPLOAD_LIMIT, Upload
 from forgellm.domain.errors import ForgeError, InvalidField, nearest
 from forgellm.services.parts import Parts
@@ -35,8 +36,19 @@ _NAMED: Mapping[int, type[ForgeError]] = {
 }
 
 
+class Number(BaseConverter):
+    """A whole number that every JSON reader can hold."""
+
+    regex = r"[0-9]{1,15}"
+    weight = 50
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+
 def register(app: Flask, first: object, routes: Iterable[Route], *, known: Places) -> None:
     """Add a rule for every route. `first` is what their views take first, `known` what no answer names."""
+    app.url_map.converters["number"] = Number
     for route in routes:
         add_rule(app, route, _handler(first, route, known=known))
 
@@ -85,7 +97,7 @@ def telling(parts: Parts) -> Callable[[ForgeError], dict[str, object]]:
     return partial(_failure, path=request.path, known=places(parts))
 
 
-def _written(values: Mapping[str, object], known: Places) -> bytes:
+def _written(values: object, known: Places) -> bytes:
     """As JSON, without places of the machine: what a worker wrote of its failure may have them."""
     text = write_json(values)
     return write_json(known.hidden(values)) if known.are_in(text) else text
@@ -130,7 +142,7 @@ def _failure(error: ForgeError, *, path: str, known: Places) -> dict[str, object
 
 
 def _handler(first: object, route: Route, *, known: Places) -> Callable[..., Response]:
-    body, query, form = (route.model(name) for name in ("body", "query", "upload"))
+    body, query, form = route.model("body"), route.model("query"), route.form
 
     def handle(**path: object) -> Response:
         values = dict(path)
@@ -138,8 +150,8 @@ def _handler(first: object, route: Route, *, known: Places) -> Callable[..., Res
             values["query"] = parse(query, _single(request.args, query.model_fields))
         elif request.args:
             raise _no_query(next(iter(request.args)))
-        if form is not None:
-            values["upload"] = Upload(partial(parse, form))
+        if form is not None and (body is None or request.mimetype == "multipart/form-data"):
+            values["upload"] = Upload(partial(parse, form), file_parts=form.file_parts)
             return _response(route.view(first, **values), known)
         sent = read_object(sent_body())
         if body is not None:
@@ -192,13 +204,17 @@ def _no_body(name: str) -> InvalidField:
     )
 
 
-def _response(answer: Reply | File | Raw | Stream, known: Places) -> Response:
+def _response(answer: Reply | File | Raw | Stream | Download, known: Places) -> Response:
     if isinstance(answer, Reply):
         return Response(_written(answer.model_dump(), known), mimetype="application/json")
     if isinstance(answer, Stream):
         response = Response(answer.pieces, mimetype=EVENTS)
         # Closing a generator that was never begun runs none of it.
         response.call_on_close(answer.close)
+        return response
+    if isinstance(answer, Download):
+        response = Response(answer.pieces, mimetype=answer.media_type)
+        response.headers.set("Content-Disposition", "attachment", filename=answer.name)
         return response
     if isinstance(answer, Raw):
         return Response(answer.content, content_type=answer.media_type)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from forgellm.api import generate, model
+from forgellm.api import dialects, generate, model
 from forgellm.api.openai import chat, completions, models
 
-ROUTES = (*model.ROUTES, *generate.ROUTES, *chat.ROUTES, *completions.ROUTES, *models.ROUTES)
+ROUTES = (*model.ROUTES, *generate.ROUTES, *chat.ROUTES, *completions.ROUTES, *models.ROUTES, *dialects.MODEL)

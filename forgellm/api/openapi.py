@@ -8,15 +8,16 @@ import typing
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 from pydantic.json_schema import models_json_schema
 
 from forgellm import __version__
-from forgellm.api.errors import is_openai
+from forgellm.api.errors import STRICT, is_openai, strict_keys
 from forgellm.api.json_text import write_json
-from forgellm.api.routes import Raw, Route
+from forgellm.api.routes import Query, Raw, Route
 
 Mode = Literal["validation", "serialization"]
+_DIALECTS = ("ai_forge", "modelforge", "sienn", "llm_platform")
 _REF = "#/components/schemas/{model}"
 
 
@@ -48,6 +49,22 @@ class OpenAIError(Error):
     error: OpenAIFailure  # type: ignore[assignment]  # the one key that differs
 
 
+def _strict_error(keys: tuple[str, ...]) -> type[BaseModel]:
+    fields: Any = {key: (Error.model_fields[key].annotation, ...) for key in keys}
+    return create_model(f"ErrorOf{''.join(key.title().replace('_', '') for key in keys)}", **fields)
+
+
+_STRICT = {keys: _strict_error(keys) for keys in STRICT.values()}
+
+
+def _failure(path: str) -> type[BaseModel]:
+    """What a failed request to `path` is answered with."""
+    keys = strict_keys(path)
+    if keys is not None:
+        return _STRICT[keys]
+    return OpenAIError if is_openai(path) else Error
+
+
 def openapi_route(routes: Iterable[Route]) -> Route:
     """The route that answers with the document of `routes`, itself included."""
 
@@ -66,6 +83,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
     modes: list[tuple[type[BaseModel], Mode]] = [
         (Error, "serialization"),
         (OpenAIError, "serialization"),
+        *((model, "serialization") for model in _STRICT.values()),
         *_models(routes),
     ]
     references, schemas = models_json_schema(list(dict.fromkeys(modes)), ref_template=_REF)
@@ -95,7 +113,7 @@ def _operation(route: Route, references: Any) -> dict[str, Any]:
     content = {} if answer is None else {"application/json": {"schema": references[answer, "serialization"]}}
     if answer is None or route.media_type != "application/json":
         content[route.media_type] = {"schema": {}}
-    failure = OpenAIError if is_openai(route.path) else Error
+    failure = _failure(route.path)
     operation: dict[str, Any] = {
         "summary": text.split("\n\n")[0].replace("\n", " "),
         "tags": [route.endpoint.split(".")[0]],
@@ -112,35 +130,47 @@ def _operation(route: Route, references: Any) -> dict[str, Any]:
         sent = {"application/json": {"schema": references[body, "validation"]}}
         required = any(field.is_required() for field in body.model_fields.values())
         operation["requestBody"] = {"required": required, "content": sent}
-    form = route.model("upload")
-    if form is not None:
-        operation["requestBody"] = {"required": True, "content": {"multipart/form-data": _form(form)}}
+    if route.form is not None:
+        other = operation.get("requestBody", {}).get("content", {})
+        content = {"multipart/form-data": _form(route.form), **other}
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
 def _operation_id(route: Route, routes: Iterable[Route]) -> str:
-    """Of a view at several paths, each has the path in its name."""
-    name = f"{route.endpoint.split('.')[0]}_{route.view.__name__}"
-    alone = sum(other.view is route.view for other in routes) == 1
+    """Of several views with the same name, or of one at several paths, each has the path in its name."""
+    name = _name(route)
+    alone = sum(_name(other) == name for other in routes) == 1
     return name if alone else "_".join([name, *re.findall(r"\w+", route.open_path)])
 
 
-def _form(form: type[BaseModel]) -> dict[str, Any]:
+def _name(route: Route) -> str:
+    """Where the view is a dialect's, with the dialect in front."""
+    *_, package, module = route.view.__module__.split(".")
+    dialect = f"{package}_" if package in _DIALECTS else ""
+    return f"{dialect}{module}_{route.view.__name__}"
+
+
+def _form(form: type[Query]) -> dict[str, Any]:
     """The files, and the fields beside them."""
     schema = form.model_json_schema(ref_template=_REF)
     files = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
+    name = form.file_parts[0]
     return {
         "schema": {
             **schema,
-            "properties": {"file": files, **schema.get("properties", {})},
-            "required": ["file", *schema.get("required", [])],
+            "properties": {name: files, **schema.get("properties", {})},
+            "required": [name, *schema.get("required", [])],
         }
     }
 
 
 def _path_parameters(route: Route) -> Iterator[dict[str, Any]]:
     for name in route.path_names:
-        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        kind: dict[str, object] = {"type": "string"}
+        if name in route.numbers:
+            kind = {"type": "integer", "minimum": 0, "maximum": 10**15 - 1}
+        yield {"name": name, "in": "path", "required": True, "schema": kind}
 
 
 def _query_parameters(route: Route) -> Iterator[dict[str, Any]]:

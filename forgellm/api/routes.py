@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 _PART = re.compile(r"<(?:\w+:)?(\w+)>")
+_NUMBER = re.compile(r"<number:(\w+)>")
 
 
 class Body(BaseModel):
@@ -25,7 +26,10 @@ class Body(BaseModel):
 
 
 class Query(BaseModel):
-    """What stands behind the question mark, as text."""
+    """What stands behind the question mark, or beside the files of a form, as text. Files are in the fields
+    `file_parts`."""
+
+    file_parts: typing.ClassVar[tuple[str, ...]] = ("file", "files")
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -68,12 +72,22 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class Download:
+    """An answer that is made piece by piece and kept as a file of that name by whoever asked."""
+
+    pieces: Iterator[bytes]
+    name: str
+    media_type: str
+
+
+@dataclass(frozen=True)
 class Route:
-    """`path` in Werkzeug's syntax. `media_type` is that of answers that are no `Answer`."""
+    """`path` in Werkzeug's syntax, in which `number` is a whole one of at
+    most 15 digits. `media_type` is that of answers that are no `Answer`."""
 
     method: str
     path: str
-    view: Callable[..., Reply | File | Raw | Stream]
+    view: Callable[..., Reply | File | Raw | Stream | Download]
     media_type: str = "application/json"
 
     @property
@@ -86,6 +100,11 @@ class Route:
         return _PART.findall(self.path)
 
     @property
+    def numbers(self) -> list[str]:
+        """The parts of the path that are whole numbers."""
+        return _NUMBER.findall(self.path)
+
+    @property
     def open_path(self) -> str:
         """The path as OpenAPI writes it."""
         return _PART.sub(r"{\1}", self.path)
@@ -95,8 +114,21 @@ class Route:
         """Whether its body is multipart: its view has a parameter `upload`."""
         return self.model("upload") is not None
 
+    @property
+    def form(self) -> type[Query] | None:
+        """The fields beside the files of a multipart body; None where there is none."""
+        found = self.model("upload")
+        return found if found is not None and issubclass(found, Query) else None
+
     def model(self, name: str) -> type[BaseModel] | None:
         """The pydantic model that the view's parameter `name` (or its "return") is annotated with."""
         hint = typing.get_type_hints(self.view).get(name)
-        kinds = [kind for kind in typing.get_args(hint) or (hint,) if isinstance(kind, type)]
-        return next((kind for kind in kinds if issubclass(kind, BaseModel)), None)
+        return next((kind for kind in _kinds(hint) if issubclass(kind, BaseModel)), None)
+
+
+def _kinds(hint: object) -> Iterator[type]:
+    """The classes in an annotation: of a union, and of what a generic one is of."""
+    if isinstance(hint, type) and not typing.get_args(hint):
+        yield hint
+    for part in typing.get_args(hint):
+        yield from _kinds(part)

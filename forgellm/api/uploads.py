@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Generic, TypeVar
 
@@ -25,14 +25,17 @@ _PIECE = 1 << 18
 _HELD = 1 << 20
 _LONGEST_FIELD = 1 << 16
 _MOST_PARTS = 10_000
-_FILE_PARTS = ("file", "files")
 
 
 class Upload(Generic[Fields]):
-    """The multipart body of this request, for a view whose form has the fields `Fields`. Read it once."""
+    """The multipart body of this request, for a view whose form has the fields `Fields`, with files
+    in the parts `file_parts`. Read it once."""
 
-    def __init__(self, read: Callable[[Mapping[str, object]], Fields]) -> None:
+    def __init__(
+        self, read: Callable[[Mapping[str, object]], Fields], *, file_parts: Collection[str]
+    ) -> None:
         self._read = read
+        self._file_parts = file_parts
 
     @property
     def announced_bytes(self) -> int | None:
@@ -48,8 +51,8 @@ class Upload(Generic[Fields]):
         events = self._events()
         for event in events:
             if isinstance(event, File):
-                if event.name not in _FILE_PARTS:
-                    raise _unknown_file(event.name)
+                if event.name not in self._file_parts:
+                    raise _unknown_file(event.name, known=next(iter(self._file_parts)))
                 with create(event.filename) as file:
                     for data in _data(events):
                         file.write(data)
@@ -117,11 +120,11 @@ def _text(events: Iterator[Event]) -> str:
         raise InvalidField("a field of the form is not UTF-8", suggestion="Send text as UTF-8.") from error
 
 
-def _unknown_file(name: str | None) -> InvalidField:
+def _unknown_file(name: str | None, *, known: str) -> InvalidField:
     return InvalidField(
         f"there is a file in the field {name!a:.80}",
-        details={"field": name, "nearest": "file"},
-        suggestion="Send files in the field file.",
+        details={"field": name, "nearest": known},
+        suggestion=f"Send files in the field {known}.",
     )
 
 

@@ -23,6 +23,7 @@ from forgellm.domain.errors import (
 from forgellm.domain.runs import Run
 from forgellm.services.models import catalogue
 from forgellm.services.parts import Parts
+from forgellm.services.projects import newest_of_projects, run_of_project
 from forgellm.storage.adapters import adapter_files
 from forgellm.storage.checkpoints import find_checkpoint, read_checkpoints
 from forgellm.storage.models import find_model
@@ -33,8 +34,8 @@ _SHOWN = 50
 
 @dataclass(frozen=True)
 class ModelName:
-    """A name that can be asked for; `kind` is "base", "published" or "run". `created` of what was downloaded
-    is when its configuration was written."""
+    """A name that can be asked for; `kind` is "base", "published", "run" or "project". `created` of
+    what was downloaded is when its configuration was written."""
 
     name: str
     kind: str
@@ -47,12 +48,15 @@ def known_names(parts: Parts) -> list[ModelName]:
     base = [ModelName(m.name, "base", written(parts, m.name)) for m in found.base]
     published = [ModelName(m.path, "published", written(parts, m.path)) for m in found.published]
     runs = [ModelName(m.run.id, "run", m.run.created) for m in (*found.cpt, *found.ift) if m.run is not None]
-    return [*base, *published, *runs]
+    projects = newest_of_projects(parts, [m.run for m in (*found.cpt, *found.ift) if m.run is not None])
+    theirs = [ModelName(name, "project", run.created) for name, run in projects.items()]
+    return [*base, *published, *runs, *theirs]
 
 
 def named(parts: Parts, name: str) -> Target:
     """What `name` means: a model, a run (`cpt_20250115_103045`, its number or folder), one of its checkpoints
-    (`run@iteration`), or a model with a run or an adapter's path (`base+run`).
+    (`run@iteration`), a project's newest (`project:custom`), or a model with a run or an adapter's path
+    (`base+run`).
 
     Raises ModelNotFound with the names there are, InvalidModel, UntrustedModelCode, CheckpointNotFound.
     """
@@ -60,7 +64,7 @@ def named(parts: Parts, name: str) -> Target:
         find_model(parts.workspace, parts.hub_cache, name)
         return Target(name)
     except (ModelNotFound, InvalidPath, InvalidModel) as error:
-        found = _run_target(parts, name) or _base_with_adapter(parts, name)
+        found = _project_target(parts, name) or _run_target(parts, name) or _base_with_adapter(parts, name)
         if found is not None:
             return found
         if isinstance(error, InvalidModel):
@@ -135,6 +139,11 @@ def _run_target(parts: Parts, name: str, *, base: str | None = None) -> Target |
         except (RunNotFound, InvalidPath):
             continue
     return None
+
+
+def _project_target(parts: Parts, name: str) -> Target | None:
+    run = run_of_project(parts, name)
+    return None if run is None else of_run(parts, run.id, None)
 
 
 def _base_with_adapter(parts: Parts, name: str) -> Target | None:

@@ -108,7 +108,7 @@ def summaries(
     if state is not None:
         known = [run for run in known if _readable_state(run_folder(parts.workspace, run))[0] is state]
     page = known[offset:] if limit is None else known[offset : offset + limit]
-    return Page([_summary(parts, run) for run in page], len(known))
+    return Page([summary(parts, run) for run in page], len(known))
 
 
 def statuses(parts: Parts, *, last: int | None = None) -> list[Status]:
@@ -222,7 +222,8 @@ def as_values(status: Status) -> Mapping[str, object]:
     }
 
 
-def _summary(parts: Parts, run: Run) -> Summary:
+def summary(parts: Parts, run: Run) -> Summary:
+    """The run as it stands in a list."""
     folder = run_folder(parts.workspace, run)
     progress, unread = _readable_progress(folder)
     if progress.end is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from werkzeug.routing import PathConverter
 
-from forgellm.api import model_routes, modelforge, sienn
+from forgellm.api import dialects, model_routes
 from forgellm.api.guard import JSON_LIMIT, Access, Guard
 from forgellm.api.http import handle_errors, register
 from forgellm.api.native import (
@@ -21,7 +21,6 @@ from forgellm.api.native import (
     dataset_contents,
     datasets,
     demo,
-    health,
     hub,
     library,
     model_tools,
@@ -40,6 +39,7 @@ from forgellm.web import pages
 from forgellm.web.live import Live
 from forgellm.web.passthrough import pass_on
 from forgellm.web.sockets import SocketPost, listen, sockets
+from forgellm.web.training_socket import add_training_socket
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -62,9 +62,8 @@ NATIVE = (
     *chats.ROUTES,
     *dashboard.ROUTES,
     *demo.ROUTES,
-    *health.ROUTES,
 )
-DIALECTS = (*modelforge.ROUTES, *sienn.ROUTES)
+DIALECTS = dialects.SHARED_PORT
 
 
 class RestOfPath(PathConverter):
@@ -102,10 +101,11 @@ def create_app(forge: Forge, access: Access) -> WebApp:
     # A redirect would not have the shape of an error.
     app.url_map.merge_slashes = False
     app.url_map.converters["rest"] = RestOfPath
-    own = [*pages.ROUTES, *NATIVE, *DIALECTS]
+    own = [*pages.ROUTES, *NATIVE, *DIALECTS, *dialects.STRICT]
     known = places(forge)
     register(app, forge, [*own, openapi_route([*own, *model_routes.ROUTES])], known=known)
     pass_on(app, forge, model_routes.ROUTES, token=access.token)
+    add_training_socket(app, forge, known)
     handle_errors(app, forge)
     server = sockets(app, [f"http://{host}" for host in sorted(access.hosts)])
     live = Live(forge, SocketPost(server, known))

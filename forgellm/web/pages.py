@@ -45,6 +45,8 @@ _HTML = "text/html; charset=utf-8"
 class Welcome(Answer):
     name: str = "ForgeLLM"
     version: str = __version__
+    service: str = "ForgeLLM"
+    docs: str = "/docs"
     documentation: str = "/openapi.json"
     health: str = "/api/health"
 

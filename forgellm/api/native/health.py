@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from forgellm import __version__
 from forgellm.api.native.wording import gigabytes, utc
-from forgellm.api.routes import Answer, Route
+from forgellm.api.routes import Answer
 from forgellm.forge import Forge
 from forgellm.services import health as service
 from forgellm.services.health import ModelServerState
@@ -92,6 +92,3 @@ def _crash(crash: Crash) -> ModelServerCrash:
         exit_code=crash.exit_code,
         given_up=crash.given_up,
     )
-
-
-ROUTES = (Route("GET", "/api/health", health),)

@@ -10,7 +10,7 @@ from forgellm.api.native.wording import gigabytes, megabytes, utc
 from forgellm.api.routes import Answer, Query, Route
 from forgellm.forge import Forge
 from forgellm.services import browsing, datasets
-from forgellm.services.models import Model, catalogue
+from forgellm.services.models import Catalogue, Model
 
 
 class CachedModel(BaseModel):
@@ -72,9 +72,8 @@ class Browse(Query):
     path: str = Field(".", description="a folder, relative to the workspace")
 
 
-def models(forge: Forge) -> Models:
+def four_lists(found: Catalogue) -> Models:
     """Base models in the local cache and the workspace, training runs that have weights, published models."""
-    found = catalogue(forge)
     return Models(
         cached_models=[CachedModel(name=m.name, size_gb=gigabytes(m.size_bytes)) for m in found.base],
         cpt_models=[_trained(m) for m in found.cpt],
@@ -123,7 +122,6 @@ def _trained(model: Model) -> TrainedModel:
 
 
 ROUTES = (
-    Route("GET", "/api/models", models),
     Route("GET", "/api/dataset/info", dataset_info),
     Route("GET", "/api/filesystem/browse", browse),
 )

@@ -16,7 +16,7 @@ from forgellm.services import runs, samples, training
 from forgellm.services.current import chosen, named_or_current
 from forgellm.services.runs import Status
 
-_STOPPABLE = frozenset({RunState.RUNNING, RunState.STOPPING, RunState.PENDING})
+STOPPABLE = frozenset({RunState.RUNNING, RunState.STOPPING, RunState.PENDING})
 _PAUSABLE = frozenset({RunState.RUNNING, RunState.STOPPING})
 _RESUMABLE = frozenset(state for state in RunState if state.can_resume)
 
@@ -142,7 +142,7 @@ def training_status(status: Status) -> TrainingStatus:
 
 def stop(forge: Forge, body: TrainingId) -> TrainingTold:
     """End the current training run for good, or the one that is named; it saves a checkpoint first."""
-    run = chosen(forge, body.training_id, states=_STOPPABLE, verb="stop")
+    run = chosen(forge, body.training_id, states=STOPPABLE, verb="stop")
     launcher.stop(forge.workspace, run)
     return _told(forge, run, "Training stopped successfully", "Training is stopping")
 

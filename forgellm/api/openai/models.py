@@ -17,7 +17,7 @@ class Model(BaseModel):
     id: str
     object: Literal["model"] = "model"
     created: int
-    owned_by: str = Field(description="base, published, run; combination for a base with an adapter")
+    owned_by: str = Field(description="base, published, run, project; combination for a base with an adapter")
 
 
 class Models(Reply):

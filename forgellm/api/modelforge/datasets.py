@@ -1,4 +1,4 @@
-"""ModelForge's dialect, as far as it is about datasets. Its list of them is `native.datasets`."""
+"""Datasets as ModelForge documents them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from forgellm.api.routes import Answer, Query, Route
+from forgellm.api.native.wording import megabytes, utc
+from forgellm.api.routes import Query, Reply, Route
 from forgellm.api.uploads import Upload
 from forgellm.forge import Forge
-from forgellm.services import contents
+from forgellm.services import contents, datasets
 from forgellm.services.ingestion import arrival, name_from
 
 _SHOWN = 100
@@ -25,12 +26,22 @@ class Validation(BaseModel):
     errors: list[str]
 
 
-class Uploaded(Answer):
+class Uploaded(Reply):
     status: Literal["uploaded"] = "uploaded"
-    filename: str
+    filename: str = Field(description="what `dataset` takes where a training is started")
     num_examples: int | None
     validation: Validation
-    dataset: str = Field(description="what `dataset` takes where a training is started")
+
+
+class Dataset(BaseModel):
+    filename: str
+    num_examples: int | None
+    size_mb: float
+    uploaded_at: str
+
+
+class Datasets(Reply):
+    datasets: list[Dataset]
 
 
 def upload(forge: Forge, upload: Upload[NoFields]) -> Uploaded:
@@ -47,8 +58,25 @@ def upload(forge: Forge, upload: Upload[NoFields]) -> Uploaded:
             valid=None if checked is None else checked.valid,
             errors=[] if checked is None else checked.problems[:_SHOWN],
         ),
-        dataset=name,
     )
 
 
-ROUTES = (Route("POST", "/api/upload_dataset", upload),)
+def index(forge: Forge) -> Datasets:
+    """The datasets of the workspace, by name."""
+    return Datasets(
+        datasets=[
+            Dataset(
+                filename=found.only_file or found.name,
+                num_examples=contents.counted(forge, found.name),
+                size_mb=megabytes(found.size_bytes),
+                uploaded_at=utc(found.changed),
+            )
+            for found in datasets.datasets(forge)
+        ]
+    )
+
+
+ROUTES = (
+    Route("POST", "/api/upload_dataset", upload),
+    Route("GET", "/api/datasets", index),
+)

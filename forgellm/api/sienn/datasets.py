@@ -1,4 +1,4 @@
-"""Sienn-AI's dialect, as far as it is about datasets."""
+"""Datasets as Sienn-AI documents them. Their ids are `ds_` and the name."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from forgellm.api.native.wording import utc
-from forgellm.api.routes import Answer, Query, Route
+from forgellm.api.routes import Query, Reply, Route
+from forgellm.api.sienn.wording import DATASET, documented
 from forgellm.api.uploads import Upload
 from forgellm.forge import Forge
 from forgellm.services import contents
 from forgellm.services.ingestion import arrival, name_from
-
-_ID = "ds_"
 
 
 class UploadForm(Query):
@@ -27,7 +26,7 @@ class Validation(BaseModel):
     null_counts: dict[str, int | None] = Field(description="by column: rows with nothing in it")
 
 
-class Uploaded(Answer):
+class Uploaded(Reply):
     dataset_id: str
     filename: str
     format: str
@@ -38,6 +37,7 @@ class Uploaded(Answer):
     uploaded_at: str
 
 
+@documented
 def upload(forge: Forge, upload: Upload[UploadForm]) -> Uploaded:
     """Bring one file in as a dataset, and check its rows. 409 where its name is taken."""
     with arrival(forge, needed_bytes=upload.announced_bytes) as files:
@@ -49,7 +49,7 @@ def upload(forge: Forge, upload: Upload[UploadForm]) -> Uploaded:
     table = contents.table(forge, name, filename)
     checked = contents.checked_at_once(forge, name)
     return Uploaded(
-        dataset_id=f"{_ID}{name}",
+        dataset_id=f"{DATASET}{name}",
         filename=filename,
         format=PurePath(filename).suffix.removeprefix(".").lower(),
         total_samples=None if checked is None else checked.rows,

@@ -1,0 +1,79 @@
+"""Both servers over one workspace, with the built-in model under the name that a document uses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from forgellm.storage.workspace import Workspace
+from tests.contracts.hub import put_into_hub
+from tests.jobs.sample_worker import end_all
+from tests.servers import Server, running_server
+
+ROWS = [
+    {"instruction": f"What is sold in town {n}?", "input": "", "output": f"In town {n} they sell {n} lamps."}
+    for n in range(12)
+]
+
+
+@dataclass(frozen=True)
+class Living:
+    """`web` is asked; `prefix` is that of a dialect, or empty for the shared port."""
+
+    web: Server
+    workspace: Workspace
+    prefix: str = ""
+
+    @property
+    def strict(self) -> bool:
+        return bool(self.prefix)
+
+    def get(self, path: str) -> requests.Response:
+        return self.web.get(self.prefix + path)
+
+    def post(self, path: str, body: object = None) -> requests.Response:
+        return self.web.post(self.prefix + path, body)
+
+    def delete(self, path: str) -> requests.Response:
+        return self.web.delete(self.prefix + path)
+
+    def upload(self, path: str, file: str, text: str, *, part: str = "file", **fields: str):
+        files = {part: (file, text.encode())}
+        return requests.post(self.web.url + self.prefix + path, files=files, data=fields, timeout=120)
+
+    def until(self, path: str, holds):
+        return self.web.until(self.prefix + path, holds)
+
+
+@contextmanager
+def living(worker_environment, root: Path, *names: str) -> Iterator[Living]:
+    """`names` are those of the built-in model in the Hub's cache; every run is ended afterwards."""
+    cache, place = root / "hub", root / "workspace"
+    place.mkdir()
+    for name in names:
+        put_into_hub(cache, name)
+    environment = {**worker_environment, "HF_HUB_CACHE": str(cache)}
+    with (
+        running_server(place, environment, command="server"),
+        running_server(place, environment) as web,
+    ):
+        workspace = Workspace.open(place)
+        try:
+            yield Living(web, workspace)
+        finally:
+            end_all(workspace)
+
+
+def lines(rows) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def checked(response: requests.Response) -> dict[str, object]:
+    """The answer to a request that was to succeed."""
+    assert response.status_code == 200, response.text
+    return response.json()

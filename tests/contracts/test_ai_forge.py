@@ -1,0 +1,197 @@
+"""AI Forge's documented API, example by example, on the shared port and strictly below its prefix."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+import requests
+
+from forgellm.services import ollama
+from tests.contracts.living import ROWS, checked, living
+from tests.contracts.strictness import mismatch
+
+MODEL = "unsloth/Llama-3.2-3B-Instruct"
+HEALTH = {"status": "healthy", "version": "1.0.0", "ollama_connected": True}
+SERVICE = {"service": "AI Forge", "version": "1.0.0", "docs": "/docs"}
+WISH = {
+    "project_name": "myproject",
+    "base_model": MODEL,
+    "epochs": 3,
+    "learning_rate": 0.0002,
+    "rank": 64,
+    "use_pissa": True,
+}
+QUEUED = {
+    "job_id": "job_myproject_20260116_123456",
+    "status": "queued",
+    "message": "Fine-tuning job queued...",
+}
+STATUS = {
+    "job_id": "job_myproject_20260116_123456",
+    "status": "training",
+    "progress": 45.5,
+    "current_epoch": 2,
+    "current_step": 150,
+    "loss": 0.456,
+    "created_at": "2026-01-16T12:34:56",
+    "updated_at": "2026-01-16T12:45:00",
+}
+QUESTION = {
+    "model": "myproject:custom",
+    "messages": [{"role": "user", "content": "Explain the architecture"}],
+    "temperature": 0.7,
+    "max_tokens": 5,
+}
+ANSWER = {
+    "id": "chatcmpl-123456",
+    "object": "chat.completion",
+    "created": 1705432000,
+    "model": "myproject:custom",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "The architecture consists of..."},
+            "finish_reason": "stop",
+        }
+    ],
+}
+MODELS = {"data": [{"id": "llama3:latest", "object": "model", "owned_by": "ai_forge", "created": 1705432000}]}
+ERROR = {"detail": "Error message here"}
+STRICT = "/ai-forge"
+
+
+@pytest.fixture(scope="module")
+def server(worker_environment, tmp_path_factory):
+    with living(worker_environment, tmp_path_factory.mktemp("forge"), MODEL) as running:
+        yield running
+
+
+def sent(port, **changes):
+    """The document's form: the fields as JSON, and the data as a file."""
+    return port.upload(
+        "/v1/fine-tune",
+        "data.json",
+        json.dumps(ROWS),
+        part="data_file",
+        request=json.dumps({**WISH, **changes}),
+    )
+
+
+@pytest.fixture(scope="module")
+def jobs(server):
+    """A job sent as a form, and one sent as JSON behind it, until both are over."""
+    strict = dataclasses.replace(server, prefix=STRICT)
+    answers = {"form": checked(sent(server)), "json": checked(strict.post("/v1/fine-tune", WISH))}
+    for name in ("form", "json"):
+        path = f"/v1/fine-tune/{answers[name]['job_id']}"
+        answers[f"{name} over"] = server.until(path, lambda a: a["status"] in ("completed", "failed"))
+    return answers
+
+
+@pytest.fixture(params=["", STRICT])
+def port(server, jobs, request):
+    return dataclasses.replace(server, prefix=request.param)
+
+
+def test_health_and_service(port):
+    assert mismatch(HEALTH, checked(port.get("/health")), strict=port.strict) == []
+    found = checked(port.get("/"))
+    assert mismatch(SERVICE, found, strict=port.strict) == []
+    assert found["docs"] == "/docs"
+
+
+def test_jobs_are_queued_and_run_to_their_end(port, jobs):
+    for name in ("form", "json"):
+        assert mismatch(QUEUED, jobs[name], strict=True) == []
+        assert jobs[name]["job_id"].startswith("job_myproject_")
+        assert jobs[f"{name} over"]["status"] == "completed", jobs[f"{name} over"]
+        found = checked(port.get(f"/v1/fine-tune/{jobs[name]['job_id']}"))
+        assert mismatch(STATUS, found, strict=port.strict) == []
+        assert (found["progress"], found["current_epoch"]) == (100.0, 3)
+    assert jobs["json"]["status"] == "queued"
+    # The form's data was the newest by then.
+    assert "on dataset myproject_" in jobs["json"]["message"]
+    listed = checked(port.get("/v1/fine-tune"))
+    assert mismatch([STATUS], listed, strict=port.strict) == []
+    assert {job["job_id"] for job in listed} >= {jobs["form"]["job_id"], jobs["json"]["job_id"]}
+
+
+def test_the_result_is_a_model_of_the_projects_name(port):
+    listed = checked(port.get("/v1/models"))
+    assert mismatch(MODELS, listed, strict=port.strict) == []
+    assert "myproject:custom" in [model["id"] for model in listed["data"]]
+    answer = checked(port.post("/v1/chat/completions", QUESTION))
+    assert mismatch(ANSWER, answer, strict=port.strict) == []
+    assert answer["model"] == "myproject:custom"
+
+
+def test_a_strict_chat_streams_as_openai_does(server, jobs):
+    wish = {**QUESTION, "stream": True}
+    response = requests.post(f"{server.web.url}{STRICT}/v1/chat/completions", json=wish, timeout=120)
+    events = [line for line in response.text.splitlines() if line.startswith("data: ")]
+    assert events[-1] == "data: [DONE]"
+    assert json.loads(events[0][6:])["object"] == "chat.completion.chunk"
+
+
+def test_a_running_and_a_waiting_job_are_cancelled(port):
+    running = checked(sent(port, project_name=f"long{len(port.prefix)}", epochs=5000))
+    waiting = checked(port.post("/v1/fine-tune", {**WISH, "project_name": "waiting"}))
+    assert waiting["status"] == "queued"
+    for job in (waiting, running):
+        path = f"/v1/fine-tune/{job['job_id']}"
+        answer = checked(port.delete(path))
+        assert mismatch(QUEUED, answer, strict=port.strict) == []
+        assert port.until(path, lambda a: a["status"] == "cancelled")["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/v1/fine-tune/job_nothing", None, 404),
+        ("DELETE", "/v1/fine-tune/job_x_20260116_123456", None, 404),
+        ("POST", "/v1/fine-tune", {}, 400),
+        ("POST", "/v1/fine-tune", {**WISH, "base_model": "nobody/nothing"}, 404),
+        ("POST", "/v1/fine-tune", {**WISH, "epoch": 3}, 400),
+        ("POST", "/v1/chat/completions", {**QUESTION, "model": "nothing:custom"}, 404),
+        ("GET", "/nothing", None, 404),
+    ],
+)
+def test_errors_have_the_documented_shape(port, method, path, body, status):
+    response = requests.request(method, port.web.url + port.prefix + path, json=body, timeout=60)
+    assert response.status_code == status
+    assert mismatch(ERROR, response.json(), strict=port.strict) == []
+
+
+def test_a_form_without_data_or_with_fields_that_are_no_json_leaves_nothing(port):
+    before = checked(port.web.get("/api/datasets"))["datasets"]
+    for refused in (
+        sent(port, base_model="nobody/nothing"),
+        port.upload("/v1/fine-tune", "data.json", "[]", part="data_file", request="{"),
+        port.upload("/v1/fine-tune", "data.json", "[]", request=json.dumps(WISH)),
+    ):
+        assert refused.status_code in (400, 404)
+        assert mismatch(ERROR, refused.json(), strict=port.strict) == []
+    assert checked(port.web.get("/api/datasets"))["datasets"] == before
+
+
+def test_an_ollama_is_connected_where_one_answers():
+    class Ollama(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"version": "0.12.0"}')
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Ollama) as listening:
+        port = listening.server_address[1]
+        thread = threading.Thread(target=listening.handle_request)
+        thread.start()
+        assert ollama.answers(port=port)
+        thread.join()
+    assert not ollama.answers(port=port)
