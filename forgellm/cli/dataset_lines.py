@@ -39,6 +39,8 @@ def row_lines(page: Mapping[str, Any]) -> Iterator[str]:
         yield printable(f"— {place}" + ("" if row["line"] is None else f", line {row['line']}"))
         if row["excluded"]:
             yield "  left out by decision"
+        if row["note"]:
+            yield printable(f"  {row['note']}")
         if row["problem"]:
             yield printable(f"  cannot be used: {row['problem']['reason']}")
             if row["problem"]["suggestion"]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from forgellm.data.documents import Document
 from forgellm.data.example_files import RowFile
+from forgellm.data.files import misplaced
 from forgellm.data.preferences import Preference
 from forgellm.data.problems import Problem
 from forgellm.data.records import Example, RecordFile, TextRow
@@ -64,7 +66,7 @@ def describe(asked: Asked, *, dataset: str) -> dict[str, object]:
     return {
         "files": [_described(found, file) for file in found.row_files[:_MOST_FILES]],
         "documents": [
-            {"file": name, "size_bytes": path.stat().st_size}
+            {"file": name, "size_bytes": _size(path, found.folder)}
             for name, path in islice(documents.items(), _MOST_FILES)
         ],
         "document_count": len(documents),
@@ -99,12 +101,20 @@ def _described(found: Dataset, file: RowFile) -> dict[str, object]:
     return {
         "file": file.relative,
         "part": file.part,
-        "size_bytes": file.path.stat().st_size,
+        "size_bytes": _size(file.path, file.dataset),
         **asdict(recognition),
         "layout": records.layout,
         "excluded": len(records.excluded),
         "whole_file_excluded": 0 in records.excluded,
     }
+
+
+def _size(path: Path, dataset: Path) -> int:
+    """0 for what must not be opened, or has gone; its rows say which."""
+    try:
+        return 0 if misplaced(path, dataset) else path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _shown_rows(records: RecordFile) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,8 @@ from forgellm.storage.decisions import Decisions, write_decisions
 from forgellm.storage.incoming import incoming
 
 _LISTED = 100
+_LONGEST_STEM = 240
+"""Bytes: with a number and its suffix it fits into the 255 that a name may have."""
 
 
 class Writing:
@@ -126,5 +129,6 @@ def _part_file(relative: str, part: str) -> PurePath:
     """Where the rows of a file go: into the folder of their part, as JSON lines."""
     plain = PurePath(relative)
     inner = plain.relative_to(part) if plain.parts[0] == part else plain
-    name = "_".join(inner.with_suffix("").parts)
+    joined = os.fsencode("_".join(inner.with_suffix("").parts))
+    name = joined[:_LONGEST_STEM].decode("utf-8", "ignore")
     return PurePath(f"{name}.jsonl" if part == "train" else f"{part}/{name}.jsonl")

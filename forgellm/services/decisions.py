@@ -123,8 +123,9 @@ def _check(folder: Path, changed: Decisions, known: Decisions) -> None:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    for place, _, names in os.walk(folder):
-        for name in names:
+    for place, folders, names in os.walk(folder):
+        # A folder that is a link is not looked into, and is refused as if it were a file.
+        for name in (*names, *(name for name in folders if Path(place, name).is_symlink())):
             if not name.startswith("."):
                 yield Path(place, name).relative_to(folder).as_posix()
 

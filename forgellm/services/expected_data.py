@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -175,4 +176,9 @@ def _is_held_out(path: Path, folder: Path) -> bool:
 
 def _changed(folder: Path) -> float:
     """When a file of the dataset was last written, added or taken away."""
-    return max(path.stat().st_mtime for path in [folder, *folder.rglob("*")])
+    latest = 0.0
+    for path in (folder, *folder.rglob("*")):
+        # It may have gone since its name was read, and what a link leads to may not be there.
+        with suppress(FileNotFoundError):
+            latest = max(latest, path.lstat().st_mtime)
+    return latest

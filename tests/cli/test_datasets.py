@@ -123,6 +123,28 @@ def test_check_tells_what_is_wrong_and_how_to_go_on_and_ends_with_1(added, call)
     assert "forgellm datasets exclude mine --refused" in done.stdout
 
 
+def test_a_file_with_the_longest_name_is_split(call, dataset):
+    folder = dataset("long")
+    for last in "ab":
+        (folder / f"{'n' * 250}{last}.csv").write_text("question,answer\n" + "Who?,Ada\nWhen?,Now\n" * 2)
+    done = call("split", "long", "long_parts", "--valid", "0.4")
+    assert (done.exit_code, done.stdout.count(f"/{'n' * 240}")) == (0, 4)
+    assert call("remove", "long_parts", "--yes").exit_code == 0
+
+
+def test_links_that_lead_nowhere_are_named_and_can_be_left_out(call, dataset, place):
+    folder = dataset("linked", rows_jsonl=ROWS, blank_md="  \n")
+    for name, target in [("a.csv", "nowhere"), ("b.json", "b.json"), ("c.txt", "nowhere"), ("valid", place)]:
+        (folder / name).symlink_to(target)
+    shown = call("show", "linked")
+    assert shown.exit_code == 0
+    assert "a.csv  0 B, train: not recognised" in shown.stdout
+    assert "is left out, because it has no text" in call("show", "linked", "--file", "blank.md").stdout
+    assert "linked/valid: is a link to a place outside the dataset" in call("check", "linked").stdout
+    assert call("exclude", "linked", "--refused").exit_code == 0
+    assert call("check", "linked").exit_code == 0
+
+
 def test_the_name_of_a_file_says_nothing_to_the_terminal_and_has_one_line(call, dataset):
     hostile = "a\nError: b\x1b[31m\u202e"
     folder = dataset("odd")

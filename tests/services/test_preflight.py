@@ -135,6 +135,15 @@ def test_bad_rows_are_named_with_file_and_line(forge, short_run):
     assert message.startswith("questions/train.jsonl, line 41: ")
 
 
+def test_a_link_that_leads_nowhere_is_a_problem_of_the_dataset(forge, short_run):
+    folder = forge.workspace.datasets / "linked"
+    folder.mkdir()
+    (folder / "a.txt").write_text("The market is held on Monday. " * 99)
+    (folder / "b.txt").symlink_to("nowhere")
+    found = preflight(forge, {**short_run, "dataset": "linked"}, queue=False)
+    assert codes(found)["INVALID_DATASET"] == "dataset"
+
+
 def test_more_memory_than_there_is_is_a_warning_that_can_be_overridden(forge, short_run):
     config = forge.workspace.base_models / "tiny" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "max_position_embeddings": 10**7}))
