@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -102,6 +103,21 @@ def test_health_and_service(port):
     found = checked(port.get("/"))
     assert mismatch(SERVICE, found, strict=port.strict) == []
     assert found["docs"] == "/docs"
+
+
+@pytest.mark.parametrize("page", ["docs", "redoc"])
+def test_the_documentation_is_served_with_every_file_it_names(port, page):
+    response = port.get(f"/{page}")
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    named = re.findall(r'(?:src|href)="([^"]+)"', response.text)
+    assert len(named) >= 2
+    for path in named:
+        found = port.web.get(path)
+        assert (found.status_code, path[0]) == (200, "/")
+        assert found.headers["Content-Type"].startswith(("text/javascript", "text/css"))
+    # A page has no script inside it, which the policy would not run.
+    assert re.findall(r"<script(?![^>]* src=)", response.text) == []
+    assert port.web.get(f"/{page}/secret.js").status_code == 404
 
 
 def test_jobs_are_queued_and_run_to_their_end(port, jobs):
