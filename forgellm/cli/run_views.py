@@ -11,7 +11,7 @@ from forgellm.cli.context import Invocation
 from forgellm.cli.errors import printable
 from forgellm.cli.tables import MISSING, figure, table
 from forgellm.domain.errors import InvalidField
-from forgellm.domain.metrics import perplexity
+from forgellm.domain.metrics import perplexity_of
 
 if TYPE_CHECKING:
     from forgellm.services.comparison import Compared
@@ -87,7 +87,7 @@ def _row(one: Compared) -> tuple[str, ...]:
         one.run.id,
         one.state.value,
         figure(best),
-        figure(perplexity(best), ".2f"),
+        figure(perplexity_of(one.run.spec, best), ".2f"),
         f"{figure(one.gap, '.3f')} {one.gap_band or ''}".strip(),
         f"{figure(one.variation, '.3f')} {one.variation_band or ''}".strip(),
         figure(one.tokens_per_second, ",.0f"),

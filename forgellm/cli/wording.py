@@ -64,7 +64,10 @@ def _sentence(text: str) -> str:
 def _validation(event: Event) -> str:
     loss = event.get("validation_loss")
     words = f"iteration {event.get('iteration')}: validation loss {figure(loss)}"
-    if isinstance(loss, float):
+    if isinstance(event.get("validation_reward_margin"), float):
+        margin, share = event["validation_reward_margin"], event.get("validation_reward_accuracy")
+        words += f", reward margin {figure(margin)}, preferred {figure(share, '.0%')}"
+    elif isinstance(loss, float):
         words += f", perplexity {figure(perplexity(loss), '.2f')}"
     if event.get("general_validation_loss") is not None:
         words += f", general {figure(event['general_validation_loss'])}"

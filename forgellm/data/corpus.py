@@ -150,6 +150,11 @@ class _Dataset:
     shaper: Shaper
     parted: Parted
 
+    @property
+    def together(self) -> int:
+        """Rows of one item: a preference has two."""
+        return 2 if self.shaper.kind == "preferences" else 1
+
     def counts(self) -> dict[str, object]:
         """Of the items, once all rows have been made."""
         return {
@@ -165,10 +170,12 @@ def _build_domain(settings: _Settings, folder: Path, train: SequencesWriter) -> 
     """Write the rows of the domain dataset; the counts to see before the start."""
     with _opened(settings, folder) as dataset:
         _write_train(dataset, train)
-        if train.count < settings.spec.batch_size:
-            raise _fewer_than_a_batch(dataset.name, train.count, settings.spec.batch_size)
+        items = train.count // dataset.together
+        if items < settings.spec.batch_size:
+            raise _fewer_than_a_batch(dataset, items, settings.spec.batch_size)
         validation = _write_valid(settings, dataset, "valid")
-        return {**dataset.counts(), **validation, "longest_sequence": train.longest}
+        pairs = {"train_pairs": items} if dataset.together > 1 else {}
+        return {**dataset.counts(), **pairs, **validation, "longest_sequence": train.longest}
 
 
 def _build_general(settings: _Settings, folder: Path, train: SequencesWriter) -> dict[str, object]:
@@ -219,7 +226,9 @@ def _write_valid(settings: _Settings, dataset: _Dataset, name: str) -> dict[str,
 
     spec = settings.spec
     with _set_aside(settings.folder, name, write_all) as everything:
-        drawn = draw_validation(everything, most_tokens=spec.validation_tokens, seed=spec.seed)
+        drawn = draw_validation(
+            everything, most_tokens=spec.validation_tokens, seed=spec.seed, together=dataset.together
+        )
         with writing_sequences(settings.folder, name) as writer:
             for index in range(len(drawn)):
                 writer.add(*drawn[index])
@@ -258,7 +267,8 @@ def _check_ids(name: str, largest: int, vocab_size: int) -> None:
         )
 
 
-def _fewer_than_a_batch(name: str, rows: int, batch_size: int) -> InvalidDataset:
-    reason = f"gives {rows} sequences to train on, fewer than one batch of {batch_size}"
+def _fewer_than_a_batch(dataset: _Dataset, count: int, batch_size: int) -> InvalidDataset:
+    name, what = dataset.name, "pairs" if dataset.together > 1 else "sequences"
+    reason = f"gives {count} {what} to train on, fewer than one batch of {batch_size}"
     hint = "Lower batch_size, lower max_seq_length, or add data."
     return invalid_dataset(name, [Problem(name, None, reason, hint)])

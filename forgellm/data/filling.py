@@ -11,12 +11,13 @@ import numpy as np
 from forgellm.data.documents import Document
 from forgellm.data.encoding import encode_parts
 from forgellm.data.example_files import Part
-from forgellm.data.likeness import Sketcher, document_key, example_keys
+from forgellm.data.likeness import Sketcher, document_key, example_keys, preference_keys
 from forgellm.data.masking import EncodedExample, encode_examples
 from forgellm.data.places import Placer
+from forgellm.data.preferences import REJECTED, Preference
 from forgellm.data.problems import Problem, invalid_dataset
-from forgellm.data.records import Example
-from forgellm.data.sources import MOST_PROBLEMS, Kind, items, nothing, too_many
+from forgellm.data.records import Example, sides
+from forgellm.data.sources import MOST_PROBLEMS, Item, Kind, items, nothing, too_many
 from forgellm.data.split import Keys
 from forgellm.data.token_store import StoreWriter
 
@@ -42,8 +43,10 @@ def fill(
         before = len(writer)
         if kind == "documents":
             keys += _write_documents(writer, reading.documents(part), tokenizer=tokenizer, attend=attend)
-        else:
+        elif kind == "examples":
             keys += _write_examples(writer, reading, part, tokenizer=tokenizer, attend=attend)
+        else:
+            keys += _write_preferences(writer, reading, part, tokenizer=tokenizer, attend=attend)
         counts[part] = len(writer) - before
     if not counts["train"] and not reading.problems:
         reading.problems.append(nothing(dataset.name, kind))
@@ -75,12 +78,18 @@ class _Reading:
             if isinstance(item, Example):
                 yield item
 
+    def pairs(self, part: Part) -> Iterator[Example]:
+        """Both sides of every preference, first the chosen one."""
+        for item in self._items(part):
+            if isinstance(item, Preference):
+                yield from sides(item)
+
     def refuse(self, problem: Problem) -> None:
         """Put aside what the chat template has against an example."""
         if len(self.problems) < MOST_PROBLEMS:
             self.problems.append(problem)
 
-    def _items(self, part: Part) -> Iterator[Document | Example]:
+    def _items(self, part: Part) -> Iterator[Item]:
         for item in items(self._dataset, self._kind, part):
             if isinstance(item, Problem) and item.severity == "note":
                 self.notes += [str(item)] if len(self.notes) < _NOTES else []
@@ -126,4 +135,24 @@ def _write_examples(
                 attend()
         else:
             reading.refuse(encoded[1])
+    yield np.array(keys, np.uint64).reshape(-1, 2)
+
+
+def _write_preferences(
+    writer: StoreWriter, reading: _Reading, part: Part, *, tokenizer: Any, attend: Callable[[], None]
+) -> Iterator[Keys]:
+    """Both sides of a pair are one item, so that no split and no draw parts them."""
+    keys: list[tuple[int, int]] = []
+    encoded = encode_examples(tokenizer, reading.pairs(part))
+    for chosen, rejected in zip(encoded, encoded, strict=True):
+        if isinstance(chosen, tuple) or isinstance(rejected, tuple):
+            reading.refuse(next(side[1] for side in (chosen, rejected) if isinstance(side, tuple)))
+            continue
+        writer.add(chosen.ids, chosen.learned, last=False)
+        marks = rejected.learned.astype(np.uint8)
+        marks[0] |= REJECTED
+        writer.add(rejected.ids, marks)
+        keys.append(preference_keys(chosen.example, rejected.example))
+        if len(keys) % _ATTENDED == 0:
+            attend()
     yield np.array(keys, np.uint64).reshape(-1, 2)

@@ -30,9 +30,18 @@ Words = npt.NDArray[np.uint32]
 
 def example_keys(example: Example) -> tuple[int, int]:
     """One of all that is said but for case, white space and system prompt; one of what is asked."""
-    said = [(m.role, " ".join(m.content.split()).casefold()) for m in example.messages if m.role != "system"]
+    said = _said(example)
     asked = [content for role, content in said if role != "assistant"]
     return _key(repr(said)), _key(repr(asked)) if asked else 0
+
+
+def preference_keys(chosen: Example, rejected: Example) -> tuple[int, int]:
+    """One of what is said on either side, one of what is asked."""
+    return _key(repr([_said(chosen), _said(rejected)])), example_keys(chosen)[1]
+
+
+def _said(example: Example) -> list[tuple[str, str]]:
+    return [(m.role, " ".join(m.content.split()).casefold()) for m in example.messages if m.role != "system"]
 
 
 def document_key(document: Document) -> int:

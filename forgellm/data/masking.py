@@ -79,7 +79,7 @@ def _masked(
     ends_turn = np.fromiter(map(special.__contains__, listed), dtype=np.bool_, count=len(ids))
     learned = np.zeros(len(ids), dtype=np.bool_)
     closed = False
-    for turn in rendered.turns:
+    for turn in rendered.turns[example.given :]:
         closed = _learn(learned, turn, offsets, ends_turn=ends_turn)
     if closed or end is None or not learned.any():
         return EncodedExample(example, rendered.text, ids, learned, offsets[:, 0])

@@ -12,7 +12,7 @@ from forgellm.data.sources import Kind, too_short
 from forgellm.data.split import Indices, split
 from forgellm.data.token_store import Span, TokenStore
 
-OWN = {"documents": "valid/", "examples": "valid.jsonl"}
+OWN = {"documents": "valid/", "examples": "valid.jsonl", "preferences": "valid.jsonl"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def part(store: TokenStore, kind: Kind, *, fraction: float, seed: int, name: str
         return Parted(np.arange(train), np.arange(train, train + valid), OWN[kind])
     sizes = store.lengths[:train] if kind == "documents" else np.ones(train, np.int64)
     trained, held = split(store.keys[:train], sizes, fraction=fraction, seed=seed)
-    if len(held) or kind == "examples":
+    if len(held) or kind != "documents":
         return Parted(trained, held, f"{len(held)} of {train} {kind} held out")
     return _part_document(store, fraction, name)
 

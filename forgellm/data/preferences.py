@@ -24,6 +24,9 @@ class Preference:
     line: int
 
 
+REJECTED = 2
+"""In a store of tokens the mark of the one that a pair's rejected side begins with, beside 1 for learned."""
+
 _SPOKEN = re.compile(r"\n\n(Human|Assistant): ?")
 """How the oldest preference data write a whole conversation into one text."""
 

@@ -20,7 +20,7 @@ from forgellm.data.masking import EncodedExample, encode_examples
 from forgellm.data.places import Placer, Starts
 from forgellm.data.preferences import Preference
 from forgellm.data.problems import Problem
-from forgellm.data.records import Example
+from forgellm.data.records import Example, sides
 from forgellm.data.sequences import Learned, Tokens
 
 LOOKED_AT = 1 << 20
@@ -82,7 +82,7 @@ def preview(
                 shown = _Shown(one, one.document.text.encode(), len(placer.lead), names, cut.popleft())
                 yield from shown.chunks(length=max_seq_length, overlap=chunk_overlap)
         else:
-            conversations = (one for item in group if not isinstance(item, Document) for one in _sides(item))
+            conversations = (one for item in group for one in _conversations(item))
             for example in encode_examples(tokenizer, conversations):
                 yield _row(example, names, length=max_seq_length)
 
@@ -154,12 +154,10 @@ def _row(
     )
 
 
-def _sides(item: Example | Preference) -> Iterator[Example]:
-    if isinstance(item, Example):
-        yield item
-    else:
-        yield Example((*item.prompt, *item.chosen), item.file, item.line)
-        yield Example((*item.prompt, *item.rejected), item.file, item.line)
+def _conversations(item: Document | Example | Preference) -> tuple[Example, ...]:
+    if isinstance(item, Preference):
+        return sides(item)
+    return () if isinstance(item, Document) else (item,)
 
 
 def _pieces(ids: Tokens, learned: Learned, texts: Sequence[str]) -> list[Piece]:

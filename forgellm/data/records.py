@@ -30,11 +30,15 @@ UNNAMED = "column "
 
 @dataclass(frozen=True)
 class Example:
-    """One conversation that ends with an assistant's turn, and where it was read."""
+    """One conversation that ends with an assistant's turn, and where it was read.
+
+    The first `given` answers in it are what the others follow from, and are not learned.
+    """
 
     messages: tuple[Message, ...]
     file: str
     line: int
+    given: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,13 @@ class Excluded:
 
     file: str
     line: int
+
+
+def sides(one: Preference) -> tuple[Example, Example]:
+    """The chosen and the rejected answer, each after what was asked."""
+    given = sum(message.role == "assistant" for message in one.prompt)
+    chosen, rejected = ((*one.prompt, *side) for side in (one.chosen, one.rejected))
+    return Example(chosen, one.file, one.line, given), Example(rejected, one.file, one.line, given)
 
 
 Record = Example | Preference | TextRow | Excluded
@@ -135,8 +146,8 @@ class RecordFile:
 def read_examples(files: Iterable[RowFile], *, decisions: Decisions) -> Iterator[Example | Problem]:
     """Every example and every problem of the files, in order.
 
-    A file of texts is passed over with a note. Preferences are a problem, one for each file of them: nothing
-    trains on them yet.
+    A file of texts is passed over with a note. Preferences are a problem, one for each file of them: they say
+    which answer is better, and not that it is good.
     """
     for file in files:
         opened = RecordFile(file, decisions)
@@ -164,15 +175,33 @@ def read_texts(files: Iterable[RowFile], *, decisions: Decisions) -> Iterator[Te
             yield Problem(file.name, None, reason, hint, severity="note")
 
 
+def read_preferences(files: Iterable[RowFile], *, decisions: Decisions) -> Iterator[Preference | Problem]:
+    """Every preference and every problem of the files, in order. Other files are passed over with a note."""
+    for file in files:
+        opened = RecordFile(file, decisions)
+        if 0 in opened.excluded:
+            continue
+        if opened.recognition.shape == "preference":
+            yield from _only(opened, Preference)
+        else:
+            reason = f"holds no preferences ({opened.recognition.reason}), so objective dpo passes over it"
+            by_hand = command("map", file.name, "prompt=COLUMN chosen=COLUMN rejected=COLUMN")
+            hint = f"If columns hold them: {by_hand}"
+            yield Problem(file.name, None, reason, hint, severity="note")
+
+
 def _preferences(file: RowFile) -> Problem:
-    reason = "holds preferences (a chosen and a rejected answer), which training_type ift does not train on"
+    reason = "holds preferences (a chosen and a rejected answer), which only objective dpo trains on"
     convert = f"forgellm datasets convert {quote(file.dataset.name)} NEW_NAME"
     leave_out = command("exclude", file.name)
-    hint = f"Write a dataset with the chosen answers: {convert}; or leave the file out: {leave_out}"
+    hint = (
+        "Train with objective dpo; or write a dataset with the chosen answers: "
+        f"{convert}; or leave the file out: {leave_out}"
+    )
     return Problem(file.name, None, reason, hint)
 
 
-_Kind = TypeVar("_Kind", Example, TextRow)
+_Kind = TypeVar("_Kind", Example, Preference, TextRow)
 
 
 def _only(opened: RecordFile, kind: type[_Kind]) -> Iterator[_Kind | Problem]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from forgellm.data.chunks import rows
 from forgellm.data.parting import Parted
+from forgellm.data.preferences import REJECTED
 from forgellm.data.sequences import Learned, Offsets, Sequences, Tokens, choose
 from forgellm.data.sources import Kind
 from forgellm.data.token_store import Span, TokenStore
@@ -34,8 +35,8 @@ class Shaper:
 
     def train(self, parted: Parted) -> Iterator[Row]:
         """Documents are joined in a drawn order; examples keep theirs, one a row."""
-        if self.kind == "examples":
-            yield from self._examples(parted.train)
+        if self.kind != "documents":
+            yield from self._rows(parted.train)
         else:
             spans = parted.training_spans(self.store)
             order = np.random.default_rng((self.seed, _ORDER)).permutation(len(spans))
@@ -43,8 +44,8 @@ class Shaper:
 
     def valid(self, parted: Parted) -> Iterator[Row]:
         """Each document is kept apart: its loss must not depend on its neighbours."""
-        if self.kind == "examples":
-            yield from self._examples(parted.valid)
+        if self.kind != "documents":
+            yield from self._rows(parted.valid)
         elif parted.end is not None:
             start = self.store.span(0)[0]
             lead = int(self.store.facts["lead"])
@@ -55,6 +56,25 @@ class Shaper:
 
     def _chunks(self, spans: Sequence[Span]) -> Iterator[Row]:
         return rows(self.store.slices(spans), length=self.max_seq_length, overlap=self.overlap)
+
+    def _rows(self, items: Sequence[int] | np.ndarray) -> Iterator[Row]:
+        return self._pairs(items) if self.kind == "preferences" else self._examples(items)
+
+    def _pairs(self, items: Sequence[int] | np.ndarray) -> Iterator[Row]:
+        """Two rows for each, the chosen one first; nothing of a pair whose sides are the same once cut."""
+        for item in items:
+            ids, marks = self.store.read(*self.store.span(int(item)))
+            at, most = int(np.flatnonzero(marks & REJECTED)[0]), self.max_seq_length
+            sides = [
+                (ids[part][:most], (marks[part][:most] & 1).astype(np.bool_))
+                for part in (slice(None, at), slice(at, None))
+            ]
+            self.cut += max(at, len(ids) - at) > most
+            same = np.array_equal(sides[0][0], sides[1][0])
+            if not same and all(learned[1:].any() for _, learned in sides):
+                yield from sides
+            else:
+                self.dropped += 1
 
     def _examples(self, items: Sequence[int] | np.ndarray) -> Iterator[Row]:
         for item in items:
@@ -85,13 +105,18 @@ def draw_mixture(domain_tokens: int, general: Offsets, *, ratio: float, seed: in
             total += float(general[index])
 
 
-def draw_validation(sequences: Sequences, *, most_tokens: int, seed: int) -> Sequences:
-    """Whole sequences of at most `most_tokens` in all, but at least one, drawn once and kept in order."""
+def draw_validation(sequences: Sequences, *, most_tokens: int, seed: int, together: int = 1) -> Sequences:
+    """Whole sequences of at most `most_tokens` in all, but at least one, drawn once and kept in order.
+
+    So many in a row stay `together`.
+    """
     if len(sequences.tokens) <= most_tokens:
         return sequences
-    order = np.random.default_rng((seed, _VALIDATION)).permutation(len(sequences))
-    fitting = int(np.searchsorted(np.cumsum(sequences.lengths[order]), most_tokens, side="right"))
-    return choose(sequences, np.sort(order[: max(1, fitting)]))
+    lengths = sequences.lengths.reshape(-1, together).sum(axis=1)
+    order = np.random.default_rng((seed, _VALIDATION)).permutation(len(lengths))
+    fitting = int(np.searchsorted(np.cumsum(lengths[order]), most_tokens, side="right"))
+    chosen = np.sort(order[: max(1, fitting)])
+    return choose(sequences, (chosen[:, None] * together + np.arange(together)).ravel())
 
 
 # What each draw is for, so that no two of them use the same random numbers.

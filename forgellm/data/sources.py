@@ -14,15 +14,16 @@ import numpy as np
 
 from forgellm.data.documents import SUFFIXES, Document, read_documents
 from forgellm.data.example_files import Part, row_files
-from forgellm.data.likeness import document_key, example_keys
+from forgellm.data.likeness import document_key, example_keys, preference_keys
+from forgellm.data.preferences import Preference
 from forgellm.data.problems import Problem
-from forgellm.data.records import Example, read_examples
+from forgellm.data.records import Example, read_examples, read_preferences, sides
 from forgellm.data.split import Indices, split
 from forgellm.domain.spec import TrainingSpec
 from forgellm.storage.decisions import Decisions, read_decisions
 
-Kind = Literal["documents", "examples"]
-Item = Document | Example
+Kind = Literal["documents", "examples", "preferences"]
+Item = Document | Example | Preference
 
 MOST_PROBLEMS = 1_000
 """After so many nothing more is read: the dataset has another fault than single rows."""
@@ -32,7 +33,12 @@ _MOST_KEYS = 20_000
 
 
 def kind_of(folder: Path, *, spec: TrainingSpec, general: bool = False) -> Kind:
-    """What is read of a dataset: documents for CPT, examples for IFT; general data may be either."""
+    """What is read of a dataset: documents for CPT, examples for IFT, preferences for DPO.
+
+    General data may be either of the first two.
+    """
+    if spec.objective == "dpo" and not general:
+        return "preferences"
     wanted: Kind = "documents" if spec.training_type == "cpt" else "examples"
     other: Kind = "examples" if wanted == "documents" else "documents"
     return other if general and not _has(folder, wanted) and _has(folder, other) else wanted
@@ -43,6 +49,8 @@ def items(folder: Path, kind: Kind, part: Part) -> Iterator[Item | Problem]:
     decisions: Decisions = read_decisions(folder)
     if kind == "documents":
         yield from read_documents(folder, decisions=decisions, part=part)
+    elif kind == "preferences":
+        yield from read_preferences(row_files(folder, part=part), decisions=decisions)
     else:
         yield from read_examples(row_files(folder, part=part), decisions=decisions)
 
@@ -78,6 +86,9 @@ def nothing(name: str, kind: Kind) -> Problem:
     if kind == "documents":
         wanted = f"has no document ({', '.join(SUFFIXES[:6])} …) with text in it"
         return Problem(name, None, wanted, "Put .txt or .md files into it, or use training_type ift.")
+    if kind == "preferences":
+        wanted = "has no row with a chosen and a rejected answer"
+        return Problem(name, None, wanted, "Use preferences, or objective likelihood.")
     wanted = "has no example in a .jsonl, .json, .csv, .tsv or .parquet file"
     return Problem(name, None, wanted, "Put a train.jsonl into it, or use training_type cpt.")
 
@@ -108,6 +119,8 @@ class _Seen:
             if isinstance(item, Document):
                 self.keys[part].append((document_key(item), 0))
                 self.letters = len(item.text.strip())
+            elif isinstance(item, Preference):
+                self.keys[part].append(preference_keys(*sides(item)))
             else:
                 self.keys[part].append(example_keys(item))
 

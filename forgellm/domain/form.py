@@ -15,6 +15,8 @@ from forgellm.domain.spec import TrainingSpec, defaults, field_type, fields, req
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "model and data": (
         "training_type",
+        "objective",
+        "dpo_beta",
         "model_name",
         "start_from",
         "dataset",
@@ -35,6 +37,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "num_layers",
         "lora_rank",
         "lora_scale",
+        "lora_init",
         "lora_dropout",
         "lora_keys",
         "train_also",
@@ -53,6 +56,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 
 _SIMPLE = {
     "training_type",
+    "objective",
     "model_name",
     "dataset",
     "max_iterations",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from forgellm.domain.runs import Event
@@ -66,6 +66,16 @@ def perplexity(loss: float | None) -> float | None:
     if loss is None or not math.isfinite(loss) or loss > 700.0:
         return None
     return math.exp(loss)
+
+
+def prefers(spec: Mapping[str, object]) -> bool:
+    """Whether a run's loss is that of preferences: nats per pair, and no mean over tokens."""
+    return bool(spec.get("objective") == "dpo")
+
+
+def perplexity_of(spec: Mapping[str, object], loss: float | None) -> float | None:
+    """What a run's validation loss is as perplexity; None for one of preferences, which has none."""
+    return None if prefers(spec) else perplexity(loss)
 
 
 def variation(points: Series, window: int = 50) -> float | None:

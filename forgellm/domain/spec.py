@@ -42,6 +42,14 @@ class TrainingSpec:
     model_name: str = _required("Hub id in the local cache, or a workspace path", "models/base/NAME")
     training_type: str = _required("continued pre-training or instruction fine-tuning", choices=_TYPES)
     dataset: str = _required("name of a folder under dataset/")
+    objective: str = _field(
+        "likelihood",
+        "what is learned (ift): to give the answers, or to prefer the chosen to the rejected ones",
+        choices=("likelihood", "dpo"),
+    )
+    dpo_beta: float = _field(
+        0.1, "how strongly dpo holds to the base model", "0.05 to 0.5", above=0.0, maximum=100.0
+    )
     general_dataset: str | None = _field(
         None, "general data mixed in and measured, so that forgetting is seen", "general"
     )
@@ -67,6 +75,11 @@ class TrainingSpec:
     lora_scale: float = _field(
         2.0, "factor on the low-rank product; alpha / rank elsewhere", "1 to 20", above=0.0
     )
+    lora_init: str = _field(
+        "default",
+        "how the factors begin: at no change, or at the largest singular values of each matrix (PiSSA)",
+        choices=("default", "pissa"),
+    )
     lora_dropout: float = _field(
         0.0, "dropout before the low-rank factors", "0 to 0.1", minimum=0.0, maximum=0.9
     )
@@ -88,7 +101,9 @@ class TrainingSpec:
     lr_final_factor: float = _field(
         0.1, "last learning rate as a share of the peak", "0 to 0.1", minimum=0.0, maximum=1.0
     )
-    batch_size: int = _field(2, "sequences in one forward pass", "1 to 8", minimum=1, maximum=4096)
+    batch_size: int = _field(
+        2, "sequences in one forward pass; pairs of them with dpo", "1 to 8", minimum=1, maximum=4096
+    )
     grad_accumulation_steps: int = _field(
         1, "batches summed into one iteration", "1 to 16", minimum=1, maximum=4096
     )
@@ -321,6 +336,10 @@ def with_implied(spec: TrainingSpec) -> TrainingSpec:
             details={"field": "lora_dropout"},
             suggestion="Leave lora_dropout at 0, or lower max_seq_length or batch_size to save memory.",
         )
+    if spec.objective == "dpo":
+        _check_dpo(spec)
+    if spec.lora_init == "pissa":
+        _check_pissa(spec)
     if spec.num_layers == 0 and not spec.train_also:
         raise InvalidField(
             "num_layers is 0 and train_also is empty: nothing would learn",
@@ -330,6 +349,34 @@ def with_implied(spec: TrainingSpec) -> TrainingSpec:
     if spec.data_mixture_ratio < 1.0 and spec.general_dataset is None:
         return dataclasses.replace(spec, general_dataset=DEFAULT_GENERAL_DATASET)
     return spec
+
+
+def _check_dpo(spec: TrainingSpec) -> None:
+    """Pairs of answers have a loss of their own, which is no mean over tokens of anything else."""
+    for field, only in (("training_type", "ift"), ("data_mixture_ratio", 1.0)):
+        if getattr(spec, field) != only:
+            raise InvalidField(
+                f"objective dpo does not go with {field} {getattr(spec, field)}",
+                details={"field": "objective", "other": field},
+                suggestion=f"Use {field} {only}: it trains on preferences alone.",
+            )
+
+
+def _check_pissa(spec: TrainingSpec) -> None:
+    """The factors are those of the base's own matrices, and what is saved is their change."""
+    reasons = {
+        "fine_tune_type": "it is for lora" if spec.fine_tune_type != "lora" else None,
+        "lora_dropout": "dropout would blank what the base itself does" if spec.lora_dropout > 0 else None,
+        "start_from": "an adapter that goes on learning has its factors" if spec.start_from else None,
+        "num_layers": "no layer has factors" if spec.num_layers == 0 else None,
+    }
+    for field, reason in reasons.items():
+        if reason is not None:
+            raise InvalidField(
+                f"lora_init pissa does not go with {field} {getattr(spec, field)}: {reason}",
+                details={"field": "lora_init", "other": field},
+                suggestion=f"Leave {field} or lora_init out.",
+            )
 
 
 DEFAULT_GENERAL_DATASET = "general"

@@ -16,7 +16,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 
-from forgellm.domain.metrics import Series, generalization_gaps, perplexity, rolling_stability, series, smooth
+from forgellm.domain.metrics import (
+    Series,
+    generalization_gaps,
+    perplexity,
+    prefers,
+    rolling_stability,
+    series,
+    smooth,
+)
 from forgellm.domain.runs import RunState
 from forgellm.jobs.curves import (
     curve,
@@ -130,7 +138,8 @@ def _losses(axes: Axes, report: Report) -> None:
         )
     remarks = fit_scale(axes, [v for _, v in [*training, *validation, *general]])
     unknown = [] if validation else [f"validation {NOT_MEASURED}"]
-    title(axes, "Loss", "nats per token", *remarks, *unknown)
+    unit = "nats per pair" if prefers(report.run.spec) else "nats per token"
+    title(axes, "Loss", unit, *remarks, *unknown)
     legend(axes)
 
 
@@ -142,6 +151,8 @@ def _faint_and_smooth(axes: Axes, points: Series, colour: str, *, label: str) ->
 
 
 def _perplexity(axes: Axes, report: Report) -> None:
+    if prefers(report.run.spec):
+        return _rewards(axes, report)
     curves = [("validation", "validation_loss", ORANGE), ("general", "general_validation_loss", PURPLE)]
     drawn: list[float] = []
     for label, key, colour in curves:
@@ -153,6 +164,19 @@ def _perplexity(axes: Axes, report: Report) -> None:
         reason = "too large to draw" if report.validation else f"{NOT_MEASURED}: no validation loss"
         return missing(axes, "Perplexity", reason)
     title(axes, "Perplexity", *fit_scale(axes, drawn))
+    legend(axes)
+
+
+def _rewards(axes: Axes, report: Report) -> None:
+    """What preferences have instead of a perplexity."""
+    chosen, rejected = (series(report.events, f"{side}_reward") for side in ("chosen", "rejected"))
+    margins = series(report.events, "validation_reward_margin")
+    if not (chosen or margins):
+        return missing(axes, "Rewards", f"{NOT_MEASURED}: no training step")
+    _faint_and_smooth(axes, chosen, GREEN, label="chosen")
+    _faint_and_smooth(axes, rejected, RED, label="rejected")
+    curve(axes, margins, ORANGE, label="margin in validation", dots=True)
+    title(axes, "Rewards", *fit_scale(axes, [v for _, v in [*chosen, *rejected, *margins]]))
     legend(axes)
 
 

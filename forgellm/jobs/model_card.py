@@ -14,6 +14,7 @@ import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
 from forgellm.domain.checkpoints import Checkpoint, standard_error
+from forgellm.domain.metrics import prefers
 from forgellm.jobs.report import NOT_MEASURED, Report, duration, duration_seconds, loss, settings
 
 _INHERITED = ("base_model", "license", "license_name", "license_link")
@@ -57,7 +58,7 @@ def model_card(
         _introduction(report, checkpoint),
         "## What was measured",
         _losses(report, checkpoint, measured),
-        _note(checkpoint, measured),
+        _note(report, checkpoint, measured),
         "## The best checkpoints of the run",
         _best(report, checkpoint),
         "## How it was made",
@@ -74,6 +75,7 @@ def model_card(
 def _introduction(report: Report, checkpoint: Checkpoint) -> str:
     spec = report.run.spec
     kind = "Continued pre-training" if spec["training_type"] == "cpt" else "Instruction fine-tuning"
+    kind = "Preference tuning (DPO)" if prefers(spec) else kind
     return (
         f"{kind} of `{spec['model_name']}` on the dataset `{spec['dataset']}`: the weights of iteration "
         f"{checkpoint.iteration:,}, fused into the base model."
@@ -103,13 +105,19 @@ def _general_before(report: Report) -> float | None:
     return value if isinstance(value, float) else None
 
 
-def _note(checkpoint: Checkpoint, measured: Measured) -> str:
+def _note(report: Report, checkpoint: Checkpoint, measured: Measured) -> str:
     error = standard_error(checkpoint.sequence_losses)
     spread = "" if error is None else f", standard error {error:.4f}"
     general = measured.general_validation_tokens
     other = "" if general is None else f", general data on {general:,} tokens"
+    unit, on = "token", f"{measured.validation_tokens:,} held-out tokens"
+    if prefers(report.run.spec):
+        unit, on = (
+            "pair",
+            f"{len(checkpoint.sequence_losses):,} held-out pairs, where 0.6931 is no preference",
+        )
     return (
-        f"Nats per token on one fixed set of {measured.validation_tokens:,} held-out tokens{spread}{other}. "
+        f"Nats per {unit} on one fixed set of {on}{spread}{other}. "
         "The published model was loaded back from its files and measured like the others."
     )
 
@@ -164,8 +172,11 @@ def _limits(report: Report) -> str:
         where = ""
     else:
         where = " It was not trained on a Mac, and nothing above was measured on one."
+    more = "held-out text of the same dataset became more likely"
+    if prefers(report.run.spec):
+        more = "the preferred answers to held-out questions gained on the rejected ones"
     return (
-        "A lower validation loss says that held-out text of the same dataset became more likely. It does not "
+        f"A lower validation loss says that {more}. It does not "
         f"say that answers are true, safe or free of what the data or the base model brought along.{where}"
     )
 

@@ -39,6 +39,7 @@ from forgellm.storage.models import ModelFolder, find_model, fingerprint, has_ch
 from forgellm.storage.runs import find_run, run_folder
 from forgellm.training.adapters import fuse, load_adapter, load_base
 from forgellm.training.losses import measure
+from forgellm.training.objective_of import objective_of
 
 _SETTINGS_IN_NAME = re.compile(r"_seq\d+_\d{4}-\d\d-\d\d_\d\d-\d\d(_\d+)?$")
 _NOT_IN_CONFIG = {"quantization", "quantization_config", "_name_or_path"}
@@ -156,7 +157,7 @@ def _measure(building: Path, wish: Wish) -> Measured:
     """The published model, loaded back from the disk, on the validation sets of its run."""
     corpus = load_corpus(wish.folder / "corpus")
     model, _ = load_base(building)
-    domain = measure(model, corpus.valid)
+    domain = objective_of(parse_spec(wish.source.spec), corpus, wish.folder).measure(model)
     general = measure(model, corpus.general_valid) if corpus.general_valid else None
     if general is None:
         return Measured(domain.loss, domain.tokens)

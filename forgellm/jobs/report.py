@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from forgellm.domain.checkpoints import Checkpoint, rank
-from forgellm.domain.metrics import Series, series
+from forgellm.domain.metrics import Series, prefers, series
 from forgellm.domain.runs import LIFECYCLE, TERMINAL, Event, Run, RunState
 
 NOT_MEASURED = "not measured"
@@ -112,10 +112,7 @@ def settings(report: Report) -> list[tuple[str, str]]:
     rows = [
         ("Base model", str(spec.get("model_name"))),
         ("Dataset", _data(spec)),
-        (
-            "Training",
-            "continued pre-training" if spec.get("training_type") == "cpt" else "instruction tuning",
-        ),
+        ("Training", _training(spec)),
         ("Method", _method(spec)),
         ("Optimiser", _optimiser(spec)),
         ("Batch", _batch(report)),
@@ -124,6 +121,12 @@ def settings(report: Report) -> list[tuple[str, str]]:
     if spec.get("start_from"):
         rows.insert(1, ("Started from", str(spec["start_from"])))
     return rows
+
+
+def _training(spec: Mapping[str, object]) -> str:
+    if prefers(spec):
+        return f"preference tuning (DPO, beta {spec.get('dpo_beta'):g})"
+    return "continued pre-training" if spec.get("training_type") == "cpt" else "instruction tuning"
 
 
 def _data(spec: Mapping[str, object]) -> str:
@@ -140,6 +143,7 @@ def _method(spec: Mapping[str, object]) -> str:
         learning = "every weight"
     else:
         name = {"lora": "LoRA", "dora": "DoRA"}.get(str(spec.get("fine_tune_type")), "adapter")
+        name += " (PiSSA)" if spec.get("lora_init") == "pissa" else ""
         learning = f"{name} rank {spec.get('lora_rank')}, scale {spec.get('lora_scale'):g}"
     also = spec.get("train_also")
     extra = f", and {', '.join(map(str, also))}" if isinstance(also, (list, tuple)) and also else ""
@@ -157,7 +161,8 @@ def _batch(report: Report) -> str:
     accumulation = spec.get("grad_accumulation_steps") or 1
     size = f"{spec.get('batch_size')}" + (f" × {accumulation}" if accumulation != 1 else "")
     longest = report.value("max_seq_length") or report.value("longest_sequence")
-    return f"{size} sequences" + (f" of up to {longest:,} tokens" if isinstance(longest, int) else "")
+    items = "pairs" if prefers(spec) else "sequences"
+    return f"{size} {items}" + (f" of up to {longest:,} tokens" if isinstance(longest, int) else "")
 
 
 def _iterations(report: Report) -> str:

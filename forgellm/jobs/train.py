@@ -20,13 +20,15 @@ from forgellm.domain.errors import ResumeMismatch
 from forgellm.domain.spec import TrainingSpec, parse_spec, sequence_length, total_iterations
 from forgellm.jobs.job import Job, Outcome
 from forgellm.jobs.wakefulness import kept_awake
-from forgellm.storage.adapters import adapter_files, check_continues, config_of, write_config
+from forgellm.storage.adapters import adapter_files, check_continues, config_of, saved_config_of, write_config
 from forgellm.storage.checkpoints import check_intact
 from forgellm.storage.datasets import find_dataset
 from forgellm.storage.models import ModelFolder, context_length, find_model, fingerprint, vocabulary_size
 from forgellm.training.adapters import attach, check_precision, load_base, load_trainable, read_weights
-from forgellm.training.batches import BatchOrder
 from forgellm.training.loop import Plan, TrainingLoop
+from forgellm.training.objective_of import order_of
+from forgellm.training.pissa import begin_at_principal
+from forgellm.training.reference import measure_reference
 from forgellm.training.samples import Questions, end_tokens, questions
 from forgellm.training.state import read_progress
 
@@ -54,8 +56,12 @@ def _train(job: Job) -> Outcome:
     corpus = _corpus(job, spec, base)
     asked = _questions(spec, base) if spec.sample_prompts else None
     _phase(job, "loading model")
-    model = _model(job, spec, base)
+    maybe_set_recommended_wired_limit()
+    model, _ = load_base(base.path)
     plan = _plan(job, spec, corpus)
+    if spec.objective == "dpo":
+        _measure_reference(job, plan, model)
+    _attach(job, spec, model)
     _announce(job, plan)
     loop = TrainingLoop(
         plan,
@@ -121,20 +127,33 @@ def _attend(job: Job) -> None:
         raise _CalledOff(command)
 
 
-def _model(job: Job, spec: TrainingSpec, base: ModelFolder) -> nn.Module:
-    """The base with what learns attached: fresh, or the adapter the spec starts from."""
-    maybe_set_recommended_wired_limit()
-    model, _ = load_base(base.path)
-    config = config_of(spec)
+def _measure_reference(job: Job, plan: Plan, base: nn.Module) -> None:
+    """What the base gives to the answers that will be compared, for as many iterations as there are."""
+    _phase(job, "measuring the base on every pair")
+    measure_reference(
+        plan.folder,
+        base,
+        plan.corpus,
+        order=plan.order,
+        batches=plan.total * plan.spec.grad_accumulation_steps,
+        rows=plan.spec.batch_size,
+        attend=lambda: _attend(job),
+    )
+
+
+def _attach(job: Job, spec: TrainingSpec, model: nn.Module) -> None:
+    """Attach what learns to the base: fresh, or the adapter the spec starts from."""
     mx.random.seed(spec.seed)
-    attach(model, config)
+    attach(model, config_of(spec))
+    if spec.lora_init == "pissa":
+        _phase(job, "finding principal factors")
+        begin_at_principal(model, job.folder, attend=lambda: _attend(job))
     check_precision(model, spec.optimizer)
     if spec.start_from is not None and read_progress(job.folder) is None:
         _start_from(model, job.workspace.resolve(spec.start_from), spec)
     if spec.grad_checkpoint:
         grad_checkpoint(model.layers[0])
-    write_config(job.folder, config)
-    return model
+    write_config(job.folder, saved_config_of(spec))
 
 
 def _start_from(model: nn.Module, path: Path, spec: TrainingSpec) -> None:
@@ -146,7 +165,7 @@ def _start_from(model: nn.Module, path: Path, spec: TrainingSpec) -> None:
 
 
 def _plan(job: Job, spec: TrainingSpec, corpus: Corpus) -> Plan:
-    order = BatchOrder(corpus.train.lengths, spec.batch_size, seed=spec.seed)
+    order = order_of(spec, corpus)
     total = total_iterations(spec, order.batches_per_epoch)
     return Plan(job.folder, spec, corpus, order, total, job.run.base_fingerprint or "")
 

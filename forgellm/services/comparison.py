@@ -15,7 +15,8 @@ from forgellm.domain.metrics import (
     VariationBand,
     gap_band,
     last_gap,
-    perplexity,
+    perplexity_of,
+    prefers,
     thin,
     variation,
     variation_band,
@@ -84,7 +85,7 @@ def compare(parts: Parts, chosen: Sequence[Run], *, points: int) -> Comparison:
     """The runs side by side, each curve thinned to at most `points`, its peaks kept."""
     compared = [_compared(parts, run, points=points) for run in chosen]
     warnings = list(_warnings(compared))
-    same = len({c.validation_set for c in compared}) == 1 and compared[0].validation_set is not None
+    same = len({_measure(c) for c in compared}) == 1 and compared[0].validation_set is not None
     return Comparison(
         runs=compared,
         differences=_differences(chosen),
@@ -96,7 +97,7 @@ def compare(parts: Parts, chosen: Sequence[Run], *, points: int) -> Comparison:
 def _compared(parts: Parts, run: Run, *, points: int) -> Compared:
     status, found = runs.status(parts, run), measured_series(parts, run)
     drawn = {key: found[key] for key in DRAWN}
-    known = [(i, perplexity(loss)) for i, loss in drawn["validation_loss"]]
+    known = [(i, perplexity_of(run.spec, loss)) for i, loss in drawn["validation_loss"]]
     drawn["perplexity"] = [(i, value) for i, value in known if value is not None]
     varies = variation(drawn["training_loss"])
     gap = last_gap(drawn["training_loss"], drawn["validation_loss"])
@@ -143,6 +144,13 @@ def _validation_set(folder: Path) -> str | None:
         return None
 
 
+def _measure(one: Compared) -> tuple[object, ...]:
+    """What a validation loss is of: of preferences it depends on beta and on the base as well."""
+    spec = one.run.spec
+    base = one.run.base_fingerprint or spec.get("model_name")
+    return one.validation_set, *((spec.get("dpo_beta"), base) if prefers(spec) else ())
+
+
 def _differences(chosen: Sequence[Run]) -> Mapping[str, list[object]]:
     usual = defaults()
     names = dict.fromkeys([*usual, *(name for run in chosen for name in run.spec)])
@@ -164,6 +172,8 @@ def _warnings(compared: Sequence[Compared]) -> list[str]:
         found.append(
             "The validation sets differ, so the validation losses cannot be compared with each other."
         )
+    elif differ([_measure(c) for c in compared]):
+        found.append("dpo_beta or the base model differ, so the losses of preferences cannot be compared.")
     if differ([c.run.spec.get("dataset") for c in compared]):
         found.append("The datasets differ.")
     elif differ([c.corpus for c in compared]):

@@ -30,6 +30,8 @@ MEASURED = (
     "tokens_per_second",
     "memory_usage_gb",
     "gradient_norm",
+    "reward_margin",
+    "reward_accuracy",
 )
 _DRAW_SECONDS = 120
 

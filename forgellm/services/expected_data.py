@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from forgellm.domain.metrics import prefers
 from forgellm.domain.runs import Run
-from forgellm.domain.spec import TrainingSpec, sequence_length, total_iterations
+from forgellm.domain.spec import TrainingSpec, defaults, sequence_length, total_iterations
 from forgellm.services.datasets import BYTES_PER_TOKEN
 from forgellm.services.parts import Parts
 from forgellm.storage.datasets import find_dataset, list_datasets
@@ -18,6 +19,7 @@ from forgellm.storage.runs import list_runs, run_folder
 
 _SHAPING = (
     "training_type",
+    "objective",
     "dataset",
     "general_dataset",
     "data_mixture_ratio",
@@ -32,7 +34,7 @@ _LINES_COUNTED = 64 * 2**20
 class ExpectedData:
     """`exact` counts come from an earlier run on the same data; else they follow from the size of the files.
 
-    `longest` is the longest sequence in tokens.
+    `sequences` are pairs where preferences are learned; `longest` is the longest sequence in tokens.
     """
 
     sequences: int
@@ -87,13 +89,13 @@ def course(spec: TrainingSpec, data: ExpectedData | None) -> Course | None:
 def _counted(
     parts: Parts, spec: TrainingSpec, base: ModelFolder, *, length: int, folders: list[Path]
 ) -> ExpectedData | None:
-    known = fingerprint(base.path)
+    known, usual = fingerprint(base.path), defaults()
     changed = max((_changed(folder) for folder in folders), default=0.0)
     for run in reversed(list_runs(parts.workspace)):
         if not run.kind.trains or run.base_fingerprint != known or run.created.timestamp() <= changed:
             continue
         if (
-            all(run.spec.get(name) == getattr(spec, name) for name in _SHAPING)
+            all(run.spec.get(name, usual.get(name)) == getattr(spec, name) for name in _SHAPING)
             and _length(run, base) == length
         ):
             found = _summary(run_folder(parts.workspace, run))
@@ -119,7 +121,8 @@ def _summary(folder: Path) -> Mapping[str, object] | None:
 
 
 def _from_summary(found: Mapping[str, object], run: Run) -> ExpectedData | None:
-    names = ("train_sequences", "train_tokens", "longest_sequence", "valid_tokens")
+    items = "train_pairs" if "train_pairs" in found else "train_sequences"
+    names = (items, "train_tokens", "longest_sequence", "valid_tokens")
     counts = [value for name in names if type(value := found.get(name)) is int]
     if len(counts) != len(names) or counts[0] < 1:
         return None
@@ -139,7 +142,7 @@ def _guessed(spec: TrainingSpec, folder: Path, length: int) -> ExpectedData | No
         return None
     return ExpectedData(
         sequences=rows,
-        tokens=min(tokens, rows * length),
+        tokens=min(tokens, rows * length * (2 if prefers(vars(spec)) else 1)),
         longest=length,
         valid_tokens=min(
             spec.validation_tokens, round(size / BYTES_PER_TOKEN * (1 - kept)) or spec.validation_tokens

@@ -87,6 +87,14 @@ def of_model(spec: TrainingSpec, base: ModelFolder) -> Iterator[Finding]:
             "Use lora or dora without train_also, or a base that is not quantized.",
             whole,
         )
+    if spec.lora_init == "pissa" and is_quantized(base.config):
+        yield Finding(
+            "problem",
+            "INVALID_FIELD",
+            f"lora_init pissa needs whole weights, but {base.name} is quantized",
+            "Use lora_init default, or a base that is not quantized.",
+            "lora_init",
+        )
     if (
         whole
         and base.config.get("torch_dtype") == "float16"

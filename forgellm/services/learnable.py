@@ -44,12 +44,14 @@ class Module:
 class Learnable:
     """`parameters` learn and take `size_bytes`; `blocks` have a part in it.
 
-    `added_bytes` are those that come on top of the model; `matrices` count the layers with factors.
+    `added_bytes` are those that come on top of the model, `saved_bytes` go into a checkpoint; `matrices`
+    count the layers with factors.
     """
 
     parameters: int
     size_bytes: int
     added_bytes: int
+    saved_bytes: int
     blocks: int
     matrices: int
     block_elements: int
@@ -79,11 +81,15 @@ def learnable(model: ModelFolder, spec: TrainingSpec) -> Learnable:
     else:
         factors = [m for m in inside if m.is_matrix and _is_chosen(m, spec)]
     added = sum(_factors(m, spec) for m in factors)
+    # PiSSA's factors lie beside those that they began with, in memory and in checkpoints.
+    copies = 2 if spec.lora_init == "pissa" else 1
+    size = added * _FACTOR_BYTES + sum(m.elements * _BYTES.get(m.dtype, 2) for m in whole)
     blocks = count if "embeddings" in spec.train_also else count - first
     return Learnable(
         parameters=added + sum(m.elements for m in whole),
-        size_bytes=added * _FACTOR_BYTES + sum(m.elements * _BYTES.get(m.dtype, 2) for m in whole),
-        added_bytes=added * _FACTOR_BYTES,
+        size_bytes=size,
+        added_bytes=copies * added * _FACTOR_BYTES,
+        saved_bytes=size + (copies - 1) * added * _FACTOR_BYTES,
         blocks=blocks,
         matrices=len(factors),
         block_elements=sum(m.elements for m in inside),

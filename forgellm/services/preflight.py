@@ -127,7 +127,7 @@ def _checkpoints(spec: TrainingSpec, learns: Learnable, length: Course) -> Check
     written = -(-length.iterations // spec.save_every)
     kept = kept_at_most(written, spec.keep_checkpoints)
     state = learns.size_bytes + round(optimizer_bytes(spec, learns))
-    return Checkpoints(written, kept, learns.size_bytes, kept * learns.size_bytes + 2 * state)
+    return Checkpoints(written, kept, learns.saved_bytes, kept * learns.saved_bytes + 2 * state)
 
 
 def _judged(parts: Parts, wish: Wish, plan: Plan, *, known: Machine, queue: bool) -> Iterator[Finding]:

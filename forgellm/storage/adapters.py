@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,12 @@ def config_of(spec: TrainingSpec) -> AdapterConfig:
         train_also=spec.train_also,
         model=spec.model_name,
     )
+
+
+def saved_config_of(spec: TrainingSpec) -> AdapterConfig:
+    """The adapter that a run of this spec leaves: of PiSSA the change of its factors, of twice their rank."""
+    config = config_of(spec)
+    return replace(config, rank=2 * config.rank) if spec.lora_init == "pissa" else config
 
 
 def values_of(config: AdapterConfig) -> dict[str, object]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import mlx.core as mx
 import numpy as np
 
 from forgellm.data.corpus import Sequences
@@ -29,13 +30,21 @@ class Cursor:
 class Batch:
     """`tokens` int32 [rows, width] padded with 0, `learned` bool of the same shape.
 
-    `targets` counts the learned ones, `true_tokens` those that are not padding.
+    `targets` counts what its loss is the mean over: learned tokens, or pairs. `true_tokens` are not padding.
+    `reference` float32 [rows], where pairs have one, is what the base gives to the learned tokens of a row.
     """
 
     tokens: np.ndarray
     learned: np.ndarray
     targets: int
     true_tokens: int
+    reference: np.ndarray | None = None
+
+    @property
+    def arrays(self) -> tuple[mx.array, ...]:
+        """What a loss takes, after the model."""
+        given = [self.tokens, self.learned, *([] if self.reference is None else [self.reference])]
+        return tuple(mx.array(one) for one in given)
 
 
 class BatchOrder:

@@ -18,8 +18,9 @@ from forgellm.storage.checkpoints import (
     write_sidecar,
 )
 from forgellm.storage.files import atomic_path
-from forgellm.training.adapters import are_finite, save_weights, trainable_weights
+from forgellm.training.adapters import are_finite, save_weights
 from forgellm.training.losses import Measurement
+from forgellm.training.pissa import adapter_weights
 
 
 def write_checkpoint(
@@ -35,7 +36,7 @@ def write_checkpoint(
 
     Raises Diverged when a weight is not finite: such a file is never written.
     """
-    weights = trainable_weights(model)
+    weights = adapter_weights(model)
     if not are_finite(weights):
         raise diverged(iteration, "a weight is not finite")
     path = checkpoint_path(folder, iteration)

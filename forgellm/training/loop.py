@@ -18,13 +18,13 @@ import mlx.nn as nn
 from forgellm.data.corpus import Corpus
 from forgellm.domain.checkpoints import StoppingRule, best_iterations, standard_error, stop_reason
 from forgellm.domain.errors import ResumeMismatch
-from forgellm.domain.metrics import perplexity
 from forgellm.domain.schedule import learning_rate, schedule_of
 from forgellm.domain.spec import TrainingSpec, stopping_values
 from forgellm.storage.checkpoints import read_checkpoints
-from forgellm.training.batches import Batch, BatchOrder, Cursor, collate
+from forgellm.training.batches import Batch, BatchOrder, Cursor
 from forgellm.training.checkpointing import diverged, link_best, write_checkpoint
 from forgellm.training.losses import Measurement, measure
+from forgellm.training.objective_of import objective_of
 from forgellm.training.optimizers import build_optimizer
 from forgellm.training.samples import Questions, answer
 from forgellm.training.state import Progress, read_progress, restore, save_state
@@ -76,11 +76,16 @@ class TrainingLoop:
         self._emit = emit
         self._control = control
         self._monotonic = monotonic
+        self._objective = objective_of(plan.spec, plan.corpus, plan.folder)
         self._optimizer = build_optimizer(plan.spec)
         self._schedule = schedule_of(plan.spec, plan.total)
         self._progress = self._begin()
         self._stepper = Stepper(
-            model, self._optimizer, max_grad_norm=plan.spec.max_grad_norm, compiled=compiled
+            model,
+            self._optimizer,
+            max_grad_norm=plan.spec.max_grad_norm,
+            compiled=compiled,
+            loss=self._objective.loss,
         )
         self._batches = self._from_cursor()
         self._last_loss: float | None = None
@@ -121,7 +126,7 @@ class TrainingLoop:
     def _from_cursor(self) -> Iterator[tuple[Cursor, Batch]]:
         rows = self._plan.spec.batch_size
         for cursor, indices, width in self._plan.order.from_cursor(self._progress.cursor):
-            yield cursor, collate(self._plan.corpus.train, indices, width, rows=rows)
+            yield cursor, self._objective.batch(indices, width, rows=rows)
 
     def _iterate(self) -> None:
         """One optimiser update, its event, and what falls due after it."""
@@ -155,6 +160,7 @@ class TrainingLoop:
             trained_tokens=self._progress.trained_tokens,
             gradient_norm=result.gradient_norm,
             epoch=self._progress.cursor.epoch,
+            **result.metrics,
         )
         self._after(iteration)
 
@@ -169,7 +175,7 @@ class TrainingLoop:
     def _validate(self) -> tuple[Measurement, Measurement | None]:
         """Measure the fixed sets on the present weights and record it."""
         corpus, iteration = self._plan.corpus, self._progress.iteration
-        domain = measure(self._model, corpus.valid)
+        domain = self._objective.measure(self._model)
         general = measure(self._model, corpus.general_valid) if corpus.general_valid else None
         if not math.isfinite(domain.loss) or not math.isfinite(general.loss if general else 0.0):
             raise diverged(iteration, "the validation loss is not finite")
@@ -182,9 +188,9 @@ class TrainingLoop:
             validation_loss=domain.loss,
             validation_tokens=domain.tokens,
             standard_error=standard_error(domain.sequence_losses),
-            perplexity=perplexity(domain.loss),
             general_validation_loss=general.loss if general else None,
             general_validation_tokens=general.tokens if general else None,
+            **self._objective.said(domain),
         )
         return domain, general
 

@@ -7,8 +7,8 @@ sequences give the same bits, in any process on the same machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import mlx.core as mx
@@ -18,14 +18,20 @@ import numpy as np
 from forgellm.data.corpus import Sequences
 from forgellm.training.batches import IntArray, bucket_widths, collate
 
+Sums = np.ndarray[Any, np.dtype[np.float64]]
+
 
 @dataclass(frozen=True)
 class Measurement:
-    """A loss, the number of targets behind it, and (sum of losses, targets) of every sequence in order."""
+    """A loss, the learned tokens behind it, and (sum of losses, weight) of every sequence or pair in order.
+
+    `metrics` are further values of the same weights, by name.
+    """
 
     loss: float
     tokens: int
     sequence_losses: tuple[tuple[float, int], ...]
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 def token_losses(logits: mx.array, targets: mx.array) -> mx.array:
@@ -43,6 +49,12 @@ def learned_loss(model: nn.Module, tokens: mx.array, learned: mx.array, scale: m
     return mx.where(learned[:, 1:], losses, 0.0).sum() * scale
 
 
+def log_probabilities(model: nn.Module, tokens: mx.array, learned: mx.array) -> mx.array:
+    """log p of the learned tokens of each row of a batch, summed, float32 [rows]."""
+    losses = token_losses(model(tokens[:, :-1]), tokens[:, 1:])
+    return -mx.where(learned[:, 1:], losses, 0.0).sum(axis=1)
+
+
 def measure(
     model: nn.Module,
     sequences: Sequences,
@@ -50,7 +62,22 @@ def measure(
     batch_tokens: int = 4096,
     progress: Callable[[int, int], None] | None = None,
 ) -> Measurement:
-    """The mean loss of `model` over all learned tokens of `sequences`, dropout off.
+    """The mean loss of `model` over all learned tokens of `sequences`, as `sequence_losses` measures them."""
+    sums, counts = sequence_losses(model, sequences, batch_tokens=batch_tokens, progress=progress)
+    total = int(counts.sum())
+    loss = float(sums.sum()) / total if total else math.nan
+    pairs = tuple((float(s), int(n)) for s, n in zip(sums, counts, strict=True))
+    return Measurement(loss, total, pairs)
+
+
+def sequence_losses(
+    model: nn.Module,
+    sequences: Sequences,
+    *,
+    batch_tokens: int = 4096,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Sums, IntArray]:
+    """(sum of losses float64 [count], learned tokens int64 [count]) of every sequence, dropout off.
 
     `batch_tokens` bounds one forward pass; it is part of what makes two measurements equal bit for bit.
     The model is left in evaluation mode.
@@ -68,10 +95,7 @@ def measure(
         done += len(indices)
         if progress is not None:
             progress(done, len(order))
-    total = int(counts.sum())
-    loss = float(sums.sum()) / total if total else math.nan
-    pairs = tuple((float(s), int(n)) for s, n in zip(sums, counts, strict=True))
-    return Measurement(loss, total, pairs)
+    return sums, counts
 
 
 def _same_width(indices: IntArray, widths: IntArray) -> IntArray:
@@ -81,7 +105,7 @@ def _same_width(indices: IntArray, widths: IntArray) -> IntArray:
 
 def _sequence_sums(
     model: nn.Module, sequences: Sequences, indices: IntArray, width: int
-) -> tuple[np.ndarray[Any, np.dtype[np.float64]], IntArray]:
+) -> tuple[Sums, IntArray]:
     batch = collate(sequences, indices, width, rows=len(indices))
     tokens, learned = mx.array(batch.tokens), mx.array(batch.learned)
     losses = token_losses(model(tokens[:, :-1]), tokens[:, 1:])

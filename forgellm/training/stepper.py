@@ -1,8 +1,11 @@
-"""One optimiser update: gradients of one or more batches, clipped, applied. No data order, no events."""
+"""One optimiser update: gradients of one or more batches, clipped, applied. No data order, no events.
+
+Which loss that is comes from the objective.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,18 +15,23 @@ import mlx.optimizers as optim
 from mlx.utils import tree_map
 
 from forgellm.training.batches import Batch
-from forgellm.training.losses import learned_loss
+from forgellm.training.objectives import Loss, likelihood
 
 Gradients = Any  # a tree of arrays shaped like the model's trainable parameters
+Values = tuple[mx.array, dict[str, mx.array]]
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """Token-weighted mean loss before the update, targets behind it, global gradient norm if clipped."""
+    """Mean loss over the targets before the update, their number, global gradient norm if clipped.
+
+    `metrics` are further means of the objective.
+    """
 
     loss: float
     targets: int
     gradient_norm: float | None
+    metrics: Mapping[str, float]
 
 
 class Stepper:
@@ -34,12 +42,18 @@ class Stepper:
     """
 
     def __init__(
-        self, model: nn.Module, optimizer: optim.Optimizer, *, max_grad_norm: float | None, compiled: bool
+        self,
+        model: nn.Module,
+        optimizer: optim.Optimizer,
+        *,
+        max_grad_norm: float | None,
+        compiled: bool,
+        loss: Loss = likelihood,
     ) -> None:
         self._optimizer = optimizer
         self._model = model
         self._max_grad_norm = max_grad_norm
-        self._gradients = nn.value_and_grad(model, learned_loss)
+        self._gradients = nn.value_and_grad(model, loss)
         self._state = [model.state, optimizer.state, mx.random.state]
         self._accumulate = self._maybe_compiled(self._add_batch, compiled)
         self._finish = self._maybe_compiled(self._add_last_batch, compiled)
@@ -50,17 +64,16 @@ class Stepper:
         self._optimizer.learning_rate = mx.array(learning_rate, mx.float32)
         targets = sum(batch.targets for batch in batches)
         scale = mx.array(1.0 / max(targets, 1), mx.float32)
-        loss, carried = mx.array(0.0), None
+        parts: list[Values] = []
+        carried = None
         for batch in batches[:-1]:
-            part, carried = self._accumulate(mx.array(batch.tokens), mx.array(batch.learned), scale, carried)
-            loss = loss + part
-            mx.eval(loss, carried)
-        last = batches[-1]
-        part, norm = self._finish(mx.array(last.tokens), mx.array(last.learned), scale, carried)
+            part, carried = self._accumulate(batch.arrays, scale, carried)
+            parts.append(part)
+            mx.eval(part, carried)
+        part, norm = self._finish(batches[-1].arrays, scale, carried)
         mx.eval(part, norm, self._state)
-        return StepResult(
-            (loss + part).item(), targets, None if self._max_grad_norm is None else float(norm.item())
-        )
+        loss, metrics = _sum([*parts, part])
+        return StepResult(loss, targets, None if self._max_grad_norm is None else float(norm.item()), metrics)
 
     def _maybe_compiled(self, function: Callable[..., Any], compiled: bool) -> Callable[..., Any]:
         if not compiled:
@@ -68,19 +81,28 @@ class Stepper:
         return mx.compile(function, inputs=self._state, outputs=self._state)
 
     def _add_batch(
-        self, tokens: mx.array, learned: mx.array, scale: mx.array, carried: Gradients
-    ) -> tuple[mx.array, Gradients]:
-        loss, gradients = self._gradients(self._model, tokens, learned, scale)
+        self, arrays: Sequence[mx.array], scale: mx.array, carried: Gradients
+    ) -> tuple[Values, Gradients]:
+        values, gradients = self._gradients(self._model, *arrays, scale)
         if carried is not None:
             gradients = tree_map(lambda a, b: a + b, gradients, carried)
-        return loss, gradients
+        return values, gradients
 
     def _add_last_batch(
-        self, tokens: mx.array, learned: mx.array, scale: mx.array, carried: Gradients
-    ) -> tuple[mx.array, mx.array]:
-        loss, gradients = self._add_batch(tokens, learned, scale, carried)
+        self, arrays: Sequence[mx.array], scale: mx.array, carried: Gradients
+    ) -> tuple[Values, mx.array]:
+        values, gradients = self._add_batch(arrays, scale, carried)
         norm = mx.array(0.0)
         if self._max_grad_norm is not None:
             gradients, norm = optim.clip_grad_norm(gradients, self._max_grad_norm)
         self._optimizer.update(self._model, gradients)
-        return loss, norm
+        return values, norm
+
+
+def _sum(parts: Sequence[Values]) -> tuple[float, dict[str, float]]:
+    """The losses added in float32, as the gradients were; the metrics beside them."""
+    loss = mx.array(0.0)
+    for part, _ in parts:
+        loss = loss + part
+    names = parts[-1][1]
+    return float(loss), {name: sum(float(metrics[name]) for _, metrics in parts) for name in names}

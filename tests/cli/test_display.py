@@ -25,6 +25,12 @@ def test_a_log_gets_every_lasting_event_and_train_figures_only_now_and_then():
     ]
 
 
+def test_a_validation_of_preferences_has_rewards_and_no_perplexity():
+    rewards = {"validation_reward_margin": 1.25, "validation_reward_accuracy": 0.75}
+    event = {"seq": 2, "type": "validation", "iteration": 4, "validation_loss": 0.5, **rewards}
+    assert event_line(event) == "iteration 4: validation loss 0.5000, reward margin 1.2500, preferred 75%"
+
+
 def test_the_corpus_is_told_with_what_was_left_out_of_it_and_how_often_general_data_comes():
     general = {"drawn_sequences": 30, "sequences": 12, "notes": ["g/b.md: is read as CP932"]}
     counts = {"train_sequences": 1200, "learned_tokens": 9000, "split": "valid/"}

@@ -136,3 +136,14 @@ def test_answers_are_listed_by_prompt_and_what_a_resume_repeated_counts_once(for
     second, first = sampled(forge, run)
     assert (second.prompt, second.answers) == ("Second?", [])
     assert [(a.iteration, a.text, a.finished) for a in first.answers] == [(0, "a", True), (20, "new", False)]
+
+
+def test_losses_of_preferences_are_ranked_only_under_one_beta_and_have_no_perplexity(forge, a_run):
+    wish = {"training_type": "ift", "objective": "dpo"}
+    one, same = a_run(**wish), a_run(**wish, learning_rate=1e-4)
+    alike = compare(forge, [one, same], points=50)
+    assert alike.ranking is not None
+    assert alike.runs[0].curves["perplexity"] == []
+    other = compare(forge, [one, a_run(**wish, dpo_beta=0.5)], points=50)
+    assert other.ranking is None
+    assert any("dpo_beta" in warning for warning in other.warnings)

@@ -157,6 +157,8 @@ def test_a_quantized_base_cannot_learn_as_a_whole(forge, short_run, tiny_model_q
     wish = {**short_run, "model_name": "tiny4"}
     whole = preflight(forge, {**wish, "fine_tune_type": "full"}, queue=False)
     assert codes(whole) == {"INVALID_FIELD": "fine_tune_type"}
+    principal = preflight(forge, {**wish, "lora_init": "pissa"}, queue=False)
+    assert codes(principal) == {"INVALID_FIELD": "lora_init"}
     factors = preflight(forge, wish, queue=False)
     assert factors.can_start
     plain = preflight(forge, short_run, queue=False)
@@ -239,6 +241,24 @@ def test_what_learns_is_counted_as_the_engine_counts_it(forge, short_run, change
     weights = trainable_weights(model).values()
     assert found.plan.learns.parameters == sum(w.size for w in weights)
     assert found.plan.learns.size_bytes == sum(w.nbytes for w in weights)
+
+
+def test_pairs_take_twice_the_room_and_principal_factors_lie_beside_those_they_began_with(forge, short_run):
+    row = {"prompt": "When?", "chosen": "On Monday.", "rejected": "Never."}
+    folder = forge.workspace.datasets / "pairs"
+    folder.mkdir()
+    rows = "".join(json.dumps({**row, "prompt": f"When is {n}?"}) + "\n" for n in range(20))
+    (folder / "train.jsonl").write_text(rows)
+    plain = preflight(forge, short_run, queue=False)
+    wish = {**short_run, "training_type": "ift", "dataset": "pairs", "objective": "dpo", "lora_init": "pissa"}
+    found = preflight(forge, wish, queue=False)
+    assert found.can_start
+    assert found.plan.data.sequences == 18
+    assert found.plan.memory.logits == 2 * plain.plan.memory.logits
+    assert found.plan.memory.adapter == 2 * plain.plan.memory.adapter
+    assert found.plan.checkpoints.size_bytes == 2 * plain.plan.checkpoints.size_bytes
+    mixed = preflight(forge, {**wish, "training_type": "cpt"}, queue=False)
+    assert codes(mixed) == {"INVALID_FIELD": "objective"}
 
 
 def test_a_container_has_what_it_may_use(tmp_path):

@@ -13,8 +13,10 @@ from forgellm.data.sequences import Sequences
 from forgellm.domain.spec import TrainingSpec, total_iterations
 from forgellm.storage.adapters import config_of
 from forgellm.training.adapters import attach, load_base
-from forgellm.training.batches import BatchOrder
 from forgellm.training.loop import Plan, TrainingLoop
+from forgellm.training.objective_of import order_of
+from forgellm.training.pissa import begin_at_principal
+from forgellm.training.reference import measure_reference
 from forgellm.training.samples import Questions
 from tests.training.loops import Recorder, Run, Trained, random_sequences
 
@@ -28,6 +30,7 @@ def run_loop(tiny_model: Path, tmp_path: Path) -> Run:
         *,
         folder: Path | None = None,
         train: Sequences | None = None,
+        valid: Sequences | None = None,
         commands: dict[int, str] | None = None,
         compiled: bool = False,
         base: Path | None = None,
@@ -37,16 +40,22 @@ def run_loop(tiny_model: Path, tmp_path: Path) -> Run:
         folder.mkdir(parents=True, exist_ok=True)
         corpus = Corpus(
             train=train if train is not None else random_sequences(list(range(8, 60)), seed=1),
-            valid=random_sequences([20, 30, 40], seed=2),
+            valid=valid if valid is not None else random_sequences([20, 30, 40], seed=2),
             general_valid=None,
             fingerprint="corpus",
             summary={},
         )
         model, _ = load_base(base or tiny_model)
+        order = order_of(spec, corpus)
+        total = total_iterations(spec, order.batches_per_epoch)
+        if spec.objective == "dpo":
+            batches = total * spec.grad_accumulation_steps
+            options = {"order": order, "batches": batches, "rows": spec.batch_size, "attend": lambda: None}
+            measure_reference(folder, model, corpus, **options)
         mx.random.seed(spec.seed)
         attach(model, config_of(spec))
-        order = BatchOrder(corpus.train.lengths, spec.batch_size, seed=spec.seed)
-        total = total_iterations(spec, order.batches_per_epoch)
+        if spec.lora_init == "pissa":
+            begin_at_principal(model, folder, attend=lambda: None)
         recorder = Recorder(commands=commands or {})
         loop = TrainingLoop(
             Plan(folder, spec, corpus, order, total, "base"),

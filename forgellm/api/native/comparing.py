@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from forgellm.api.native.checkpoints import CheckpointItem, checkpoint_item
 from forgellm.api.routes import Answer, Body, Query, Route
 from forgellm.domain.errors import InvalidField
-from forgellm.domain.metrics import GapBand, VariationBand, perplexity
+from forgellm.domain.metrics import GapBand, VariationBand, perplexity_of
 from forgellm.forge import Forge
 from forgellm.services import answers, comparison, labels
 from forgellm.services.comparison import Compared
@@ -182,7 +182,7 @@ def _compared(forge: Forge, one: Compared) -> ComparedRun:
         generalization_band=one.gap_band,
         initial_validation_loss=one.initial_validation_loss,
         best_validation_loss=best,
-        best_perplexity=perplexity(best),
+        best_perplexity=perplexity_of(one.run.spec, best),
         best_checkpoints=[checkpoint_item(c) for c in one.best],
         tokens_per_second=one.tokens_per_second,
         peak_memory_gb=one.peak_memory_gb,

@@ -25,6 +25,8 @@ class Point(BaseModel):
     tokens_per_second: float | None
     memory_usage_gb: float | None
     gradient_norm: float | None
+    reward_margin: float | None = Field(description="of preferences: chosen less rejected reward")
+    reward_accuracy: float | None = Field(description="of preferences: share of pairs with a margin above 0")
     timestamp: str | None
     seq: int = Field(description="number of the event that was measured last at this iteration")
 

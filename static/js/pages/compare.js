@@ -170,7 +170,7 @@ class ComparePage {
         { key: "run", label: "Run", cell: (place) => named(compared, run(place)) },
         { key: "rank", label: "Rank", kind: "tight", cell: ({ rank: at }) => (at <= 3 ? html`<span class="rank">${at}</span>` : at) },
         { key: "loss", label: "Validation loss", kind: "number", cell: (place) => loss(place.validation_loss) },
-        { key: "perplexity", label: "Perplexity", kind: "number", cell: (place) => short5(Math.exp(place.validation_loss)) },
+        { key: "perplexity", label: "Perplexity", kind: "number", cell: (place) => (run(place).best_perplexity === null ? MISSING : short5(Math.exp(place.validation_loss))) },
         { key: "at", label: "At iteration", kind: "number", cell: (place) => count(place.iteration) },
         { key: "remark", label: "Remark", cell: (place) => (place.rank === 1 ? badge("Best", "good")
           : place.tied_with_best ? html`<span class="quiet" title="Within one standard error of the best">As good as the best</span>` : nothing) },

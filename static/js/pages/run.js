@@ -110,13 +110,14 @@ class RunPage {
     const speed = latest?.tokens_per_second ?? history.last("tokens_per_second");
     const memory = latest?.memory_usage_gb ?? history.last("memory_usage_gb");
     const before = history.iteration[0] === 0 ? history.columns.validation_loss[0] : null;
-    const perplexity = run.validation_loss === null ? null : Math.exp(run.validation_loss);
+    const prefers = this.#watched.details.value.spec.objective === "dpo";
+    const perplexity = run.validation_loss === null || prefers ? null : Math.exp(run.validation_loss);
     return [
       ["Iteration", iterations(run)],
       ["Training loss", loss(run.training_loss)],
       ["Validation loss", loss(run.validation_loss)],
       ["Before training", loss(before), "The validation loss of the base model"],
-      ["Perplexity", perplexity === null || perplexity > 1e6 ? MISSING : tick(Number(perplexity.toPrecision(4))), "exp(validation loss)"],
+      ["Perplexity", perplexity === null || perplexity > 1e6 ? MISSING : tick(Number(perplexity.toPrecision(4))), prefers ? "Preferences have none" : "exp(validation loss)"],
       ["Speed", speed ? html`${count(Math.round(speed))} <small>tokens/s</small>` : MISSING],
       ["Memory", memory ? gigabytes(memory) : MISSING, "What MLX holds, memory kept for reuse included"],
       isActive(run) ? ["Elapsed", this.#elapsed()] : ["Trained for", duration(end?.training_seconds ?? null), "Without validations and pauses"],

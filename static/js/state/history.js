@@ -5,6 +5,7 @@ import { bytes, path, query } from "./api.js";
 export const MEASURED = [
   "training_loss", "validation_loss", "general_validation_loss",
   "learning_rate", "tokens_per_second", "memory_usage_gb", "gradient_norm",
+  "reward_margin", "reward_accuracy",
 ];
 const NEWLINE = 10;
 

@@ -22,6 +22,10 @@ const SMALL = [
   { key: "memory_usage_gb", name: "Memory", unit: "GB", colour: "curve-3", format: gigabytes, zero: true },
   { key: "gradient_norm", name: "Gradient norm", colour: "curve-6", format: (value) => tick(Number(value.toPrecision(4))), smooth: true },
 ];
+const OF_PREFERENCES = [
+  { key: "reward_margin", name: "Reward margin", colour: "curve-5", format: (value) => tick(Number(value.toPrecision(4))), smooth: true },
+  { key: "reward_accuracy", name: "Pairs preferred", colour: "curve-2", format: (value) => `${Math.round(100 * value)} %`, zero: true, smooth: true },
+];
 // Beyond it a perplexity says nothing, and flattens what does.
 const HIGHEST = 1e6;
 const REST = 150;
@@ -29,7 +33,8 @@ const REST = 150;
 export class RunCharts {
   #watched;
   #signal;
-  #wish = { measure: "loss", ...chartWish() };
+  #wish;
+  #prefers;
   #draw;
   #changes = null;
   #rest = null;
@@ -43,8 +48,11 @@ export class RunCharts {
   /** `draw` draws the page again. Ends with `signal`. */
   constructor(watched, draw, signal) {
     [this.#watched, this.#draw, this.#signal] = [watched, draw, signal];
+    // The loss of preferences is one of pairs, and has no perplexity.
+    this.#prefers = watched.details.value.spec.objective === "dpo";
+    this.#wish = { measure: "loss", ...chartWish(), ...(this.#prefers && { measure: "loss" }) };
     this.#build();
-    this.#small = SMALL.map((curve) => {
+    this.#small = [...(this.#prefers ? OF_PREFERENCES : []), ...SMALL].map((curve) => {
       const element = document.createElement("div");
       const options = {
         label: curve.name,
@@ -103,7 +111,7 @@ export class RunCharts {
     const { run } = this.#watched.details.value;
     const tools = chartTools({
       wish: this.#wish,
-      measures: MEASURES,
+      measures: this.#prefers ? MEASURES.slice(0, 1) : MEASURES,
       change: (values) => this.#change(values),
       saves: html`
         ${saveButton("PNG", action(() => this.#picture(run), { failed: "No picture was made" }), "The chart as it is shown")}
@@ -158,7 +166,7 @@ export class RunCharts {
       ],
       y: perplexity
         ? { label: "perplexity", format: (value) => tick(Number(value.toPrecision(5))) }
-        : { label: "nats per token", format: loss },
+        : { label: this.#prefers ? "nats per pair" : "nats per token", format: loss },
       group: "run",
       height: 340,
     }, this.#signal);

@@ -27,6 +27,9 @@ export const formCards = (form) => repeat(form.sections, (section) => section, (
 function isShown(field, { wish, plan }) {
   const { name, simple } = field;
   if (name.startsWith("lora_") && chosen("fine_tune_type", { wish, plan }) === "full" && !(name in wish.values)) return false;
+  if (name === "objective" && chosen("training_type", { wish, plan }) !== "ift" && !(name in wish.values)) return false;
+  if (name === "dpo_beta" && chosen("objective", { wish, plan }) !== "dpo" && !(name in wish.values)) return false;
+  if (name === "dpo_beta") return true;
   if (wish.all || simple || name in wish.values || wish.shown.has(name)) return name !== "start_from" || wish.all || !!problemOf(name, plan);
   return !!problemOf(name, plan);
 }

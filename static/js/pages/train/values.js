@@ -3,7 +3,7 @@
 const KEY = "forgellm.train";
 const WHAT = ["training_type", "model_name", "start_from", "dataset"];
 // What an adapter has already: it goes on learning in its own form.
-const FORM = ["fine_tune_type", "num_layers", "lora_rank", "lora_scale", "lora_dropout", "lora_keys", "train_also"];
+const FORM = ["fine_tune_type", "num_layers", "lora_rank", "lora_scale", "lora_init", "lora_dropout", "lora_keys", "train_also"];
 const INSTEAD = { epochs: "max_iterations", max_iterations: "epochs" };
 
 export const same = (a, b) => JSON.stringify(a ?? null) === JSON.stringify(b ?? null);

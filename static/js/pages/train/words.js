@@ -3,17 +3,17 @@
 import { count, model as lastPart, sentence, statement, tick } from "../../parts/format.js";
 
 const LABELS = {
-  model_name: "Model", start_from: "Adapter to go on with", general_dataset: "General data", data_mixture_ratio: "Share of the dataset",
+  objective: "What is learned", dpo_beta: "Hold to the base", model_name: "Model", start_from: "Adapter to go on with", general_dataset: "General data", data_mixture_ratio: "Share of the dataset",
   max_iterations: "Iterations", epochs: "Epochs", grad_accumulation_steps: "Gradient accumulation", max_seq_length: "Sequence length",
   lr_schedule: "Shape", warmup_steps: "Warm-up", lr_final_factor: "Last rate", fine_tune_type: "Method", num_layers: "Blocks that learn",
-  lora_rank: "Rank", lora_scale: "Scale", lora_dropout: "Dropout", lora_keys: "Modules with factors", train_also: "Train also",
+  lora_rank: "Rank", lora_scale: "Scale", lora_init: "Beginning of the factors", lora_dropout: "Dropout", lora_keys: "Modules with factors", train_also: "Train also",
   optimizer: "Optimiser", max_grad_norm: "Gradient clipping", grad_checkpoint: "Compute activations twice", eval_every: "Validate every",
   save_every: "Save every", validation_fraction: "Held out", validation_tokens: "Validation tokens", keep_checkpoints: "Checkpoints to keep",
   early_stopping_patience: "Patience", early_stopping_min_delta: "Smallest improvement", overfitting_threshold: "Rise that ends it",
 };
 const KNOWN = new Set(["training_type", "batch_size", "learning_rate", "weight_decay", "sample_prompts"]);
 const CHOICES = {
-  cpt: "Documents", ift: "Questions and answers", lora: "LoRA", dora: "DoRA", full: "All weights", adamw: "AdamW", adam: "Adam", sgd: "SGD",
+  cpt: "Documents", ift: "Questions and answers", likelihood: "Answers", dpo: "Preferences (DPO)", lora: "LoRA", dora: "DoRA", full: "All weights", default: "No change", pissa: "PiSSA", adamw: "AdamW", adam: "Adam", sgd: "SGD",
 };
 
 export const KINDS = {

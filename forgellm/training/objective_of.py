@@ -1,0 +1,25 @@
+"""Which objective a spec asks for, with what it needs from the run's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from forgellm.data.corpus import Corpus
+from forgellm.domain.spec import TrainingSpec
+from forgellm.training.batches import BatchOrder
+from forgellm.training.dpo import Preferences
+from forgellm.training.objectives import Likelihood, Objective
+from forgellm.training.reference import pair_lengths, read_reference
+
+
+def objective_of(spec: TrainingSpec, corpus: Corpus, folder: Path) -> Objective:
+    """What a run in `folder` minimises. Raises ResumeMismatch where its reference is gone."""
+    if spec.objective == "dpo":
+        return Preferences(corpus, read_reference(folder, corpus), spec.dpo_beta)
+    return Likelihood(corpus)
+
+
+def order_of(spec: TrainingSpec, corpus: Corpus) -> BatchOrder:
+    """The order in which its items, sequences or pairs, are trained on."""
+    lengths = pair_lengths(corpus) if spec.objective == "dpo" else corpus.train.lengths
+    return BatchOrder(lengths, spec.batch_size, seed=spec.seed)
