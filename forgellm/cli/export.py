@@ -54,12 +54,15 @@ def export(
     forge = invocation.forge()
     from forgellm.cli.follow import follow_to_end
     from forgellm.services import exporting, models, runs
+    from forgellm.storage.runs import list_runs
 
     if kind == ExportFormat.PEFT.value:
         wanted = runs.find(
             forge, source, wanted=lambda r, _: runs.has_checkpoints(forge, r), sought="run with checkpoints"
         )
         started = exporting.export_adapter(forge, wanted, iteration=iteration, name=name)
+    elif source is not None and any(source == run.id for run in list_runs(forge.workspace)):
+        raise click.UsageError(f"{source} is a run. Publish it, or export its adapter with --format peft.")
     else:
         chosen = source or models.newest_published(forge)
         started = exporting.export_model(forge, chosen, format=kind, gguf_type=gguf_type, name=name)

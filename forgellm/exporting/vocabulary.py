@@ -65,9 +65,10 @@ def read_vocabulary(model: ModelFolder, rows: int) -> Vocabulary:
     """The vocabulary of `model`, filled up to the `rows` of its embedding. Raises UnsupportedExport."""
     tokenizer = _tokenizer(model)
     settings = _object(model.path / "tokenizer_config.json")
-    ids = _ids(tokenizer)
-    if max(ids.values()) >= rows:
-        raise unsupported(model.name, f"its tokenizer has token {max(ids.values())}, the model {rows} rows")
+    if max(tokenizer["model"]["vocab"].values()) >= rows:
+        raise unsupported(model.name, f"its tokenizer has more tokens than the {rows} that the model embeds")
+    # Gemma's smallest has added tokens for images, which it does not embed.
+    ids = {text: number for text, number in _ids(tokenizer).items() if number < rows}
     pieces = is_sentencepiece(tokenizer)
     merges = [_merge(pair) for pair in tokenizer["model"].get("merges", [])]
     tokens, types = _tokens(tokenizer, ids, rows, pieces=pieces)
@@ -150,7 +151,7 @@ def _tokens(
         types[ids[unknown]] = UNKNOWN
     for added in tokenizer.get("added_tokens", []):
         number, text = int(added["id"]), str(added["content"])
-        if types[number] == UNKNOWN:
+        if number >= rows or types[number] == UNKNOWN:
             continue
         types[number] = CONTROL if added.get("special") else USER_DEFINED
         # Looked for in the text before spaces get their mark.

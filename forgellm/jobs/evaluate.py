@@ -26,7 +26,7 @@ from forgellm.data.sequences import Sequences, join
 from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.errors import InvalidDataset
 from forgellm.domain.scores import Score
-from forgellm.jobs.held_out import HeldOut, held_out, type_of
+from forgellm.jobs.held_out import CalledOff, HeldOut, held_out, measured, type_of
 from forgellm.jobs.job import Job, Outcome
 from forgellm.jobs.scoring import Answer, answer_scores, exact_match, text_scores
 from forgellm.storage.adapters import read_config
@@ -37,7 +37,6 @@ from forgellm.storage.files import write_bytes
 from forgellm.storage.models import ModelFolder, find_model
 from forgellm.storage.runs import find_run, run_folder
 from forgellm.training.adapters import load_adapter, load_base
-from forgellm.training.losses import measure
 
 HELD_OUT: Final = "heldout"
 _PARTS: Final[tuple[Part, ...]] = (HELD_OUT, "test", "valid")
@@ -53,14 +52,6 @@ class Task:
     prompts: Sequence[list[int]]
     text: HeldOut
     tokenizer: Any
-
-
-class _CalledOff(Exception):
-    """The run is to stop; so many questions had been answered."""
-
-    def __init__(self, answered: int) -> None:
-        super().__init__()
-        self.answered = answered
 
 
 def evaluate(job: Job) -> Outcome:
@@ -82,8 +73,9 @@ def evaluate(job: Job) -> Outcome:
         load_adapter(model, *_adapter(job))
         base_answers, base_scores = answers, scores
         answers, scores = _evaluated(job, model, task, what="adapter")
-    except _CalledOff as stopped:
-        return Outcome("stopped", {"iteration": stopped.answered})
+    except CalledOff:
+        job.log.append("stopping")
+        return Outcome("stopped")
     beside = [replace(a, base_answer=b.answer) for a, b in zip(answers, base_answers, strict=True)]
     return _completed(job, task, beside, scores, base_scores)
 
@@ -145,15 +137,14 @@ def _adapter(job: Job) -> tuple[Path, Any]:
 
 
 def _evaluated(job: Job, model: nn.Module, task: Task, *, what: str) -> tuple[list[Answer], Scores]:
-    job.log.append("phase", phase=f"measuring the loss of the {what}")
-    scores = dict(text_scores(measure(model, task.text.sequences)))
+    scores = dict(text_scores(measured(job, model, task.text, phase=f"measuring the loss of the {what}")))
     answers: list[Answer] = []
     job.log.append("phase", phase=f"answering with the {what}", total_iterations=len(task.examples))
     for part in _answer(model, task):
         answers += part
         job.log.append("answers", iteration=len(answers))
         if job.control() != "run":
-            raise _CalledOff(len(answers))
+            raise CalledOff
     scores.update(answer_scores([a.answer for a in answers], [a.expected for a in answers]))
     return answers, scores
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import mlx.nn as nn
 import numpy as np
 
 from forgellm.data.corpus import build_corpus, load_corpus
@@ -23,8 +24,13 @@ from forgellm.storage.datasets import find_dataset
 from forgellm.storage.files import read_json
 from forgellm.storage.models import ModelFolder, context_length, vocabulary_size
 from forgellm.storage.runs import find_run, run_folder
+from forgellm.training.losses import Measurement, measure
 
 _LOOKED_AT = 100
+
+
+class CalledOff(Exception):
+    """The run is to stop while it works; caught by its job."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,18 @@ def held_out(job: Job, model: ModelFolder, dataset: str | None) -> HeldOut | Non
     kept = in_memory(corpus.valid)
     shutil.rmtree(place)
     return HeldOut(kept, f"what a run on {dataset} with default settings holds out")
+
+
+def measured(job: Job, model: nn.Module, data: HeldOut, *, phase: str) -> Measurement:
+    """The loss of `model` on `data`, under that name of a phase. Raises CalledOff once the run is to stop."""
+    job.log.append("phase", phase=phase, total_iterations=len(data.sequences))
+
+    def attend(done: int, _: int) -> None:
+        job.log.append("measured", iteration=done)
+        if job.control() != "run":
+            raise CalledOff
+
+    return measure(model, data.sequences, progress=attend)
 
 
 def in_memory(sequences: Sequences) -> Sequences:

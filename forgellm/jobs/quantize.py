@@ -19,14 +19,13 @@ from mlx_lm.utils import compute_bits_per_weight, quantize_model, save_model
 from forgellm.domain.errors import InvalidModel
 from forgellm.domain.quantization import Quantization, quantization
 from forgellm.jobs.building import building_of, remove_leftovers
-from forgellm.jobs.held_out import HeldOut, held_out
+from forgellm.jobs.held_out import CalledOff, HeldOut, held_out, measured
 from forgellm.jobs.job import Job, Outcome
 from forgellm.jobs.model_card import inherited
 from forgellm.storage.files import read_json, write_bytes, write_json
 from forgellm.storage.model_files import described_files
 from forgellm.storage.models import ModelFolder, find_model, fingerprint
 from forgellm.training.adapters import load_base
-from forgellm.training.losses import measure
 
 
 @dataclass(frozen=True)
@@ -45,29 +44,35 @@ def quantize(job: Job) -> Outcome:
     Raises InvalidModel where the model is no longer the one that was asked for or none of its layers can be
     quantized, InvalidDataset, DiskFull.
     """
-    spec: Mapping[str, Any] = job.run.spec
-    wish = quantization(bits=spec["bits"], recipe=spec["recipe"], group_size=spec["group_size"])
-    source = _source(job)
-    target = job.workspace.published / str(spec["name"])
+    target = job.workspace.published / str(job.run.spec["name"])
     remove_leftovers(job, target.parent)
-    with building_of(job, target) as building:
-        data = held_out(job, source, spec.get("dataset"))
-        _phase(job, "loading model")
-        model, config = load_base(source.path)
-        before = _loss(job, model, data, "measuring the model as it is")
-        _phase(job, "quantizing")
-        bits = _write_quantized(building, model, config, wish=wish, source=source)
-        del model
-        measured = _measured(job, building, data, before)
-        values = {**asdict(wish), "bits_per_weight": bits, **asdict(measured)}
-        _describe(job, building, source, values=values, losses=_losses(measured))
-        if job.control() != "run":
-            job.log.append("stopping")
-            shutil.rmtree(building)
-            return Outcome("stopped", {"name": target.name})
+    try:
+        with building_of(job, target) as building:
+            values = _build(job, building)
+    except CalledOff:
+        job.log.append("stopping")
+        return Outcome("stopped", {"name": target.name})
     place = job.workspace.relative(target)
     named = {"published_model_path": place, "model_name": f"published/{target.name}"}
     return Outcome("completed", {**named, "readme_path": f"{place}/README.md", **values})
+
+
+def _build(job: Job, building: Path) -> dict[str, object]:
+    """Quantize, measure and describe; the values that say what came of it."""
+    spec: Mapping[str, Any] = job.run.spec
+    wish = quantization(bits=spec["bits"], recipe=spec["recipe"], group_size=spec["group_size"])
+    source = _source(job)
+    data = held_out(job, source, spec.get("dataset"))
+    _phase(job, "loading model")
+    model, config = load_base(source.path)
+    before = _loss(job, model, data, "measuring the model as it is")
+    _phase(job, "quantizing")
+    bits = _write_quantized(building, model, config, wish=wish, source=source)
+    del model
+    losses = _measured(job, building, data, before)
+    values = {**asdict(wish), "bits_per_weight": bits, **asdict(losses)}
+    _describe(job, building, source, values=values, losses=_losses(losses))
+    return values
 
 
 def _source(job: Job) -> ModelFolder:
@@ -123,8 +128,7 @@ def _measured(job: Job, building: Path, data: HeldOut | None, before: float | No
 def _loss(job: Job, model: nn.Module, data: HeldOut | None, phase: str) -> float | None:
     if data is None:
         return None
-    _phase(job, phase)
-    return measure(model, data.sequences).loss
+    return measured(job, model, data, phase=phase).loss
 
 
 def _describe(

@@ -12,6 +12,7 @@ from forgellm.api import dialects, model_routes
 from forgellm.api.guard import JSON_LIMIT, Access, Guard
 from forgellm.api.http import handle_errors, register
 from forgellm.api.native import (
+    after_training,
     chat_settings,
     chats,
     checkpoints,
@@ -48,6 +49,7 @@ NATIVE = (
     *training.ROUTES,
     *checkpoints.ROUTES,
     *runs.ROUTES,
+    *after_training.ROUTES,
     *comparing.ROUTES,
     *library.ROUTES,
     *datasets.ROUTES,

@@ -17,7 +17,7 @@ from forgellm.domain.errors import InvalidModel, UnsupportedExport
 from forgellm.domain.exports import GGUF_TYPES
 from forgellm.exporting.architectures import architecture
 from forgellm.exporting.gguf_file import GgufFile
-from forgellm.exporting.vocabulary import check_tokenizer
+from forgellm.exporting.vocabulary import check_tokenizer, read_vocabulary
 from forgellm.exporting.weights import Weights
 from forgellm.services.samples import MODEL
 from forgellm.settings import packaged
@@ -135,6 +135,23 @@ def test_a_tokenizer_that_cuts_in_an_unknown_way_is_refused(
     (tmp_path / "tokenizer.json").write_text(json.dumps({**tokenizer, part: value}))
     with pytest.raises(UnsupportedExport, match="cuts text in a way"):
         check_tokenizer(ModelFolder("other", tmp_path, {}))
+
+
+def test_tokens_beyond_the_embedding_are_left_out_where_they_were_added(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """Gemma's smallest model has an added token for images, and no row for it."""
+    tokenizer = json.loads((tiny_model / "tokenizer.json").read_text())
+    known = len(tokenizer["model"]["vocab"])
+    image = {**tokenizer["added_tokens"][0], "id": known + 3, "content": "<image>"}
+    tokenizer["added_tokens"].append(image)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
+    model = ModelFolder("other", tmp_path, {})
+    tokens = read_vocabulary(model, known + 3).tokens
+    assert tokens[known:] == [f"[PAD{known + n}]" for n in range(3)]
+    assert read_vocabulary(model, known + 4).tokens[-1] == "<image>"
+    with pytest.raises(UnsupportedExport, match="more tokens than the"):
+        read_vocabulary(model, known - 1)
 
 
 @pytest.mark.parametrize(("value", "words"), [(1e5, "choose bf16|beyond 65,504"), (np.inf, "not finite")])

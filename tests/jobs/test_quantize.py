@@ -12,11 +12,14 @@ from mlx_lm.utils import load
 
 from forgellm.data.corpus import load_corpus
 from forgellm.domain.errors import InvalidField, InvalidModel, RunConflict
-from forgellm.domain.runs import Event, Run
+from forgellm.domain.runs import Event, Run, RunKind
 from forgellm.forge import Forge
+from forgellm.jobs.job import Job, utc_now
+from forgellm.jobs.quantize import quantize
 from forgellm.services import quantizing, runs
-from forgellm.storage.models import find_model, is_quantized
-from forgellm.storage.runs import list_runs, run_folder
+from forgellm.storage.events import EventLog, read_events
+from forgellm.storage.models import find_model, fingerprint, is_quantized
+from forgellm.storage.runs import create_run, list_runs, run_folder
 from forgellm.training.adapters import load_base
 from forgellm.training.losses import measure
 from tests.jobs.conftest import PUBLISHED
@@ -89,3 +92,32 @@ def test_what_mlx_cannot_do_starts_no_run(town: Forge, wish: dict[str, object], 
     with pytest.raises(InvalidField, match=words):
         quantizing.quantize(town, PUBLISHED, **wish)  # type: ignore[arg-type]
     assert len(list_runs(town.workspace)) == before
+
+
+def test_a_run_that_is_stopped_while_it_measures_leaves_nothing(town: Forge) -> None:
+    run = create_run(
+        town.workspace,
+        RunKind.QUANTIZE,
+        spec={"model_name": PUBLISHED, "bits": 4, "recipe": None, "group_size": 32, "name": "unwanted"},
+        name=None,
+        created=utc_now(),
+        versions={},
+        base_fingerprint=fingerprint(town.workspace.root / PUBLISHED),
+    )
+    folder = run_folder(town.workspace, run)
+    log = EventLog(folder, utc_now)
+    asked = iter(["stop"])
+    job = Job(
+        workspace=town.workspace,
+        run=run,
+        folder=folder,
+        log=log,
+        hub_cache=town.hub_cache,
+        control=lambda: next(asked),
+        clock=utc_now,
+    )
+    assert quantize(job).type == "stopped"
+    assert [event["type"] for event in read_events(folder)] == ["phase", "phase", "measured", "stopping"]
+    assert not list(town.workspace.published.glob("*unwanted*"))
+    assert not list(town.workspace.published.glob(".building*"))
+    log.append("stopped")
