@@ -129,6 +129,8 @@ def test_jobs_are_queued_and_run_to_their_end(port, jobs):
         assert mismatch(STATUS, found, strict=port.strict) == []
         assert (found["progress"], found["current_epoch"]) == (100.0, 3)
     assert jobs["json"]["status"] == "queued"
+    run = checked(port.web.get(f"/api/runs/ift_{jobs['form']['job_id'].removeprefix('job_myproject_')}"))
+    assert (run["spec"]["lora_init"], run["spec"]["lora_rank"]) == ("pissa", 64)
     # The form's data was the newest by then.
     assert "on dataset myproject_" in jobs["json"]["message"]
     listed = checked(port.get("/v1/fine-tune"))
