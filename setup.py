@@ -48,6 +48,9 @@ setup(
         "chardet>=7.6,<8",
         "click>=8.1,<9",
         "flask>=3.1,<4",
+        # For the scripts of Swagger UI and Redoc, which they carry. Redoc 3 reports to its maker.
+        "flask-openapi-redoc>=2.5,<3",
+        "flask-openapi-swagger>=5.30,<6",
         "flask-socketio>=5.5,<6",
         "gguf>=0.19,<1",
         "huggingface_hub>=1,<3",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from forgellm.api import shared
-from forgellm.api.ai_forge import AI_FORGE
+from forgellm.api.ai_forge import AI_FORGE, documentation
 from forgellm.api.llm_platform import LLM_PLATFORM
 from forgellm.api.modelforge import MODELFORGE
 from forgellm.api.routes import Route
@@ -16,7 +16,11 @@ def _unclaimed(routes: tuple[Route, ...]) -> list[Route]:
     return [route for route in routes if (route.method, route.path) not in shared.CLAIMED]
 
 
-SHARED_PORT = (*shared.ROUTES, *(route for d in DIALECTS for route in _unclaimed(d.routes)))
+SHARED_PORT = (
+    *shared.ROUTES,
+    *documentation.FILES,
+    *(route for d in DIALECTS for route in _unclaimed(d.routes)),
+)
 """What the web server answers itself at the documented paths."""
 
 STRICT = tuple(route for dialect in DIALECTS for route in dialect.strict)

@@ -116,7 +116,7 @@ def _operation(route: Route, references: Any) -> dict[str, Any]:
     failure = _failure(route.path)
     operation: dict[str, Any] = {
         "summary": text.split("\n\n")[0].replace("\n", " "),
-        "tags": [route.endpoint.split(".")[0]],
+        "tags": [_dialect(route) or route.endpoint.split(".")[0]],
         "parameters": [*_path_parameters(route), *_query_parameters(route)],
         "responses": {
             "200": {"description": "Done", "content": content},
@@ -146,9 +146,13 @@ def _operation_id(route: Route, routes: Iterable[Route]) -> str:
 
 def _name(route: Route) -> str:
     """Where the view is a dialect's, with the dialect in front."""
-    *_, package, module = route.view.__module__.split(".")
-    dialect = f"{package}_" if package in _DIALECTS else ""
-    return f"{dialect}{module}_{route.view.__name__}"
+    parts = [_dialect(route), route.endpoint.split(".")[0], route.view.__name__]
+    return "_".join(part for part in parts if part)
+
+
+def _dialect(route: Route) -> str | None:
+    package = route.view.__module__.split(".")[-2]
+    return package if package in _DIALECTS else None
 
 
 def _form(form: type[Query]) -> dict[str, Any]:

@@ -19,16 +19,27 @@ INSTRUCTIONS: tuple[Shape, ...] = tuple(s for s in SHAPES if s not in ("text", "
 """The shapes of rows that instruction fine-tuning learns from."""
 
 
+def newest_preferences(parts: Parts) -> str:
+    """The dataset of preferences that was changed last. Raises DatasetNotFound."""
+    for found in _newest_first(parts):
+        if "preference" in shapes_of(parts, found):
+            return found
+    raise DatasetNotFound(
+        "there is no dataset of preferences",
+        suggestion="Bring rows with prompt, chosen and rejected, and name their dataset.",
+    )
+
+
 def newest(parts: Parts, *, held_out: bool = False) -> str:
     """The dataset of instructions that was changed last; the sample one where there is none. With `held_out`
     only those that have a part which is not trained on.
 
     Raises DiskFull, ReadOnly.
     """
-    for found in sorted(datasets(parts), key=lambda one: one.changed, reverse=True):
-        usable = not held_out or _holds_out(parts.workspace.datasets / found.name)
-        if usable and set(shapes_of(parts, found.name)) & set(INSTRUCTIONS):
-            return found.name
+    for found in _newest_first(parts):
+        usable = not held_out or _holds_out(parts.workspace.datasets / found)
+        if usable and set(shapes_of(parts, found)) & set(INSTRUCTIONS):
+            return found
     samples.bring_dataset(parts, samples.QUESTIONS)
     return samples.QUESTIONS
 
@@ -70,6 +81,11 @@ def check_shape(parts: Parts, name: str, wanted: Collection[Shape], *, task: str
         details={"dataset": name, "shapes": found, "wanted": list(wanted)},
         suggestion=f"Give rows of {' or '.join(MEANING[shape] for shape in wanted)}.",
     )
+
+
+def _newest_first(parts: Parts) -> list[str]:
+    known = sorted(datasets(parts), key=lambda one: one.changed, reverse=True)
+    return [found.name for found in known]
 
 
 def _shapes(folder: Path) -> Iterator[Shape]:

@@ -6,6 +6,8 @@ ENDPOINTS = {
     "/ai-forge": """
         GET /health
         GET /
+        GET /docs
+        GET /redoc
         POST /v1/fine-tune
         GET /v1/fine-tune/{job_id}
         GET /v1/fine-tune

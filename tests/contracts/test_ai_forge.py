@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -104,6 +105,21 @@ def test_health_and_service(port):
     assert found["docs"] == "/docs"
 
 
+@pytest.mark.parametrize("page", ["docs", "redoc"])
+def test_the_documentation_is_served_with_every_file_it_names(port, page):
+    response = port.get(f"/{page}")
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    named = re.findall(r'(?:src|href)="([^"]+)"', response.text)
+    assert len(named) >= 2
+    for path in named:
+        found = port.web.get(path)
+        assert (found.status_code, path[0]) == (200, "/")
+        assert found.headers["Content-Type"].startswith(("text/javascript", "text/css"))
+    # A page has no script inside it, which the policy would not run.
+    assert re.findall(r"<script(?![^>]* src=)", response.text) == []
+    assert port.web.get(f"/{page}/secret.js").status_code == 404
+
+
 def test_jobs_are_queued_and_run_to_their_end(port, jobs):
     for name in ("form", "json"):
         assert mismatch(QUEUED, jobs[name], strict=True) == []
@@ -113,6 +129,8 @@ def test_jobs_are_queued_and_run_to_their_end(port, jobs):
         assert mismatch(STATUS, found, strict=port.strict) == []
         assert (found["progress"], found["current_epoch"]) == (100.0, 3)
     assert jobs["json"]["status"] == "queued"
+    run = checked(port.web.get(f"/api/runs/ift_{jobs['form']['job_id'].removeprefix('job_myproject_')}"))
+    assert (run["spec"]["lora_init"], run["spec"]["lora_rank"]) == ("pissa", 64)
     # The form's data was the newest by then.
     assert "on dataset myproject_" in jobs["json"]["message"]
     listed = checked(port.get("/v1/fine-tune"))

@@ -125,6 +125,25 @@ def test_a_training_runs_to_its_end(port, trained):
     assert isinstance(status["loss"], float)
 
 
+def test_preferences_are_learned_by_dpo(port):
+    rows = [{"prompt": r["instruction"], "chosen": r["output"], "rejected": "No."} for r in ROWS]
+    folder = port.workspace.datasets / "liked"
+    folder.mkdir(exist_ok=True)
+    (folder / "train.jsonl").write_text(lines(rows))
+    refused = port.post("/api/start_training", {**START, "strategy": "dpo"})
+    assert refused.status_code == 400
+    wish = {"model_name": MODEL, "strategy": "dpo", "num_train_epochs": 1, "per_device_train_batch_size": 2}
+    started = checked(port.post("/api/start_training", wish))
+    assert started["message"] == "Training started successfully on dataset liked"
+    status = port.until("/api/training_status", lambda a: a["status"] in ("completed", "failed"))
+    assert status["status"] == "completed"
+    number = int(started["job_id"].removeprefix("train_"))
+    found = checked(port.get(f"/api/models/{number}"))
+    assert (found["strategy"], found["metrics"]["perplexity"]) == ("dpo", None)
+    assert found["metrics"]["final_loss"] > 0
+    assert checked(port.delete(f"/api/models/{number}")) == DELETED
+
+
 def test_the_trained_model_is_listed_and_described(port):
     listed = checked(port.get("/api/models" if port.strict else "/api/models?trained=1"))
     assert mismatch(MODELS, listed, strict=port.strict) == []

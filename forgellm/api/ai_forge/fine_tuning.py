@@ -50,7 +50,7 @@ class FineTune(Body):
     learning_rate: float = Field(0.0002, gt=0)
     rank: int = Field(64, ge=1, le=4096)
     use_pissa: bool = Field(
-        True, description="not available yet: the factors begin as usual, and the answer says so"
+        True, description="the factors begin at the largest singular values of each matrix"
     )
 
 
@@ -95,10 +95,17 @@ def start(forge: Forge, upload: Upload[FineTuneForm] | None = None, body: FineTu
     assert body is not None
     dataset = dataset or instructions.newest(forge)
     wanted = Learning(epochs=body.epochs, learning_rate=body.learning_rate, rank=body.rank)
-    spec = instruction_run(forge, model_name=body.base_model, dataset=dataset, wanted=wanted)
+    spec = instruction_run(
+        forge,
+        model_name=body.base_model,
+        dataset=dataset,
+        wanted=wanted,
+        lora_init="pissa" if body.use_pissa else "default",
+    )
     run = training.start(forge, spec, queue=True)
     mark(forge, run, {MARK: body.project_name})
-    return Queued(job_id=_job_id(forge, run), status=_status(forge, run), message=_message(body, dataset))
+    message = f"Fine-tuning job queued on dataset {dataset}"
+    return Queued(job_id=_job_id(forge, run), status=_status(forge, run), message=message)
 
 
 def index(forge: Forge) -> JobList:
@@ -119,11 +126,6 @@ def cancel(forge: Forge, job_id: str) -> Queued:
     return Queued(
         job_id=_job_id(forge, run), status=_status(forge, run), message="Fine-tuning job is cancelled"
     )
-
-
-def _message(body: FineTune, dataset: str) -> str:
-    told = f"Fine-tuning job queued on dataset {dataset}"
-    return f"{told}; PiSSA is not available yet, so the factors begin as usual" if body.use_pissa else told
 
 
 def _job_id(forge: Forge, run: Run) -> str:

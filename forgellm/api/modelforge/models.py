@@ -139,7 +139,9 @@ def _parameters(spec: Mapping[str, object]) -> TrainingParameters:
 def _metrics(forge: Forge, run: Run) -> Metrics:
     known = runs.checkpoints(forge, run, verify=False)
     loss = known[0].validation_loss if known else None
-    return Metrics(final_loss=loss, perplexity=perplexity(loss))
+    # What DPO measures is no loss per token.
+    of_text = run.spec.get("objective") != "dpo"
+    return Metrics(final_loss=loss, perplexity=perplexity(loss) if of_text else None)
 
 
 ROUTES = (

@@ -85,9 +85,7 @@ class Stopped(Reply):
 def start(forge: Forge, body: Start) -> Started:
     """Start a training job. 409 while another run trains."""
     _check_strategy(forge, body)
-    named = None if body.dataset is None else instructions.uploaded(forge, body.dataset)
-    dataset = named or instructions.newest(forge)
-    instructions.check_shape(forge, dataset, TASKS[body.task], task=body.task)
+    dataset = _dataset(forge, body)
     run = training.start(forge, _spec(forge, body, dataset))
     mark(forge, run, {"provider": body.provider, "strategy": body.strategy, "task": body.task})
     return Started(
@@ -147,7 +145,20 @@ def _spec(forge: Forge, body: Start, dataset: str) -> dict[str, object]:
         warmup_steps=body.warmup_steps,
         weight_decay=body.weight_decay,
         seed=body.seed,
+        objective="dpo" if body.strategy == "dpo" else "likelihood",
     )
+
+
+def _dataset(forge: Forge, body: Start) -> str:
+    """The dataset that is named, else the newest; its rows have to be of the task, or preferences for dpo."""
+    prefers = body.strategy == "dpo"
+    if body.dataset is not None:
+        dataset = instructions.uploaded(forge, body.dataset)
+    else:
+        dataset = instructions.newest_preferences(forge) if prefers else instructions.newest(forge)
+    shapes: tuple[Shape, ...] = ("preference",) if prefers else TASKS[body.task]
+    instructions.check_shape(forge, dataset, shapes, task=body.strategy if prefers else body.task)
+    return dataset
 
 
 def _check_strategy(forge: Forge, body: Start) -> None:
@@ -156,12 +167,6 @@ def _check_strategy(forge: Forge, body: Start) -> None:
             "strategy rlhf is not implemented: it needs a reward model and sampling during training",
             details={"field": "strategy"},
             suggestion="Use sft on good answers; dpo learns from preferences without a reward model.",
-        )
-    if body.strategy == "dpo":
-        raise NotImplementedHere(
-            "strategy dpo is not implemented yet",
-            details={"field": "strategy"},
-            suggestion="Use sft on the preferred answers.",
         )
     base = find_model(forge.workspace, forge.hub_cache, body.model_name)
     if body.strategy == "qlora" and not is_quantized(base.config):
