@@ -20,10 +20,6 @@ class ExportFormat(str, Enum):
     def holds_gguf(self) -> bool:
         return self in (ExportFormat.GGUF, ExportFormat.OLLAMA)
 
-    @property
-    def is_of_models(self) -> bool:
-        return self is not ExportFormat.PEFT
-
 
 @dataclass(frozen=True)
 class GgufType:

@@ -20,6 +20,7 @@ import { Store, watch } from "../state/store.js";
 import { Activity } from "./run/activity.js";
 import { RunCharts } from "./run/charts.js";
 import { checkpointsCard } from "./run/checkpoints.js";
+import { made } from "./run/made.js";
 import { cardOf, result, steps } from "./run/publish.js";
 import { samplesCard } from "./run/samples.js";
 import { settingsCard } from "./run/settings.js";
@@ -200,20 +201,6 @@ function pace(run, latest) {
 function queued(run) {
   const before = (runs.value?.runs ?? []).filter((other) => other.state === "pending" && other.number < run.number).length;
   return before ? `Waits for ${before} others in the queue` : "Next in the queue";
-}
-
-/** Where what an export or a quantizing made lies, and what it lost; null for other runs. */
-function made(end) {
-  const { export_path: files, published_model_path: folder, model_name: name, size_bytes: size } = end ?? {};
-  if (!files && !folder) return null;
-  return card({ title: files ? "Exported" : "Quantized", body: html`<div class="stack">
-    <p class="published-path">${icon("folder")}<code>${files ?? folder}</code>${size ? html` <span class="quiet">${gigabytes(size / 1e9)}</span>` : nothing}</p>
-    ${files ? nothing : html`${typeof end.validation_loss_after === "number" ? figures([
-      ["Before", loss(end.validation_loss_before), "Validation loss of the model as it was"],
-      ["Quantized", loss(end.validation_loss_after), "Validation loss of the copy, loaded from the disk"],
-    ]) : nothing}
-    <p class="quiet">${end.validation_data ? sentence(end.validation_data) : ""}</p>
-    <a class="button" href="/models?model=${encodeURIComponent(name)}">${icon("model")}Look at it</a>`}</div>` });
 }
 
 function outcome(end) {

@@ -5,7 +5,7 @@ import { go } from "../../frame/router.js";
 import { action } from "../../parts/action.js";
 import { openDialog } from "../../parts/dialog.js";
 import { selectField, textField } from "../../parts/fields.js";
-import { path, post } from "../../state/api.js";
+import { get, post } from "../../state/api.js";
 import { runs } from "../../state/runs.js";
 import { called } from "./words.js";
 
@@ -38,8 +38,12 @@ const itemsOf = new WeakMap();
 export function otherForms(model) {
   if (!itemsOf.has(model)) {
     itemsOf.set(model, model.adapter
-      ? [{ label: "Export for PEFT", icon: "download", run: action(() => exportAdapter(model), { failed: "Nothing was exported" }) }]
+      ? [
+        { label: "Evaluate", icon: "check", run: action(() => openEvaluate(model), { failed: "Nothing is evaluated" }) },
+        { label: "Export for PEFT", icon: "download", run: action(() => exportAdapter(model), { failed: "Nothing was exported" }) },
+      ]
       : [
+        { label: "Evaluate", icon: "check", run: action(() => openEvaluate(model), { failed: "Nothing is evaluated" }) },
         { label: "Quantize", icon: "memory", disabled: model.quantized, run: () => openQuantize(model) },
         { label: "Export", icon: "download", run: () => openExport(model) },
       ]);
@@ -52,7 +56,7 @@ function openQuantize(model) {
   const begin = () => {
     const how = wish.bits.startsWith("mixed") ? { recipe: wish.bits } : { bits: Number(wish.bits) };
     const body = { model_name: model.name, ...how, group_size: Number(wish.group), name: wish.name.trim() || null };
-    return follow(dialog, post("/api/models/quantize", body));
+    return follow(dialog, post("/api/quantize", body));
   };
   const dialog = ask({ title: `Quantize ${called(model)}`, yes: "Quantize", failed: "Nothing was quantized", begin, body: () => html`
     <p class="quiet">A copy in fewer bits takes less memory and answers faster, and knows a little less. What it loses is
@@ -70,7 +74,7 @@ function openExport(model) {
   const holdsGguf = () => ["gguf", "ollama"].includes(wish.format);
   const begin = () => {
     const body = { model_name: model.name, format: wish.format, gguf_type: holdsGguf() ? wish.type : null, name: wish.name.trim() || null };
-    return follow(dialog, post("/api/models/export", body));
+    return follow(dialog, post("/api/export", body));
   };
   const dialog = ask({ title: `Export ${called(model)}`, yes: "Export", failed: "Nothing was exported", begin, body: () => html`
     <p class="quiet">The files go to a folder below models/exports; the model stays as it is.</p>
@@ -84,7 +88,20 @@ function openExport(model) {
     </div>` });
 }
 
-const exportAdapter = (model) => follow(null, post(path`/api/runs/${model.name}/export`, {}));
+async function openEvaluate(model) {
+  const { datasets } = await get("/api/dataset/info");
+  if (!datasets.length) throw Object.assign(new Error("There is no dataset to ask questions of"), { expected: true, suggestion: "Add one on the Data page." });
+  const wish = { dataset: datasets.find(({ name }) => name === model.adapter?.dataset)?.name ?? datasets[0].name };
+  const begin = () => follow(dialog, post("/api/evaluate", { [model.adapter ? "run" : "model_name"]: model.name, dataset: wish.dataset }));
+  const dialog = ask({ title: `Evaluate ${called(model)}`, yes: "Evaluate", failed: "Nothing is evaluated", begin, body: () => html`
+    <p class="quiet">It answers the questions that the dataset holds out, and is measured on its text${model.adapter ? ", beside its base model" : ""}.
+      Every answer is kept for reading.</p>
+    <div class="publish-form">
+      ${selectField({ name: "evaluate-dataset", label: "Dataset", value: wish.dataset, choices: datasets.map(({ name }) => name), change: (dataset) => (wish.dataset = dataset) })}
+    </div>` });
+}
+
+const exportAdapter = (model) => follow(null, post("/api/export", { run: model.name, format: "peft" }));
 
 const nameField = (wish) => textField({ name: "made-name", label: "Name", value: wish.name, placeholder: "From the model",
   hint: "Letters, digits, dots, hyphens and underscores", change: (name) => (wish.name = name) });
@@ -98,7 +115,7 @@ const ask = ({ title, yes, failed, begin, body }) => openDialog({
 
 /** Go to the page of the run that has begun. */
 async function follow(dialog, begun) {
-  const { training_id: run } = await begun;
+  const { run_id: run } = await begun;
   runs.refresh();
   dialog?.close();
   go(`/runs/${encodeURIComponent(run)}`);

@@ -1,0 +1,63 @@
+// What came of a run that trains nothing: files for other programs, a quantized copy, or an evaluation.
+
+import { html, nothing } from "lit-html";
+import { count, gigabytes, loss, MISSING, sentence } from "../../parts/format.js";
+import { icon } from "../../parts/icons.js";
+import { card, figures } from "../../parts/page.js";
+import { table } from "../../parts/table.js";
+
+const MEASURES = {
+  loss: ["Loss", "Nats per token on the text"],
+  perplexity: ["Perplexity", "exp(loss)"],
+  exact_match: ["Exactly right", "Share of answers equal to the expected one"],
+  token_f1: ["Words in common", "F1 of the words, as SQuAD counts them"],
+  rouge_l: ["ROUGE-L", "F1 of the longest common sequence of words"],
+  bleu: ["BLEU", "Of 100, over all answers"],
+  chrf: ["chrF", "Of 100, over all answers"],
+  distinct_1: ["Distinct words", "Different words among all"],
+  distinct_2: ["Distinct pairs", "Different pairs of words among all"],
+  response_words: ["Words an answer", "On average"],
+};
+
+/** Null for other runs, and before their end. */
+export function made(end) {
+  if (end?.type !== "completed") return null;
+  if (end.metrics) return evaluated(end);
+  if (end.export_path) return exported(end);
+  return end.bits_per_weight ? quantized(end) : null;
+}
+
+const exported = ({ export_path: folder, size_bytes: size }) => card({ title: "Exported", body: place(folder, gigabytes(size / 1e9)) });
+
+const quantized = (end) => card({ title: "Quantized", body: html`<div class="stack">
+  ${place(end.published_model_path)}
+  ${typeof end.validation_loss_after === "number" ? figures([
+    ["Before", loss(end.validation_loss_before), "Validation loss of the model as it was"],
+    ["Quantized", loss(end.validation_loss_after), "Validation loss of the copy, loaded from the disk"],
+  ]) : nothing}
+  <p class="quiet">${sentence(end.validation_data)}</p>
+  <a class="button" href="/models?model=${encodeURIComponent(end.model_name)}">${icon("model")}Look at it</a></div>` });
+
+function evaluated({ metrics, base_metrics: base, text, answers_path: answers }) {
+  const known = Object.keys(MEASURES).filter((name) => metrics[name]?.count);
+  return card({ title: "Measured", kind: "flush", body: html`
+    ${table({
+      label: "Measured",
+      rows: known,
+      key: (name) => name,
+      columns: [
+        { key: "measure", label: "Measure", cell: (name) => html`<span title=${MEASURES[name][1]}>${MEASURES[name][0]}</span>` },
+        ...(base ? [{ key: "base", label: "Base", kind: "number", cell: (name) => value(base[name]) }] : []),
+        { key: "value", label: base ? "With the adapter" : "Value", kind: "number", cell: (name) => value(metrics[name]) },
+        { key: "count", label: "Over", kind: "number", wide: true, cell: (name) => count(metrics[name].count) },
+      ],
+    })}
+    <div class="stack made-note">${text ? html`<p class="quiet">Text: ${text}</p>` : nothing}${place(answers)}</div>` });
+}
+
+function value({ value, standard_error: error }) {
+  if (value === null) return MISSING;
+  return error === null ? loss(value) : html`${loss(value)} <small class="quiet">± ${loss(error)}</small>`;
+}
+
+const place = (folder, size = "") => html`<p class="published-path">${icon("folder")}<code>${folder}</code> <span class="quiet">${size}</span></p>`;
