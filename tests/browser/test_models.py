@@ -113,3 +113,21 @@ def test_a_model_is_loaded_unloaded_deleted_and_brought_back(visit, workspace, w
         page.get_by_role("button", name="Undo").click()
         page.get_by_role("rowheader", name="tiny").wait_for()
         assert (workspace.base_models / "tiny" / "config.json").is_file()
+
+
+def test_a_model_is_exported_and_quantized_from_its_page(visit):
+    page = visit().open("/models?model=models%2Fbase%2Ftiny")
+    page.get_by_role("button", name="More about this model").click()
+    page.get_by_role("menuitem", name="Export").click()
+    page.get_by_label("Format").select_option("zip")
+    assert grave(page) == []
+    page.get_by_role("dialog").get_by_role("button", name="Export").click()
+    page.get_by_role("heading", name="Exported").wait_for()
+    page.get_by_text("models/exports/tiny-zip").first.wait_for()
+    visited = visit().open("/models?model=models%2Fbase%2Ftiny")
+    visited.get_by_role("button", name="More about this model").click()
+    visited.get_by_role("menuitem", name="Quantize").click()
+    visited.get_by_label("Weights that share a scale").select_option("32")
+    visited.get_by_role("dialog").get_by_role("button", name="Quantize").click()
+    visited.get_by_role("link", name="Look at it").click()
+    visited.get_by_role("heading", name="tiny-4bit", level=1, exact=True).wait_for()
