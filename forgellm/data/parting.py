@@ -58,8 +58,9 @@ def _own(folder: Path, kind: Kind) -> str:
     for file in row_files(folder, part="valid"):
         texts = RecordFile(file, decisions).recognition.shape == "text"
         paths += [file.path] if texts == (kind == "documents") else []
-    within = [path.relative_to(folder).parts for path in paths]
-    names = dict.fromkeys(f"{one[0]}/" if len(one) > 1 else one[0] for one in within)
+    within = [path.relative_to(folder) for path in paths]
+    within = [one for one in within if 0 not in decisions.excluded.get(one.as_posix(), ())]
+    names = dict.fromkeys(one.parts[0] + "/" * (len(one.parts) > 1) for one in within)
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(list(names)[:_NAMED]) + more
 

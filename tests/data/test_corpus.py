@@ -18,6 +18,7 @@ from forgellm.data.token_cache import TokenCache
 from forgellm.domain.errors import InvalidDataset, ResumeMismatch
 from forgellm.domain.spec import parse_spec
 from forgellm.storage.datasets import find_dataset
+from forgellm.storage.decisions import Decisions, write_decisions
 from tests.conftest import question_rows
 
 VOCABULARY = 512
@@ -167,6 +168,8 @@ def test_the_part_for_validation_is_called_by_the_name_of_its_file(build, worksp
     (folder / "train.csv").write_text("\n".join(lines))
     (folder / "valid.csv").write_text("\n".join(lines[:3]))
     (folder / "valid" / "notes.txt").write_text("A document, which is no example. " * 9)
+    (folder / "valid" / "more.csv").write_text("\n".join(lines[:3]))
+    write_decisions(folder, Decisions(excluded={"valid/more.csv": [0]}))
     corpus = build(training_type="ift", dataset="sheet")
     assert (corpus.summary["split"], corpus.summary["items"]) == ("valid.csv", 8)
 
