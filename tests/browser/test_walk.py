@@ -69,6 +69,7 @@ def server(workspace, worker_environment, built_page) -> Iterator[Server]:
     end_all(workspace)
 
 
+@pytest.mark.timeout(900)
 def test_from_an_empty_workspace_to_a_published_model_that_answers(visit, server, workspace):
     visitor = visit()
     visitor.expected = GONE

@@ -4,9 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CHECKS = "not_a_server_error,response_schema_conformance,content_type_conformance,status_code_conformance"
 
 
+# Of the 300 s that others have it took 290 on two processors with a load of 13.
+@pytest.mark.timeout(1500)
 def test_no_request_makes_the_server_fail_or_answer_in_another_shape(url, script, tmp_path):
     script.log.append("validation", iteration=0, validation_loss=4.5)
     script.train(1, 5)
