@@ -104,7 +104,11 @@ def read_template(folder: Path) -> str | None:
 
 
 def _pre(model: ModelFolder, tokenizer: Mapping[str, Any]) -> str:
-    name = pre_tokenizer(tokenizer)
+    try:
+        name = pre_tokenizer(tokenizer)
+    except (AttributeError, KeyError, TypeError):
+        # Not what the format says, whatever it is.
+        name = None
     if name is None:
         raise unsupported(model.name, "its tokenizer cuts text in a way that llama.cpp has no name for")
     return name

@@ -59,6 +59,8 @@ def test_llama_cpp_says_what_the_model_says(models: Path, tmp_path: Path, kind: 
     tokenizer = Tokenizer.from_file(str(models / kind / "tokenizer.json"))
     asked = {"content": TEXT, "add_special": True, "parse_special": True}
     assert there.post("/tokenize", asked)["tokens"] == tokenizer.encode(TEXT).ids
+    small = LlamaCpp(written(opened(models / kind), tmp_path, numbers="q4_0"))
+    assert len(small.greedy(PROMPT, 32)) == 32
 
 
 @pytest.mark.parametrize("numbers", ["bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1"])
@@ -126,6 +128,8 @@ def test_what_llama_cpp_computes_otherwise_is_refused_by_name(
         ("pre_tokenizer", {"type": "ByteLevel", "add_prefix_space": True, "use_regex": True}),
         ("normalizer", {"type": "Lowercase"}),
         ("model", {"type": "Unigram", "vocab": {"a": 0}}),
+        ("pre_tokenizer", ["ByteLevel"]),
+        ("pre_tokenizer", {"type": "Sequence"}),
     ],
 )
 def test_a_tokenizer_that_cuts_in_an_unknown_way_is_refused(
