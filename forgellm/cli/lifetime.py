@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from typing import NoReturn
 
 # A second is promised; what has not ended by then is not worth waiting for.
 _SECONDS_TO_END = 0.8
+SECONDS_UNNOTICED = 0.2
+"""How long the main thread may sleep at a time, see `wait_until_told`."""
 
 
 def end_when_told(lifeline: int | None) -> None:
@@ -20,6 +23,17 @@ def end_when_told(lifeline: int | None) -> None:
     signal.signal(signal.SIGINT, _end)
     if lifeline is not None:
         threading.Thread(target=_watch, args=(lifeline,), name="lifeline", daemon=True).start()
+
+
+def wait_until_told() -> NoReturn:
+    """Sleep in the main thread until a signal raises SystemExit there.
+
+    The system may give a signal to any thread and wakes that one alone, while handlers run in the main
+    thread: asleep without an end, it would never learn of the signal.
+    """
+    asleep = threading.Event()
+    while True:
+        asleep.wait(SECONDS_UNNOTICED)
 
 
 def _end(*_: object) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import threading
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ import click
 from forgellm.cli.announcing import announce
 from forgellm.cli.blas import preload_openblas
 from forgellm.cli.context import Invocation
-from forgellm.cli.lifetime import end_when_told
+from forgellm.cli.lifetime import end_when_told, wait_until_told
 from forgellm.cli.server_options import PORT, server_options
 from forgellm.domain.chat import Target
 from forgellm.domain.errors import ForgeError
@@ -138,7 +137,7 @@ def _serve(settings: Settings, listener: socket.socket, host: str, *, wish: Wish
             keeper.follow(app.host.status)
             with serving(listener, app.wsgi) as server:
                 announce("The model server", server.url, ready=wish.ready)
-                threading.Event().wait()
+                wait_until_told()
     finally:
         app.close()
 

@@ -13,11 +13,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from urllib.parse import urlsplit
 
+from forgellm.cli.lifetime import SECONDS_UNNOTICED
 from forgellm.domain.errors import ForgeError
 
 _SECONDS_BEFORE_RESTART = (0.1, 0.5, 2.0)
@@ -168,7 +170,7 @@ class Supervisor:
         Raises ServerFailed for an essential one that keeps crashing.
         """
         while True:
-            news = self._news.get()
+            news = self._next()
             if isinstance(news, _Ready):
                 self._note_ready(news.kept, news.url)
             elif isinstance(news, _Due):
@@ -178,6 +180,11 @@ class Supervisor:
                 code = self._after_end(news.kept, news.code)
                 if code is not None:
                     return code
+
+    def _next(self) -> _Ready | _Ended | _Due:
+        while True:
+            with suppress(Empty):
+                return self._news.get(timeout=SECONDS_UNNOTICED)
 
     def _note_ready(self, kept: _Kept, url: str) -> None:
         kept.ready = True

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-
 import click
 
 from forgellm.cli.announcing import announce
 from forgellm.cli.context import Invocation
-from forgellm.cli.lifetime import end_when_told
+from forgellm.cli.lifetime import end_when_told, wait_until_told
 from forgellm.cli.server_options import PORT, server_options
 
 
@@ -55,6 +53,6 @@ def web(
     try:
         with serving(listener, app.wsgi) as server:
             announce("ForgeLLM", server.url, ready=ready_fd)
-            threading.Event().wait()
+            wait_until_told()
     finally:
         app.stop()
