@@ -127,7 +127,7 @@ def streaming(
         page.wait_for_selector(".plot canvas", timeout=120_000)
         page.wait_for_timeout(2000)
         page.evaluate("Object.assign(seen, { figure: [], chart: [], frames: [] })")
-        watching = [Client(port, run) for _ in range(clients)]
+        watching = [Client(port, run, after=events[0] - 1) for _ in range(clients)]
         threads = [
             threading.Thread(target=client.read_until, args=(events[-1],), daemon=True) for client in watching
         ]

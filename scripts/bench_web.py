@@ -40,7 +40,7 @@ STUCK_BUFFER = 4096
 class Client:
     """A Socket.IO client over a plain WebSocket: subscribes, and notes when each event came."""
 
-    def __init__(self, port: int, run: str, *, stuck: bool = False) -> None:
+    def __init__(self, port: int, run: str, *, stuck: bool = False, after: int = 0) -> None:
         small = [(socket.SOL_SOCKET, socket.SO_RCVBUF, STUCK_BUFFER)] if stuck else []
         address = f"ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket"
         self.socket = websocket.create_connection(address, sockopt=small, timeout=60)
@@ -49,7 +49,7 @@ class Client:
         self.socket.recv()
         self.came: dict[int, float] = {}
         self.repeated = 0
-        self.socket.send("42" + json.dumps(["subscribe_training", {"training_id": run}]))
+        self.socket.send("42" + json.dumps(["subscribe_training", {"training_id": run, "after": after}]))
 
     def read_until(self, seq: int) -> None:
         """Take messages until the event `seq` has come."""

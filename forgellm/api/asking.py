@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from forgellm.api.answers import Whole, whole
 from forgellm.domain.chat import GenerationRequest, Message, Sampling
+from forgellm.domain.errors import DiskFull, ReadOnly
 from forgellm.services.model_host import ModelHost
 from forgellm.services.numbered import NumberedModel, converses
 from forgellm.storage.generations import count_generation
@@ -19,5 +22,7 @@ def asked(host: ModelHost, model: NumberedModel, prompt: str, *, sampling: Sampl
         sampling=sampling,
     )
     answer = whole(host.ask_by_name(model.asked_for, request).answer)
-    count_generation(host.parts.workspace)
+    with suppress(DiskFull, ReadOnly):
+        # An answer that is there is not thrown away for a statistic.
+        count_generation(host.parts.workspace)
     return answer

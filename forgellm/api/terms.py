@@ -4,6 +4,7 @@ fields; what they mean is translated here and nowhere else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,6 +51,12 @@ def instruction_run(
         **more,
     }
     return {name: value for name, value in values.items() if value is not None}
+
+
+def number(value: object) -> float | int | None:
+    """A value of a spec where it is a number: a run's file may have been written by hand."""
+    known = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return value if known else None  # type: ignore[return-value]
 
 
 def whole(value: object) -> object:

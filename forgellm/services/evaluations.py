@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from forgellm.domain.runs import Run, RunKind, RunState
 from forgellm.services import evaluation, instructions, publishing, runs
-from forgellm.services.marks import mark, marks_of
+from forgellm.services.marks import mark, marked_number
 from forgellm.services.numbered import NumberedModel, number_of
 from forgellm.services.parts import Parts
 from forgellm.storage.labels import read_label
@@ -60,8 +60,7 @@ def evaluations(parts: Parts) -> Iterator[Evaluation]:
             continue
         found = runs.summary(parts, run)
         if found.state is RunState.COMPLETED and found.progress.end is not None:
-            marked = marks_of(parts, run).get(_MODEL, "")
-            model = int(marked) if marked.isdecimal() else number_of(str(run.spec.get("model_name")))
+            model = marked_number(parts, run, _MODEL) or number_of(str(run.spec.get("model_name")))
             label = read_label(run_folder(parts.workspace, run)).name
             yield Evaluation(run, model, label or run.id, _figures(found.progress.end))
 

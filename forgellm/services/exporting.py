@@ -18,7 +18,7 @@ from forgellm.services.publishing import chosen_checkpoint
 from forgellm.services.space import check_writable
 from forgellm.services.training import versions
 from forgellm.storage.adapters import read_config
-from forgellm.storage.model_files import whole_files
+from forgellm.storage.model_files import check_complete, whole_files
 from forgellm.storage.models import ModelFolder, find_model, fingerprint
 from forgellm.storage.runs import create_run, run_folder
 
@@ -34,6 +34,22 @@ def export_model(
     Raises ModelNotFound, InvalidModel, UntrustedModelCode, InvalidField, UnsupportedExport, RunConflict
     where the name is taken, DiskFull, ReadOnly.
     """
+    model, kind, numbers = check_form(parts, model_name, format=format, gguf_type=gguf_type)
+    ending = "-".join(
+        [*([numbers.name] if numbers else []), *([] if kind is ExportFormat.GGUF else [kind.value])]
+    )
+    chosen = _name(parts, name, default=f"{model.name.rpartition('/')[2]}-{ending}")
+    _check_room(parts, _needed_bytes(model, numbers))
+    spec: dict[str, object] = {"model_name": model_name, "format": kind.value, "name": chosen}
+    if numbers is not None:
+        spec["gguf_type"] = numbers.name
+    return _launch(parts, spec, base_fingerprint=fingerprint(model.path))
+
+
+def check_form(
+    parts: Parts, model_name: str, *, format: str, gguf_type: str | None
+) -> tuple[ModelFolder, ExportFormat, GgufType | None]:
+    """The model with the format and its numbers. Raises what `export_model` raises, but for name and room."""
     kind = _format(format)
     if kind is ExportFormat.PEFT:
         raise InvalidField(
@@ -43,18 +59,11 @@ def export_model(
         )
     numbers = _gguf_type(kind, gguf_type)
     model = find_model(parts.workspace, parts.hub_cache, model_name)
+    check_complete(model.path)
     if kind.holds_gguf:
         architecture(model)
         check_tokenizer(model)
-    ending = "-".join(
-        [*([numbers.name] if numbers else []), *([] if kind is ExportFormat.GGUF else [kind.value])]
-    )
-    chosen = _name(parts, name, default=f"{model.name.rpartition('/')[2]}-{ending}")
-    _check_room(parts, _needed_bytes(model, numbers))
-    spec = {"model_name": model_name, "format": kind.value, "name": chosen}
-    if numbers is not None:
-        spec["gguf_type"] = numbers.name
-    return _launch(parts, spec, base_fingerprint=fingerprint(model.path))
+    return model, kind, numbers
 
 
 def export_adapter(

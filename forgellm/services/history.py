@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
+from forgellm.domain.errors import ForgeError
 from forgellm.domain.runs import Event, Run
 from forgellm.services.parts import Parts
 from forgellm.services.progress import Progress, timed
@@ -32,10 +33,13 @@ class History:
 
 
 def history(parts: Parts, run: Run, progress: Progress) -> History:
-    """What the run's first and last events say. Raises ForgeError where they cannot be read."""
+    """What the run's first and last events say; nothing where they cannot be read."""
     folder = run_folder(parts.workspace, run)
-    head = list(_head(islice(events_after(folder, 0), _HEAD)))
-    last = next(events_backwards(folder), None)
+    try:
+        head = list(_head(islice(events_after(folder, 0), _HEAD)))
+        last = next(events_backwards(folder), None)
+    except ForgeError:
+        return History(None, run.created, None, None, None)
     over = progress.end is not None and progress.end.get("type") != "paused"
     batches = next((n for e in reversed(head) if isinstance(n := e.get("batches_per_epoch"), int)), None)
     return History(

@@ -27,9 +27,11 @@ def export_job(
     parts: Parts, source: Run, *, format: str, gguf_type: str | None, wait: Callable[[], None]
 ) -> Run:
     """Launch the export, once the best checkpoint is published, which is waited for unless it is already.
+    What cannot be exported is refused before.
 
     Raises what publishing and exporting raise.
     """
+    exporting.check_form(parts, str(source.spec.get("model_name")), format=format, gguf_type=gguf_type)
     model = _published(parts, source) or _publish(parts, source, wait=wait)
     run = exporting.export_model(parts, model, format=format, gguf_type=gguf_type)
     mark(parts, run, {_MARK: source.id})

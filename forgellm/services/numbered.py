@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Literal
 
-from forgellm.domain.errors import ModelNotFound
+from forgellm.domain.errors import ForgeError, ModelNotFound
 from forgellm.domain.runs import Run, RunKind
 from forgellm.services.model_info import describe_model
 from forgellm.services.models import Catalogue, Model, catalogue
@@ -107,7 +107,8 @@ def parameters(parts: Parts, model: NumberedModel) -> str | None:
     place = model.asked_for if model.kind == "published" else model.base_model
     try:
         count = describe_model(find_model(parts.workspace, parts.hub_cache, place)).parameters
-    except ModelNotFound:
+    except (ForgeError, OSError):
+        # It is listed with what is known: one that cannot be used hides no other.
         return None
     return None if count is None else shortened(count)
 

@@ -54,9 +54,9 @@ def outcome(parts: Parts, run: Run, *, wait: Callable[[], None]) -> Mapping[str,
         raise revived(status.failure)
     if status.state is not RunState.COMPLETED or status.progress.end is None:
         raise RunConflict(
-            f"publishing ended early: run {run.id} is {status.state.value}",
+            f"{run.kind.value} run {run.id} ended early: it is {status.state.value}",
             details={"run": run.id, "state": status.state.value},
-            suggestion="Publish again.",
+            suggestion="Ask for it again.",
         )
     return status.progress.end
 

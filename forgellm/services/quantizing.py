@@ -14,6 +14,7 @@ from forgellm.services.parts import Parts
 from forgellm.services.space import check_writable
 from forgellm.services.training import versions
 from forgellm.storage.datasets import find_dataset
+from forgellm.storage.model_files import check_complete
 from forgellm.storage.models import ModelFolder, find_model, fingerprint, is_quantized
 from forgellm.storage.runs import create_run
 from forgellm.storage.weights import tensors, weight_files
@@ -67,6 +68,7 @@ def _check_model(model: ModelFolder, recipe: str | None) -> None:
             details={"model": model.name},
             suggestion="Quantize the model that it was made from: twice loses more than once.",
         )
+    check_complete(model.path)
     names = (name for path in weight_files(model.path) for name in tensors(path) or {})
     if recipe is not None and not any("down_proj" in name for name in names):
         raise InvalidField(

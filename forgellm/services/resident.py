@@ -46,7 +46,7 @@ def known_names(parts: Parts) -> list[ModelName]:
     """Every name, base models first. A run is named by its id: its base with its best checkpoint."""
     found = catalogue(parts)
     base = [ModelName(m.name, "base", written(parts, m.name)) for m in found.base]
-    published = [ModelName(m.path, "published", written(parts, m.path)) for m in found.published]
+    published = [ModelName(m.path, "published", m.created or written(parts, m.path)) for m in found.published]
     runs = [ModelName(m.run.id, "run", m.run.created) for m in (*found.cpt, *found.ift) if m.run is not None]
     projects = newest_of_projects(parts, [m.run for m in (*found.cpt, *found.ift) if m.run is not None])
     theirs = [ModelName(name, "project", run.created) for name, run in projects.items()]

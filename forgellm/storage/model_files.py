@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from forgellm.domain.errors import InvalidModel
+from forgellm.storage.models import TOKENIZERS
 from forgellm.storage.weights import INDEX, weight_files
 
 # The tokenizer's files, the chat template, generation settings, licences: never code, pickles or images.
@@ -31,6 +33,18 @@ def whole_files(folder: Path) -> list[Path]:
     named = [folder / name for name in ("config.json", INDEX, *_CARDS)]
     own = [path for path in (*weight_files(folder), *named) if path.exists() and _belongs(path, folder)]
     return sorted([*own, *described_files(folder)])
+
+
+def check_complete(folder: Path) -> None:
+    """That a copy of the model has its weights and tokenizer. Raises InvalidModel for links that leave it."""
+    needed = [*weight_files(folder), *(folder / name for name in TOKENIZERS)]
+    for path in needed:
+        if path.exists() and not _belongs(path, folder):
+            raise InvalidModel(
+                f"{path.name} of {folder.name} is a link out of the model's folder",
+                details={"file": path.name, "model": folder.name},
+                suggestion="Put the file itself into the folder.",
+            )
 
 
 def _belongs(path: Path, folder: Path) -> bool:

@@ -5,6 +5,9 @@ It is ModelForge's; the page and its like are told of every event over Socket.IO
 
 from __future__ import annotations
 
+import math
+import threading
+import time
 from contextlib import suppress
 
 from flask import Flask, Response, request
@@ -13,6 +16,7 @@ from simple_websocket import ConnectionClosed, Server  # type: ignore[import-unt
 from forgellm.api.json_text import write_json
 from forgellm.api.modelforge import MODELFORGE, training
 from forgellm.api.places import Places
+from forgellm.domain.errors import ForgeError
 from forgellm.forge import Forge
 
 PATH = "/ws/training"
@@ -25,12 +29,14 @@ _LARGEST_MESSAGE = 1 << 12
 def add_training_socket(app: Flask, forge: Forge, known: Places) -> None:
     """Add the WebSocket at its path, and once more below ModelForge's prefix."""
 
+    news = _News(forge, known)
+
     def training_socket() -> Response:
         socket = Server.accept(
             request.environ, ping_interval=_PING_SECONDS, max_message_size=_LARGEST_MESSAGE
         )
-        with suppress(ConnectionClosed):
-            _tell(socket, forge, known)
+        with suppress(ConnectionClosed, OSError):
+            _tell(socket, news)
         # The client has gone: nobody reads this.
         return Response()
 
@@ -38,12 +44,40 @@ def add_training_socket(app: Flask, forge: Forge, known: Places) -> None:
         app.add_url_rule(path, endpoint=f"socket.{path}", view_func=training_socket, websocket=True)
 
 
-def _tell(socket: Server, forge: Forge, known: Places) -> None:
-    """Until the client leaves. What it says is passed over."""
-    told = b""
-    while True:
-        text = write_json(known.hidden(training.status(forge).model_dump()))
+class _News:
+    """The status as text, looked up for all sockets together and at most once in `_LOOK_SECONDS`."""
+
+    def __init__(self, forge: Forge, known: Places) -> None:
+        self._forge = forge
+        self._known = known
+        self._lock = threading.Lock()
+        self._text = ""
+        self._looked = -math.inf
+
+    def latest(self) -> str:
+        with self._lock:
+            if time.monotonic() - self._looked >= _LOOK_SECONDS:
+                self._text = self._look()
+                self._looked = time.monotonic()
+            return self._text
+
+    def _look(self) -> str:
+        try:
+            status = training.status(self._forge)
+        except ForgeError:
+            # Files that cannot be read for the moment: the next look may see more.
+            return self._text
+        return write_json(self._known.hidden(status.model_dump())).decode()
+
+
+def _tell(socket: Server, news: _News) -> None:
+    """Until the client leaves, or speaks: nobody listens, and what it says would pile up."""
+    told = ""
+    heard = None
+    while heard is None:
+        text = news.latest()
         if text != told:
-            socket.send(text.decode())
+            socket.send(text)
             told = text
-        socket.receive(timeout=_LOOK_SECONDS)
+        heard = socket.receive(timeout=_LOOK_SECONDS)
+    socket.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import ClassVar
 
@@ -15,17 +16,18 @@ from forgellm.api.native.wording import percentage
 from forgellm.api.routes import Body, Query, Reply, Route
 from forgellm.api.terms import Learning, instruction_run
 from forgellm.api.uploads import Upload
-from forgellm.domain.errors import InvalidPath, RunNotFound
+from forgellm.domain.errors import ForgeError, InvalidField, InvalidPath, RunNotFound
 from forgellm.domain.runs import Run, RunState
 from forgellm.forge import Forge
 from forgellm.jobs import launcher
 from forgellm.services import instructions, runs, training
+from forgellm.services.dataset_removal import remove
 from forgellm.services.history import history
 from forgellm.services.ingestion import arrival, name_from
 from forgellm.services.marks import mark
 from forgellm.services.projects import MARK, project_of
 from forgellm.storage.liveness import state
-from forgellm.storage.models import find_model
+from forgellm.storage.models import find_model, is_quantized
 from forgellm.storage.runs import find_run, list_runs, run_folder
 
 _JOB = re.compile(r"job_(?:.*_)?(\d{8}_\d{6}(?:_\d+)?)")
@@ -89,23 +91,48 @@ def start(forge: Forge, upload: Upload[FineTuneForm] | None = None, body: FineTu
         with arrival(forge, needed_bytes=upload.announced_bytes) as files:
             body = parse(FineTune, read_object(upload.receive(files.create).request.encode()))
             # Nothing is kept for a job that cannot begin.
-            find_model(forge.workspace, forge.hub_cache, body.base_model)
+            _initial(forge, body)
             name = name_from(f"{body.project_name}_{forge.clock():%Y%m%d_%H%M%S}")
             dataset = files.keep(name, source={"kind": "upload", "files": [files.only]})
     assert body is not None
-    dataset = dataset or instructions.newest(forge)
-    wanted = Learning(epochs=body.epochs, learning_rate=body.learning_rate, rank=body.rank)
+    try:
+        run, taken = _begin(forge, body, dataset)
+    except ForgeError:
+        if dataset is not None:
+            # Or it would be the newest, which later jobs learn from.
+            remove(forge, dataset)
+        raise
+    mark(forge, run, {MARK: body.project_name})
+    message = f"Fine-tuning job queued on dataset {taken}"
+    return Queued(job_id=_job_id(forge, run), status=_status(forge, run), message=message)
+
+
+def _begin(forge: Forge, body: FineTune, dataset: str | None) -> tuple[Run, str]:
+    """The run, and the dataset it learns."""
+    taken = dataset or instructions.newest(forge)
     spec = instruction_run(
         forge,
         model_name=body.base_model,
-        dataset=dataset,
-        wanted=wanted,
-        lora_init="pissa" if body.use_pissa else "default",
+        dataset=taken,
+        wanted=Learning(epochs=body.epochs, learning_rate=body.learning_rate, rank=body.rank),
+        lora_init=_initial(forge, body),
     )
-    run = training.start(forge, spec, queue=True)
-    mark(forge, run, {MARK: body.project_name})
-    message = f"Fine-tuning job queued on dataset {dataset}"
-    return Queued(job_id=_job_id(forge, run), status=_status(forge, run), message=message)
+    return training.start(forge, spec, queue=True), taken
+
+
+def _initial(forge: Forge, body: FineTune) -> str:
+    """How the factors begin. PiSSA needs whole weights: refused by name where it was asked for, and left out
+    where it is only the default. Raises InvalidField and what finding the model raises."""
+    base = find_model(forge.workspace, forge.hub_cache, body.base_model)
+    if not body.use_pissa or not is_quantized(base.config):
+        return "pissa" if body.use_pissa else "default"
+    if "use_pissa" in body.model_fields_set:
+        raise InvalidField(
+            f"use_pissa needs whole weights, but {base.name} is quantized",
+            details={"field": "use_pissa", "model": base.name},
+            suggestion="Leave use_pissa out, or name the model that it was made from.",
+        )
+    return "default"
 
 
 def index(forge: Forge) -> JobList:
@@ -136,13 +163,13 @@ def _job_id(forge: Forge, run: Run) -> str:
 def _found(forge: Forge, key: str) -> Run:
     """By what the id ends with, since the name in it may be changed."""
     named = _JOB.fullmatch(key)
+    found = []
     for identity in [f"ift_{named[1]}", f"cpt_{named[1]}"] if named else [key]:
-        try:
-            run = find_run(forge.workspace, identity)
-        except (RunNotFound, InvalidPath):
-            continue
-        if run.kind.trains:
-            return run
+        with suppress(RunNotFound, InvalidPath):
+            found.append(find_run(forge.workspace, identity))
+    jobs = sorted((run for run in found if run.kind.trains), key=lambda run: _job_id(forge, run) != key)
+    if jobs:
+        return jobs[0]
     raise RunNotFound(
         f"there is no job {key!a:.140}",
         details={"job_id": key[:140]},

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from forgellm.api.llm_platform.wording import naive, state_word
 from forgellm.api.native.wording import percentage
 from forgellm.api.routes import Body, Reply, Route
-from forgellm.api.terms import Learning, alpha_of, instruction_run, whole
+from forgellm.api.terms import Learning, alpha_of, instruction_run, number, whole
 from forgellm.api.waiting import LOOKS, between_looks
 from forgellm.domain.errors import RunNotFound
 from forgellm.domain.runs import Run, RunState
@@ -15,7 +15,7 @@ from forgellm.forge import Forge
 from forgellm.jobs import launcher
 from forgellm.services import instructions, numbered, runs, training
 from forgellm.services.history import history
-from forgellm.services.marks import mark, marks_of
+from forgellm.services.marks import mark, marked_number
 from forgellm.services.numbered import NumberedModel
 from forgellm.services.run_story import story
 from forgellm.services.settling import settled
@@ -169,21 +169,19 @@ def _spec(forge: Forge, body: NewJob, model: NumberedModel, *, dataset: str) -> 
 def _job(forge: Forge, found: runs.Summary) -> Job:
     run, spec = found.run, found.run.spec
     passes = history(forge, run, found.progress)
-    marked = marks_of(forge, run).get("model", "")
+    marked = marked_number(forge, run, "model")
     label = read_label(run_folder(forge.workspace, run))
     return Job.model_validate(
         {
             "id": run.number,
-            "model_id": int(marked)
-            if marked.isdecimal()
-            else numbered.number_of(str(spec.get("model_name"))),
+            "model_id": marked or numbered.number_of(str(spec.get("model_name"))),
             "job_name": label.name or run.id,
             "status": state_word(found.state),
             "progress": percentage(found.progress, found.state),
-            "epochs": whole(spec.get("epochs")) or passes.epochs,
+            "epochs": whole(number(spec.get("epochs"))) or passes.epochs,
             "current_epoch": passes.epoch,
-            "learning_rate": spec.get("learning_rate"),
-            "batch_size": spec.get("batch_size"),
+            "learning_rate": number(spec.get("learning_rate")),
+            "batch_size": number(spec.get("batch_size")),
             "created_at": naive(run.created),
             "started_at": None if passes.started is None else naive(passes.started),
             "completed_at": None if passes.ended is None else naive(passes.ended),
