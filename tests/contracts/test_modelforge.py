@@ -199,6 +199,10 @@ def test_a_second_training_is_refused_and_the_first_can_be_stopped_and_watched(p
         assert mismatch(STATUS, message, strict=True) == []
         while not message["current_step"]:
             message = json.loads(client.recv())
+        # Nobody listens there, and what is said would pile up.
+        client.send("anything")
+        while client.recv():
+            pass
     refused = port.post("/api/start_training", long)
     assert refused.status_code == 409
     assert mismatch(ERROR, refused.json(), strict=port.strict) == []
