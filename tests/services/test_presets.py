@@ -65,10 +65,9 @@ def test_two_who_keep_presets_at_once_lose_none(forge):
     assert len(read_presets(forge.workspace, "chat")) == 8
 
 
-def test_there_is_an_end_to_how_many_are_kept(forge, monkeypatch):
-    monkeypatch.setattr("forgellm.storage.presets.MOST", 2)
-    assert MOST > 2
-    for name in ("a", "b", "b"):
-        write_preset(forge.workspace, "chat", Preset(name, "", {}))
-    with pytest.raises(InvalidField, match="2 presets already"):
-        write_preset(forge.workspace, "chat", Preset("c", "", {}))
+def test_there_is_an_end_to_how_many_are_kept(forge):
+    for number in range(MOST):
+        write_preset(forge.workspace, "chat", Preset(f"preset {number}", "", {}))
+    write_preset(forge.workspace, "chat", Preset("preset 0", "again", {}))
+    with pytest.raises(InvalidField, match=f"{MOST} presets already"):
+        write_preset(forge.workspace, "chat", Preset("one more", "", {}))
