@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TextIO
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -11,6 +13,9 @@ from forgellm.cli.fields import field_options, given
 from forgellm.domain.errors import InvalidField
 from forgellm.domain.spec import parse_spec, to_dict
 from forgellm.services.spec_text import read_yaml, to_yaml
+
+if TYPE_CHECKING:
+    from forgellm.forge import Forge
 
 
 @click.command()
@@ -21,6 +26,7 @@ from forgellm.services.spec_text import read_yaml, to_yaml
 @click.option("--queue", is_flag=True, help="Wait for the run that is training instead of refusing.")
 @click.option("--detach", is_flag=True, help="Start the run and return; it goes on in the background.")
 @click.option("--print-yaml", is_flag=True, help="Print the equivalent YAML file and start nothing.")
+@click.option("--plan", is_flag=True, help="Say what the run will be and take, and start nothing.")
 @click.pass_obj
 def train(
     invocation: Invocation,
@@ -30,6 +36,7 @@ def train(
     queue: bool,
     detach: bool,
     print_yaml: bool,
+    plan: bool,
     **fields: object,
 ) -> None:
     """Train on a dataset and rank the checkpoints.
@@ -37,6 +44,7 @@ def train(
     \b
     forgellm train --model-name models/base/NAME --training-type cpt --dataset NAME
     forgellm train --config run.yaml --learning-rate 1e-4
+    forgellm train --config run.yaml --plan
 
     An option given as `none` empties a field that may be empty. Ctrl-C pauses the run, after asking on a
     terminal; `forgellm runs resume` goes on from there.
@@ -55,6 +63,9 @@ def train(
         # What the adapter decides stands in its folder.
         click.echo(to_yaml(to_dict(parse_spec(beginnings.continuing(forge, values)))), nl=False)
         return
+    if plan:
+        _say_plan(forge, values, queue=queue)
+        return
     run = training.start(forge, values, queue=queue)
     click.echo(to_yaml(run.spec))
     click.echo(f"Run {run.id} (number {run.number}) in {run.folder}")
@@ -62,6 +73,19 @@ def train(
         click.echo(f"`forgellm runs follow {run.id}` shows it.")
     else:
         follow_to_end(forge, run)
+
+
+def _say_plan(forge: Forge, values: Mapping[str, object], *, queue: bool) -> None:
+    """Print what the run will be; a run that cannot start ends the command with 1."""
+    # They reach numpy, which `--help` must not wait for.
+    from forgellm.cli.plan_view import plan_lines
+    from forgellm.services.preflight import preflight
+
+    found = preflight(forge, values, queue=queue)
+    for line in plan_lines(found):
+        click.echo(line)
+    if not found.can_start:
+        sys.exit(1)
 
 
 def _text(config: TextIO) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,7 @@ from forgellm.domain.spec import TrainingSpec
 from forgellm.services.browsing import count
 from forgellm.services.current import current
 from forgellm.services.expected_data import Course, ExpectedData
+from forgellm.services.fitting import Way
 from forgellm.services.memory import Machine, MemoryEstimate, fit
 from forgellm.services.parts import Parts
 from forgellm.services.space import SMALLEST_ROOM
@@ -157,19 +158,28 @@ def of_settings(spec: TrainingSpec, length: Course | None) -> Iterator[Finding]:
         )
 
 
-def of_memory(needed: MemoryEstimate, known: Machine) -> Iterator[Finding]:
-    """Whether the machine has enough, and enough of it free."""
-    way_out = "Lower batch_size or max_seq_length, set grad_checkpoint, or use a quantized base."
+def of_memory(needed: MemoryEstimate, known: Machine, ways: Sequence[Way]) -> Iterator[Finding]:
+    """Whether the machine has enough, and enough of it free; `ways` make it fit."""
     said = f"training will take about {needed.total / 1e9:.1f} GB"
     judged = fit(needed.total, known.limit)
     if judged == "too large":
         message = f"{said}, and {known.limit / 1e9:.1f} GB can be used ({known.note})"
-        yield Finding("warning", OutOfMemory.code, message, way_out, "batch_size")
+        yield Finding("warning", OutOfMemory.code, message, _way_out(ways), "batch_size")
     elif needed.total > known.available:
         message = f"{said}, and {known.available / 1e9:.1f} GB are free at this moment"
-        yield Finding("warning", OutOfMemory.code, message, f"Unload the chat model. {way_out}", "batch_size")
+        way_out = f"Unload the chat model. {_way_out(ways)}"
+        yield Finding("warning", OutOfMemory.code, message, way_out, "batch_size")
     elif judged == "tight":
+        way_out = "Lower batch_size or max_seq_length, set grad_checkpoint, or use a quantized base."
         yield Finding("note", "MEMORY_TIGHT", f"{said} of {known.limit / 1e9:.1f} GB", way_out, "batch_size")
+
+
+def _way_out(ways: Sequence[Way]) -> str:
+    """The mildest change that helps, by name and value."""
+    if not ways:
+        return "No change of the settings makes it fit: use a smaller base, or a quantized one."
+    changes = ", ".join(f"{name} {str(value).lower()}" for name, value in ways[0].changes.items())
+    return f"It would fit, with {ways[0].total / 1e9:.1f} GB, by {changes}."
 
 
 def of_disk(parts: Parts, checkpoints: int, *, tokens: int) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from forgellm.domain.spec import TrainingSpec, sequence_length, to_dict
 from forgellm.services import findings
 from forgellm.services.expected_data import Course, ExpectedData, course, expected_data
 from forgellm.services.findings import Finding
+from forgellm.services.fitting import Way, ways_to_fit
 from forgellm.services.learnable import Learnable, learnable
 from forgellm.services.memory import Machine, MemoryEstimate, estimate, machine, optimizer_bytes
 from forgellm.services.pace import Duration, duration
@@ -40,13 +41,14 @@ class Checkpoints:
 
 @dataclass(frozen=True)
 class Plan:
-    """Whatever is None is not known."""
+    """Whatever is None is not known. `ways` are changes that make it fit into memory where it would not."""
 
     data: ExpectedData | None = None
     course: Course | None = None
     learns: Learnable | None = None
     checkpoints: Checkpoints | None = None
     memory: MemoryEstimate | None = None
+    ways: tuple[Way, ...] = ()
     duration: Duration | None = None
 
 
@@ -75,7 +77,7 @@ def preflight(parts: Parts, values: Mapping[str, object], *, queue: bool) -> Pre
     """Everything that can be said about the wish `values` while somebody waits for it."""
     wish, known = read_wish(parts, values), machine()
     found = list(wish.problems)
-    plan = Plan() if wish.spec is None else _plan(parts, wish, wish.spec, found)
+    plan = Plan() if wish.spec is None else _plan(parts, wish, wish.spec, found=found, known=known)
     found += _judged(parts, wish, plan, known=known, queue=queue)
     spec, length = wish.spec, plan.course
     return Preflight(
@@ -93,7 +95,7 @@ def preflight(parts: Parts, values: Mapping[str, object], *, queue: bool) -> Pre
     )
 
 
-def _plan(parts: Parts, wish: Wish, spec: TrainingSpec, found: list[Finding]) -> Plan:
+def _plan(parts: Parts, wish: Wish, spec: TrainingSpec, *, found: list[Finding], known: Machine) -> Plan:
     base = wish.base
     data = None
     if base is not None and wish.has_data:
@@ -102,7 +104,8 @@ def _plan(parts: Parts, wish: Wish, spec: TrainingSpec, found: list[Finding]) ->
     if base is None:
         return Plan(data=data, course=length)
     learns = learnable(base, spec)
-    plan = Plan(data=data, course=length, learns=learns, memory=_memory(spec, base, learns, data=data))
+    plan = Plan(data=data, course=length, learns=learns)
+    plan = _with_memory(plan, spec, base, known=known)
     if length is None:
         return plan
     plan = replace(plan, checkpoints=_checkpoints(spec, learns, length))
@@ -113,15 +116,19 @@ def _plan(parts: Parts, wish: Wish, spec: TrainingSpec, found: list[Finding]) ->
     )
 
 
-def _memory(
-    spec: TrainingSpec, base: ModelFolder, learns: Learnable, *, data: ExpectedData | None
-) -> MemoryEstimate | None:
+def _with_memory(plan: Plan, spec: TrainingSpec, base: ModelFolder, *, known: Machine) -> Plan:
+    """The plan with the peak of a step and, where that is more than there is, what would make it fit."""
     found: list[Finding] = []
     length = attempt(found, lambda: sequence_length(spec, context_length(base.config)))
-    if length is None:
-        return None
-    longest = min(length, data.longest) if data is not None and data.exact else length
-    return attempt(found, lambda: estimate(base, spec, learns, length=longest))
+    learns = plan.learns
+    if length is None or learns is None:
+        return plan
+    longest = min(length, plan.data.longest) if plan.data is not None and plan.data.exact else length
+    needed = attempt(found, lambda: estimate(base, spec, learns, length=longest))
+    room = min(known.limit, known.available)
+    if needed is None or needed.total <= room:
+        return replace(plan, memory=needed)
+    return replace(plan, memory=needed, ways=tuple(ways_to_fit(base, spec, length=longest, room=room)))
 
 
 def _checkpoints(spec: TrainingSpec, learns: Learnable, length: Course) -> Checkpoints:
@@ -144,7 +151,7 @@ def _judged(parts: Parts, wish: Wish, plan: Plan, *, known: Machine, queue: bool
             yield from findings.of_model(wish.spec, wish.base)
         yield from findings.of_settings(wish.spec, plan.course)
     if plan.memory is not None:
-        yield from findings.of_memory(plan.memory, known)
+        yield from findings.of_memory(plan.memory, known, plan.ways)
     if plan.checkpoints is not None:
         yield from findings.of_disk(parts, plan.checkpoints.total_bytes, tokens=_tokens(plan.data))
     yield from findings.of_queue(parts, queued=queue)

@@ -56,9 +56,14 @@ def to_yaml(values: Mapping[str, object]) -> str:
 
 def command_line(spec: TrainingSpec) -> str:
     """The `forgellm train` that starts the same run, with whatever differs from the defaults."""
-    names = [*required_fields(), *changed_fields(spec)]
-    words = [word for name in names for word in _option(name, to_dict(spec)[name])]
-    return shlex.join(["forgellm", "train", *words])
+    values = to_dict(spec)
+    named = {name: values[name] for name in [*required_fields(), *changed_fields(spec)]}
+    return shlex.join(["forgellm", "train", *options_of(named)])
+
+
+def options_of(values: Mapping[str, object]) -> list[str]:
+    """The words of `forgellm train` that give these fields these values."""
+    return [word for name, value in values.items() for word in _option(name, value)]
 
 
 def _option(name: str, value: object) -> list[str]:

@@ -55,6 +55,13 @@ class CheckpointPlan(BaseModel):
     total_bytes: int
 
 
+class WayItem(BaseModel):
+    """Fields to change so that the run fits into memory, and the bytes at its peak with them."""
+
+    changes: dict[str, Any]
+    total: int
+
+
 class MemoryPlan(BaseModel):
     """Bytes at the peak of a training step, and what this machine has."""
 
@@ -69,6 +76,7 @@ class MemoryPlan(BaseModel):
     available: int = Field(description="free at this moment")
     fit: Fit
     note: str = Field(description="why the limit is what it is")
+    ways: list[WayItem] = Field(description="where it does not fit: what would make it, the mildest first")
 
 
 class TimePlan(BaseModel):
@@ -152,6 +160,7 @@ def _memory(found: Preflight) -> MemoryPlan | None:
         available=machine.available,
         fit=fit(needed.total, machine.limit),
         note=machine.note,
+        ways=[WayItem(changes=dict(way.changes), total=way.total) for way in found.plan.ways],
     )
 
 

@@ -1,0 +1,89 @@
+"""What would make a run fit into memory: the mildest changes of its settings, each with the peak it leads to.
+
+Nothing is loaded, and nothing is changed: they are said before a start, to be chosen from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+
+from forgellm.domain.spec import TrainingSpec
+from forgellm.services.learnable import Learnable, learnable
+from forgellm.services.memory import estimate
+from forgellm.storage.models import ModelFolder
+
+_SHORTEST = 128
+"""Tokens of a sequence below which no text is understood."""
+
+Changes = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Way:
+    """Fields of the spec to change, by name, and the bytes at the peak of a step with them."""
+
+    changes: Changes
+    total: int
+
+
+def ways_to_fit(base: ModelFolder, spec: TrainingSpec, *, length: int, room: int) -> list[Way]:
+    """For each kind of change the mildest that needs at most `room` bytes; those that cost least come first.
+
+    Without any, only another base model helps. Raises InvalidModel.
+    """
+
+    @cache
+    def learns(num_layers: int, fine_tune_type: str) -> Learnable:
+        return learnable(base, replace(spec, num_layers=num_layers, fine_tune_type=fine_tune_type))
+
+    def peak(changes: Changes) -> int:
+        changed = replace(spec, **changes)  # type: ignore[arg-type]
+        shorter = min(length, changed.max_seq_length or length)
+        what = learns(changed.num_layers, changed.fine_tune_type)
+        return estimate(base, changed, what, length=shorter).total
+
+    def mildest(kind: Iterator[Changes]) -> Iterator[Way]:
+        fitting = (Way(changes, total) for changes in kind if (total := peak(changes)) <= room)
+        yield from [way for way in [next(fitting, None)] if way is not None]
+
+    blocks = learns(spec.num_layers, spec.fine_tune_type).blocks
+    return [way for kind in _kinds(spec, length=length, blocks=blocks) for way in mildest(kind)]
+
+
+def _kinds(spec: TrainingSpec, *, length: int, blocks: int) -> Iterator[Iterator[Changes]]:
+    """From what changes nothing but the time to what changes what is learned."""
+    yield _smaller_batches(spec)
+    if not spec.grad_checkpoint and spec.lora_dropout == 0:
+        yield _checkpointed(spec)
+    least = _least(spec)
+    yield ({**least, "max_seq_length": shorter} for shorter in _halves(length, _SHORTEST))
+    if spec.fine_tune_type == "full":
+        yield iter([{"fine_tune_type": "lora"}, {**least, "fine_tune_type": "lora"}])
+    yield ({**least, "num_layers": fewer} for fewer in _halves(blocks, 1))
+
+
+def _smaller_batches(spec: TrainingSpec) -> Iterator[Changes]:
+    """The same sequences in an update, fewer of them at once."""
+    for rows in range(spec.batch_size - 1, 0, -1):
+        if spec.batch_size % rows == 0:
+            times = spec.batch_size // rows
+            yield {"batch_size": rows, "grad_accumulation_steps": times * spec.grad_accumulation_steps}
+
+
+def _checkpointed(spec: TrainingSpec) -> Iterator[Changes]:
+    yield {"grad_checkpoint": True}
+    for changes in _smaller_batches(spec):
+        yield {**changes, "grad_checkpoint": True}
+
+
+def _least(spec: TrainingSpec) -> Changes:
+    """All that can be done without learning anything else."""
+    *_, least = {}, *_smaller_batches(spec)
+    return least if spec.grad_checkpoint or spec.lora_dropout > 0 else {**least, "grad_checkpoint": True}
+
+
+def _halves(number: int, least: int) -> Iterator[int]:
+    while (number := number // 2) >= least:
+        yield number

@@ -1,0 +1,54 @@
+"""A run that does not fit into memory hears which changes of its settings would make it fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from forgellm.domain.spec import parse_spec
+from forgellm.services.fitting import ways_to_fit
+from forgellm.services.learnable import learnable
+from forgellm.services.memory import estimate
+from forgellm.storage.models import ModelFolder, read_model_config
+
+LENGTH = 512
+WISH = {"model_name": "tiny", "training_type": "cpt", "dataset": "none", "batch_size": 8}
+
+
+@pytest.fixture
+def base(tiny_model):
+    return ModelFolder("tiny", tiny_model, read_model_config("tiny", tiny_model))
+
+
+def peak(base, spec):
+    shorter = min(LENGTH, spec.max_seq_length or LENGTH)
+    return estimate(base, spec, learnable(base, spec), length=shorter).total
+
+
+@pytest.mark.parametrize("change", [{}, {"fine_tune_type": "full"}, {"lora_dropout": 0.1}], ids=str)
+def test_every_way_says_the_peak_that_a_run_changed_like_that_would_have(base, change):
+    spec = parse_spec({**WISH, **change})
+    room = peak(base, spec) // 2
+    ways = ways_to_fit(base, spec, length=LENGTH, room=room)
+    assert ways
+    for way in ways:
+        assert way.total == peak(base, replace(spec, **way.changes)) <= room
+
+
+def test_the_first_way_trains_the_same_sequences_in_an_update_and_is_the_mildest(base):
+    spec = parse_spec({**WISH, "grad_accumulation_steps": 3})
+    halved = replace(spec, batch_size=4, grad_accumulation_steps=6)
+    first = ways_to_fit(base, spec, length=LENGTH, room=peak(base, halved))[0]
+    assert first.changes == {"batch_size": 4, "grad_accumulation_steps": 6}
+
+
+def test_nothing_is_suggested_that_does_not_go_together(base):
+    spec = parse_spec({**WISH, "lora_dropout": 0.1})
+    for way in ways_to_fit(base, spec, length=LENGTH, room=peak(base, spec) // 8):
+        parse_spec({**WISH, "lora_dropout": 0.1, **way.changes})
+        assert "grad_checkpoint" not in way.changes
+
+
+def test_where_the_weights_alone_are_too_large_no_way_is_named(base):
+    assert ways_to_fit(base, parse_spec(WISH), length=LENGTH, room=1000) == []
