@@ -1,4 +1,4 @@
-"""The page in a browser: until it can be used, from an event to its pixels, frames; `scripts/bench page`.
+"""The page in a browser: until it is usable, from an event to its pixels, frames; `scripts/bench page` alone.
 
 Ten runs, one of which has 200,000 points and goes on at 20 events a second, also while 100 clients watch it.
 Writer and browser are on one machine, so that both ends of a latency read the same time. Needs Chromium.
@@ -20,8 +20,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from bench_web import Client, a_run, play, server, write_events
 from playwright.sync_api import Browser, Page, sync_playwright
+from web_load import Client, a_run, play, server, write_events
 
 from forgellm.storage.events import EventLog
 from forgellm.storage.files import HeldLock
@@ -33,6 +33,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 DIST = Path(__file__).resolve().parents[1] / "static" / "dist"
 OTHERS = 9
 SCRIPT_LIMIT = 300_000
+MISSING = "no chromium is installed (Debian: apt install chromium)"
 
 # When the heading stood, when the main thread was last busy for over 50 ms, when which iteration was painted.
 # After a change the next frame draws it, and a message that was sent from there comes when that is done.
@@ -160,8 +161,13 @@ def scripts() -> dict[str, int]:
     return {"bytes": sum(sizes), "files": len(sizes), "wanted_below": SCRIPT_LIMIT}
 
 
-def measured(root: Path, *, points: int, duration: float, clients: int) -> dict[str, Any]:
-    """Everything, in a workspace at `root`."""
+def measured(*, points: int, duration: float, clients: int) -> dict[str, Any]:
+    """Everything, in a workspace of its own with a run of `points`."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _in_workspace(Path(folder), points=points, duration=duration, clients=clients)
+
+
+def _in_workspace(root: Path, *, points: int, duration: float, clients: int) -> dict[str, Any]:
     workspace = Workspace.open(root)
     for number in range(1, OTHERS + 1):
         write_events(run_folder(workspace, a_run(workspace, number)), points // 10)
@@ -198,12 +204,9 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=100, help="that watch beside the browser")
     options = parser.parse_args()
     if CHROMIUM is None:
-        print("Not measured: no chromium is installed (Debian: apt install chromium)", file=sys.stderr)
+        print(f"Not measured: {MISSING}", file=sys.stderr)
         return 1
-    with tempfile.TemporaryDirectory() as folder:
-        result = measured(
-            Path(folder), points=options.points, duration=options.seconds, clients=options.clients
-        )
+    result = measured(points=options.points, duration=options.seconds, clients=options.clients)
     print(json.dumps(result, indent=2) if options.json else table(result, options.clients))
     return 0
 
@@ -225,12 +228,15 @@ def table(result: dict[str, Any], clients: int) -> str:
             f"  frames            p50 {frame['p50']:.0f} ms, p95 {frame['p95']:.0f} ms,"
             f" longest {frame['longest']:.0f} ms; {100 * frame['slow_share']:.0f} % of the time over 50 ms",
         ]
-    size = result["scripts"]
-    lines.append(
-        f"scripts       {size['bytes']:,} bytes in {size['files']} files"
-        f" (wanted: below {size['wanted_below']:,})"
+    return "\n".join([*lines, size(result["scripts"])])
+
+
+def size(found: dict[str, int]) -> str:
+    """The scripts' size as text."""
+    return (
+        f"scripts       {found['bytes']:,} bytes in {found['files']} files"
+        f" (wanted: below {found['wanted_below']:,})"
     )
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def full_workspace(server: Server) -> list[Shot]:
         next(n for n in (word, f"{word}-{len(published)}") if n not in published) for word in DRAFTS
     )
     answering = server.child("server")
-    curves = ".uplot canvas"
+    curves = ".plot canvas"
     train = "/train?dataset=tamberlough&model_name=models/base/lough-tiny&general_dataset=everyday"
     answers = asks_both(
         "models/base/lough-tiny",
@@ -237,7 +237,7 @@ def busy_workspace(server: Server, running: str, waiting: str) -> list[Shot]:
             "compare-busy",
             "A run that goes on beside one that is over",
             f"/compare?runs={running},{run_called(server, 'LoRA, rank 32')}",
-            ".uplot canvas",
+            ".plot canvas",
         ),
     ]
 

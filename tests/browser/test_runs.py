@@ -210,7 +210,7 @@ def test_chosen_runs_are_compared_ranked_and_left_out(visit, short, other):
 
 def test_200_000_points_are_drawn_smoothed_zoomed_and_read(visit):
     page = visit().open(f"/runs/{LONG}")
-    page.wait_for_selector(".uplot canvas")
+    page.wait_for_selector(".plot canvas")
     plot = page.get_by_role("slider", name="Losses: read values")
     # The one that stands out is drawn, and it alone makes the axis that long.
     assert float(plot.get_attribute("aria-valuemax")) == POINTS - 1
@@ -220,7 +220,7 @@ def test_200_000_points_are_drawn_smoothed_zoomed_and_read(visit):
     page.get_by_label("Smoothing").fill("0.9")
     page.get_by_role("button", name="Clip outliers").click()
     page.get_by_role("button", name="Logarithmic").click()
-    box = page.locator(".u-over").first.bounding_box()
+    box = page.locator(".plot-area").first.bounding_box()
     page.mouse.move(box["x"] + 200, box["y"] + 50)
     page.mouse.down()
     page.mouse.move(box["x"] + 300, box["y"] + 60, steps=3)

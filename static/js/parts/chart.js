@@ -1,27 +1,24 @@
-// A chart over uPlot: curves over one x, with reading by pointer and keyboard, zooming, a legend that switches curves,
+// A chart: curves over one x, with reading by pointer and keyboard, zooming, a legend that switches curves,
 // and as many points as the screen can show. Colours come from the theme.
 
 import { html, nothing, render } from "lit-html";
-import uPlot from "uplot";
-import { colour, recoloured } from "../frame/theme.js";
-import { count, MISSING, tick } from "./format.js";
+import { recoloured } from "../frame/theme.js";
+import { count, MISSING } from "./format.js";
 import { Blocks } from "./blocks.js";
-import { drawMarks, picture } from "./chart_drawing.js";
+import { picture } from "./chart_drawing.js";
+import { Plot } from "./plot.js";
 import { extent, lowerBound, nearest, thinned } from "./thin.js";
 
-// Between two marks of the x axis: there is no half iteration.
-const WHOLE = [...Array(9).keys()].flatMap((power) => [1, 2, 5].map((n) => n * 10 ** power));
 const STEPS = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
 
 export class Chart {
   #options;
-  #plot = null;
+  #plot;
   #host;
   #legend;
   #data = { x: [], columns: [], blocks: [] };
   #edition = null;
   #marks = [];
-  #places = [];
   #range = null;
   #ahead = null;
   #hidden = new Set();
@@ -29,9 +26,11 @@ export class Chart {
   #log = false;
   #clip = false;
   #resized;
+  #width = 0;
+  #sharpness = 0;
 
   /**
-   * `options`: `label`, `series` [{name, brief, colour, sparse, width, dash, area, silent}], `x` and `y` {label, format}, `group`
+   * `options`: `label`, `series` [{name, brief, colour, sparse, width, dash, silent}], `x` and `y` {label, format}, `group`
    * (charts of one group share the cursor and the zoom), `height` in pixels. `colour` is a name of theme.css; a `silent`
    * series is drawn and not spoken of; `brief` is its name in the legend; an `x` that is `bare` has no label; a `y` with `zero` begins there. Ends with
    * `signal`.
@@ -47,10 +46,15 @@ export class Chart {
     Object.assign(this.#host, { tabIndex: 0, role: "slider", ariaLabel: `${options.label}: read values` });
     this.#host.addEventListener("keydown", (event) => this.#key(event));
     this.#host.addEventListener("blur", () => this.#read(null));
-    const resized = new ResizeObserver(() => this.#resize());
-    resized.observe(this.#host);
-    recoloured.subscribe(() => this.#plot?.redraw(false), signal);
-    this.#resized = resized;
+    this.#plot = new Plot(this.#host, {
+      ...this.#options,
+      pointed: (x) => this.#group().forEach((chart) => chart.#point(x)),
+      chosen: (range) => this.zoom(range),
+    });
+    this.#resized = new ResizeObserver(() => this.#resize());
+    this.#resized.observe(this.#host);
+    addEventListener("resize", () => this.#resize(), { signal });
+    recoloured.subscribe(() => this.#draw(), signal);
     signal.addEventListener("abort", () => this.destroy(), { once: true });
     this.#joinGroup();
     this.#tell();
@@ -60,8 +64,7 @@ export class Chart {
   destroy() {
     this.#resized.disconnect();
     this.#leaveGroup();
-    this.#plot?.destroy();
-    this.#plot = null;
+    this.#width = 0;
   }
 
   /**
@@ -82,9 +85,7 @@ export class Chart {
 
   /** A logarithmic axis; or without the few values that stand far apart. */
   set({ log = this.#log, clip = this.#clip }) {
-    const rebuilt = log !== this.#log;
     [this.#log, this.#clip] = [log, clip];
-    if (rebuilt) this.#rebuild();
     this.#draw();
   }
 
@@ -104,7 +105,7 @@ export class Chart {
   /** The chart as a PNG, with its title and legend, in the colours of the theme. */
   png(title) {
     const shown = this.#options.series.filter(({ silent }, n) => !silent && !this.#hidden.has(n));
-    return picture(this.#plot.ctx.canvas, { title, series: shown });
+    return picture(this.#plot.canvas, { title, series: shown });
   }
 
   #visible() {
@@ -115,17 +116,16 @@ export class Chart {
   }
 
   #draw() {
-    if (!this.#plot && !this.#build()) return;
-    const { x, columns, blocks } = this.#data, { series } = this.#options;
+    const width = this.#width;
+    if (!width) return;
+    const { x, columns, blocks } = this.#data;
     const [from, to] = this.#visible();
-    const width = Math.max(50, this.#plot.width - 70);
-    const sparse = series.map((s) => !!s.sparse);
-    this.#places = thinned({ x, columns, sparse, blocks }, { from, to, width });
-    const pick = (column) => this.#places.map((place) => column[place] ?? null);
-    this.#plot.setData([pick(x), ...columns.map(pick)], false);
-    this.#plot.batch(() => {
-      this.#plot.setScale("x", { min: from, max: to });
-      this.#plot.setScale("y", this.#vertical(from, to));
+    const sparse = this.#options.series.map((s) => !!s.sparse);
+    const places = thinned({ x, columns, sparse, blocks }, { from, to, width });
+    const pick = (column) => places.map((place) => column[place] ?? null);
+    this.#plot.draw({
+      width, x: pick(x), columns: this.#options.series.map((_, n) => pick(columns[n] ?? [])), across: [from, to],
+      upwards: this.#vertical(from, to), log: this.#log, hidden: this.#hidden, marks: this.#marks,
     });
     this.#read(this.#reading);
   }
@@ -135,83 +135,24 @@ export class Chart {
     const [shown, blocks] = [data.columns, data.blocks].map((all) => all.filter((_, n) => !this.#hidden.has(n)));
     const first = lowerBound(x, from), last = Math.min(x.length - 1, lowerBound(x, to));
     const found = extent(shown, { blocks, first, last, clip: this.#clip, positive: this.#log });
-    if (!found) return this.#log ? { min: 0.1, max: 10 } : { min: 0, max: 1 };
+    if (!found) return this.#log ? [0.1, 10] : [0, 1];
     const [low, high] = this.#options.y.zero ? [Math.min(0, found[0]), found[1]] : found;
-    if (this.#log) return { min: low / 1.1, max: high * 1.1 };
+    if (this.#log) return [low / 1.1, high * 1.1];
     const room = (high - low || Math.abs(high) || 1) * 0.06;
-    return { min: low >= 0 ? Math.max(0, low - room) : low - room, max: high + room };
-  }
-
-  #build() {
-    const width = this.#host.clientWidth;
-    if (!width) return false;
-    const { series, x, y, height, group } = this.#options;
-    const font = `12px ${getComputedStyle(this.#host).fontFamily}`;
-    const axis = { font, labelFont: font, stroke: () => colour("quiet"), ticks: { show: false }, labelSize: 18, gap: 6 };
-    this.#plot = new uPlot({
-      width, height,
-      legend: { show: false },
-      padding: [12, 28, 0, 0],
-      cursor: {
-        drag: { x: true, y: false, setScale: false },
-        points: { size: 7, fill: (u, n) => colour(series[n - 1].colour) },
-        bind: { dblclick: () => () => this.zoom(null) },
-        ...(group ? { sync: { key: group, scales: ["x", null] } } : {}),
-      },
-      scales: { x: { time: false, auto: false }, y: { auto: false, distr: this.#log ? 3 : 1 } },
-      axes: [
-        { ...axis, size: 30, label: x.bare ? undefined : x.label, incrs: WHOLE, grid: { show: false }, values: (u, all) => all.map(wholeOr(x.format)) },
-        { ...axis, size: 58, label: y.label, grid: { stroke: () => colour("line"), width: 1 }, values: (u, all) => all.map((v) => (v === null ? "" : tick(v))) },
-      ],
-      series: [{}, ...series.map((s, n) => this.#curve(s, n))],
-      hooks: {
-        setSelect: [(u) => this.#select(u)],
-        setCursor: [(u) => this.#point(u)],
-        draw: [(u) => drawMarks(u, this.#marks)],
-      },
-    }, [[], ...series.map(() => [])], this.#host);
-    return true;
-  }
-
-  #curve({ colour: name, sparse, width = sparse ? 2 : 1.5, dash, area }, n) {
-    return {
-      show: !this.#hidden.has(n),
-      stroke: () => colour(name),
-      width,
-      dash,
-      fill: area ? () => colour(`${name}-soft`) : undefined,
-      spanGaps: !!sparse,
-      points: { show: (u) => !!sparse && u.data[n + 1].filter((v) => v !== null).length < 80, size: 6, fill: () => colour(name) },
-    };
-  }
-
-  #rebuild() {
-    this.#plot?.destroy();
-    this.#plot = null;
+    return [low >= 0 ? Math.max(0, low - room) : low - room, high + room];
   }
 
   #resize() {
     const width = this.#host.clientWidth;
-    if (!width || width === this.#plot?.width) return;
-    this.#plot?.setSize({ width, height: this.#options.height });
+    if (width === this.#width && devicePixelRatio === this.#sharpness) return;
+    [this.#width, this.#sharpness] = [width, devicePixelRatio];
     this.#draw();
   }
 
-  #select(u) {
-    const { left, width } = u.select;
-    if (width > 4) {
-      const [from, to] = [u.posToVal(left, "x"), u.posToVal(left + width, "x")];
-      u.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
-      this.zoom([from, to]);
-    }
-  }
-
-  /** The pointer, here or in a chart of the same group. */
-  #point(u) {
-    const { left } = u.cursor;
-    const { x } = this.#data;
-    const place = left >= 0 && x.length ? nearest(x, u.posToVal(left, "x")) : null;
-    if (place !== this.#reading) this.#read(place, { moved: true });
+  /** The pointer is at `x`, here or in a chart of the same group; null as it leaves. */
+  #point(x) {
+    const place = x === null || !this.#data.x.length ? null : nearest(this.#data.x, x);
+    if (place !== this.#reading) this.#read(place);
   }
 
   #key(event) {
@@ -225,18 +166,16 @@ export class Chart {
   }
 
   /** Show the values of a row in the legend; the latest for null. */
-  #read(place, { moved = false } = {}) {
+  #read(place) {
     this.#reading = place;
-    if (!this.#plot) return;
-    if (!moved) {
-      const left = place === null ? -10 : this.#plot.valToPos(this.#data.x[place], "x");
-      this.#plot.setCursor({ left, top: place === null ? -10 : 10 }, false);
-    }
+    const values = place === null ? [] : this.#data.columns.map((column, n) => (this.#hidden.has(n) ? null : column[place]));
+    this.#plot.mark(place === null ? null : this.#data.x[place], values);
     this.#tell();
   }
 
+  /** The legend, and what the plot says to those who do not see it. Small charts of a group have no room for a button. */
   #tell() {
-    const { x } = this.#data, { series, x: axis, y, label } = this.#options;
+    const { x } = this.#data, { series, x: axis, y, label, group } = this.#options;
     const at = this.#reading ?? x.length - 1;
     const values = series.map((_, n) => this.#valueAt(n, at));
     const where = x.length ? `${this.#reading === null ? "latest, " : ""}${axis.label} ${axis.format(x[at])}` : "";
@@ -245,7 +184,7 @@ export class Chart {
         <button class="legend-item" aria-pressed=${!this.#hidden.has(n)} data-colour=${s.colour} @click=${() => this.#toggle(n)}
           title="Show or hide ${s.name}"><i></i>${s.brief ?? s.name} <b>${values[n] === null ? MISSING : y.format(values[n])}</b></button></li>`)}
       <li class="legend-where">${where}</li>
-      ${this.zoomed ? html`<li><button class="button small" @click=${() => this.zoom(null)}>Show all</button></li>` : nothing}`,
+      ${this.zoomed && !(axis.bare && group) ? html`<li><button class="button small" @click=${() => this.zoom(null)}>Show all</button></li>` : nothing}`,
     this.#legend);
     const words = series.flatMap((s, n) => (s.silent ? [] : `${s.name} ${values[n] === null ? "not measured" : y.format(values[n])}`));
     Object.assign(this.#host, {
@@ -266,7 +205,6 @@ export class Chart {
 
   #toggle(series) {
     if (!this.#hidden.delete(series)) this.#hidden.add(series);
-    this.#plot.setSeries(series + 1, { show: !this.#hidden.has(series) });
     this.#draw();
   }
 
@@ -286,5 +224,3 @@ export class Chart {
 }
 
 const groups = new Map();
-
-const wholeOr = (format) => (value) => (value === null ? "" : format(Math.round(value * 1e6) / 1e6));
