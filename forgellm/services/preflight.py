@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from forgellm.domain.checkpoints import kept_at_most
 from forgellm.domain.form import changed_fields
+from forgellm.domain.rows import longest_row
 from forgellm.domain.schedule import drawn, schedule_of
 from forgellm.domain.spec import TrainingSpec, sequence_length, to_dict
 from forgellm.services import findings
@@ -121,7 +122,7 @@ def _memory(
     if length is None:
         return None
     longest = min(length, data.longest) if data is not None and data.exact else length
-    return attempt(found, lambda: estimate(base, spec, learns, length=longest))
+    return attempt(found, lambda: estimate(base, spec, learns, length=longest_row(spec, longest)))
 
 
 def _checkpoints(spec: TrainingSpec, learns: Learnable, length: Course) -> Checkpoints:
