@@ -36,7 +36,8 @@ def _required(help: str, typical: str = "", **bounds: object) -> typing.Any:
 class TrainingSpec:
     """Everything that decides a training run. Build it with `parse_spec`, which checks and explains.
 
-    An iteration is one optimiser update; `batch_size` is in sequences; losses are nats per token.
+    An iteration is one optimiser update; `batch_size` is in sequences, with `packing` in shared rows;
+    losses are nats per token.
     """
 
     model_name: str = _required("Hub id in the local cache, or a workspace path", "models/base/NAME")
@@ -103,6 +104,12 @@ class TrainingSpec:
     )
     batch_size: int = _field(
         2, "sequences in one forward pass; pairs of them with dpo", "1 to 8", minimum=1, maximum=4096
+    )
+    packing: int | None = _field(
+        None,
+        "tokens of a row that short sequences share, unseen by each other; batch_size then counts rows",
+        "512 to 2048",
+        minimum=16,
     )
     grad_accumulation_steps: int = _field(
         1, "batches summed into one iteration", "1 to 16", minimum=1, maximum=4096
@@ -236,17 +243,16 @@ def stopping_values(spec: TrainingSpec) -> tuple[int | None, float, float | None
 def sequence_length(spec: TrainingSpec, context: int | None) -> int:
     """Tokens in one sequence: what the spec says, else 2048 or the model's context, whichever is less.
 
-    Raises InvalidField where the spec asks for more than the model's context, or for too much overlap.
+    Raises InvalidField where it or a shared row is more than the model's context, or overlaps too much.
     """
-    length = spec.max_seq_length
-    if length is None:
-        length = min(DEFAULT_SEQUENCE_LENGTH, context or DEFAULT_SEQUENCE_LENGTH)
-    elif context is not None and length > context:
-        raise InvalidField(
-            f"max_seq_length is {length}, but the model's context is {context} tokens",
-            details={"field": "max_seq_length", "context": context},
-            suggestion=f"Use at most {context}; longer documents are cut into several sequences.",
-        )
+    length = spec.max_seq_length or min(DEFAULT_SEQUENCE_LENGTH, context or DEFAULT_SEQUENCE_LENGTH)
+    for field, given in (("max_seq_length", length), ("packing", spec.packing)):
+        if context is not None and given is not None and given > context:
+            raise InvalidField(
+                f"{field} is {given}, but the model's context is {context} tokens",
+                details={"field": field, "context": context},
+                suggestion=f"Use at most {context}; longer documents are cut into several sequences.",
+            )
     if spec.chunk_overlap > length // 2:
         raise InvalidField(
             f"chunk_overlap is {spec.chunk_overlap}, more than half of a sequence of {length} tokens",
@@ -353,12 +359,12 @@ def with_implied(spec: TrainingSpec) -> TrainingSpec:
 
 def _check_dpo(spec: TrainingSpec) -> None:
     """Pairs of answers have a loss of their own, which is no mean over tokens of anything else."""
-    for field, only in (("training_type", "ift"), ("data_mixture_ratio", 1.0)):
+    for field, only in (("training_type", "ift"), ("data_mixture_ratio", 1.0), ("packing", None)):
         if getattr(spec, field) != only:
             raise InvalidField(
                 f"objective dpo does not go with {field} {getattr(spec, field)}",
                 details={"field": "objective", "other": field},
-                suggestion=f"Use {field} {only}: it trains on preferences alone.",
+                suggestion=f"Use {field} {only or 'none'}: it trains on preferences alone, each in a row.",
             )
 
 

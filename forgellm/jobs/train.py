@@ -27,9 +27,11 @@ from forgellm.storage.models import ModelFolder, context_length, find_model, fin
 from forgellm.training.adapters import attach, check_precision, load_base, load_trainable, read_weights
 from forgellm.training.loop import Plan, TrainingLoop
 from forgellm.training.objective_of import order_of
+from forgellm.training.packing import Packing, pack
 from forgellm.training.pissa import begin_at_principal
 from forgellm.training.reference import measure_reference
 from forgellm.training.samples import Questions, end_tokens, questions
+from forgellm.training.separation import decided
 from forgellm.training.state import read_progress
 
 _PERCENT = 5
@@ -78,7 +80,7 @@ def _train(job: Job) -> Outcome:
     _phase(job, "loading model")
     maybe_set_recommended_wired_limit()
     model, _ = load_base(base.path)
-    plan = _plan(job, spec, corpus)
+    plan = _plan(job, spec, corpus, packing=_packing(job, spec, model, base, corpus=corpus))
     if spec.objective == "dpo":
         _measure_reference(job, plan, model)
     _attach(job, spec, model)
@@ -184,10 +186,34 @@ def _start_from(model: nn.Module, path: Path, spec: TrainingSpec) -> None:
     load_trainable(model, read_weights(weights), source=weights.name)
 
 
-def _plan(job: Job, spec: TrainingSpec, corpus: Corpus) -> Plan:
-    order = order_of(spec, corpus)
+def _packing(
+    job: Job, spec: TrainingSpec, model: nn.Module, base: ModelFolder, *, corpus: Corpus
+) -> Packing | None:
+    """How sequences share rows, where they are to and the model lets them; else it is said why not."""
+    if spec.packing is None:
+        return None
+    _phase(job, "trying whether sequences can share rows")
+    found = decided(
+        job.folder,
+        model,
+        width=spec.packing,
+        rows=spec.batch_size,
+        vocabulary=vocabulary_size(base.config),
+    )
+    if not found.exact:
+        why = f"one sequence in each row, because this model cannot be packed: {found.reason}"
+        job.log.append("phase", phase=why, packed=False)
+        return None
+    packing = pack(corpus.train.lengths, found.width, seed=spec.seed)
+    said = f"{len(corpus.train):,} sequences share {len(packing):,} rows of up to {found.width} tokens"
+    job.log.append("phase", phase=said, packed=True, rows=len(packing), proof=found.reason)
+    return packing
+
+
+def _plan(job: Job, spec: TrainingSpec, corpus: Corpus, *, packing: Packing | None) -> Plan:
+    order = order_of(spec, corpus, packing)
     total = total_iterations(spec, order.batches_per_epoch)
-    return Plan(job.folder, spec, corpus, order, total, job.run.base_fingerprint or "")
+    return Plan(job.folder, spec, corpus, order, total, job.run.base_fingerprint or "", packing)
 
 
 def _announce(job: Job, plan: Plan) -> None:

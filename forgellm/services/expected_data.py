@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forgellm.domain.metrics import prefers
+from forgellm.domain.rows import batches_per_epoch
 from forgellm.domain.runs import Run
 from forgellm.domain.spec import TrainingSpec, defaults, sequence_length, total_iterations
 from forgellm.services.datasets import BYTES_PER_TOKEN
@@ -80,7 +81,7 @@ def course(spec: TrainingSpec, data: ExpectedData | None) -> Course | None:
     if data is None:
         iterations = None if spec.epochs is not None else total_iterations(spec, 1)
         return None if iterations is None else Course(iterations, None, None)
-    batches = math.ceil(data.sequences / spec.batch_size)
+    batches = batches_per_epoch(spec, sequences=data.sequences, tokens=data.tokens)
     iterations = total_iterations(spec, batches)
     passed = iterations * spec.grad_accumulation_steps
     trained = passed * data.tokens / batches

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
+from forgellm.domain.rows import longest_row
 from forgellm.domain.spec import TrainingSpec
 from forgellm.services.learnable import Learnable, learnable
 from forgellm.services.memory import estimate
@@ -31,7 +32,7 @@ class Way:
 def ways_to_fit(base: ModelFolder, spec: TrainingSpec, *, length: int, room: int) -> list[Way]:
     """For each kind of change the mildest that needs at most `room` bytes; those that cost least come first.
 
-    Without any, only another base model helps. Raises InvalidModel.
+    `length` is that of the longest sequence in tokens. Without any, only another base model helps. Raises InvalidModel.
     """
 
     @cache
@@ -42,7 +43,7 @@ def ways_to_fit(base: ModelFolder, spec: TrainingSpec, *, length: int, room: int
         changed = replace(spec, **changes)  # type: ignore[arg-type]
         shorter = min(length, changed.max_seq_length or length)
         what = learns(changed.num_layers, changed.fine_tune_type)
-        return estimate(base, changed, what, length=shorter).total
+        return estimate(base, changed, what, length=longest_row(changed, shorter)).total
 
     def mildest(kind: Iterator[Changes]) -> Iterator[Way]:
         fitting = (Way(changes, total) for changes in kind if (total := peak(changes)) <= room)
@@ -55,6 +56,8 @@ def ways_to_fit(base: ModelFolder, spec: TrainingSpec, *, length: int, room: int
 def _kinds(spec: TrainingSpec, *, length: int, blocks: int) -> Iterator[Iterator[Changes]]:
     """From what changes nothing but the time to what changes what is learned."""
     yield _smaller_batches(spec)
+    if spec.packing is not None:
+        yield iter([{"packing": None}])
     if not spec.grad_checkpoint and spec.lora_dropout == 0:
         yield _checkpointed(spec)
     least = _least(spec)
@@ -80,7 +83,8 @@ def _checkpointed(spec: TrainingSpec) -> Iterator[Changes]:
 
 def _least(spec: TrainingSpec) -> Changes:
     """All that can be done without learning anything else."""
-    *_, least = {}, *_smaller_batches(spec)
+    *_, fewer = {}, *_smaller_batches(spec)
+    least = fewer if spec.packing is None else {**fewer, "packing": None}
     return least if spec.grad_checkpoint or spec.lora_dropout > 0 else {**least, "grad_checkpoint": True}
 
 

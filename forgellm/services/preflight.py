@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from forgellm.domain.checkpoints import kept_at_most
 from forgellm.domain.form import changed_fields
+from forgellm.domain.rows import longest_row
 from forgellm.domain.schedule import drawn, schedule_of
 from forgellm.domain.spec import TrainingSpec, sequence_length, to_dict
 from forgellm.services import findings
@@ -124,7 +125,7 @@ def _with_memory(plan: Plan, spec: TrainingSpec, base: ModelFolder, *, known: Ma
     if length is None or learns is None:
         return plan
     longest = min(length, plan.data.longest) if plan.data is not None and plan.data.exact else length
-    needed = attempt(found, lambda: estimate(base, spec, learns, length=longest))
+    needed = attempt(found, lambda: estimate(base, spec, learns, length=longest_row(spec, longest)))
     room = min(known.limit, known.available)
     if needed is None or needed.total <= room:
         return replace(plan, memory=needed)

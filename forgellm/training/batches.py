@@ -32,6 +32,7 @@ class Batch:
 
     `targets` counts what its loss is the mean over: learned tokens, or pairs. `true_tokens` are not padding.
     `reference` float32 [rows], where pairs have one, is what the base gives to the learned tokens of a row.
+    `segments` int32 [rows, width] numbers the sequences of shared rows.
     """
 
     tokens: np.ndarray
@@ -39,12 +40,13 @@ class Batch:
     targets: int
     true_tokens: int
     reference: np.ndarray | None = None
+    segments: np.ndarray | None = None
 
     @property
     def arrays(self) -> tuple[mx.array, ...]:
         """What a loss takes, after the model."""
-        given = [self.tokens, self.learned, *([] if self.reference is None else [self.reference])]
-        return tuple(mx.array(one) for one in given)
+        given = (self.tokens, self.learned, self.segments, self.reference)
+        return tuple(mx.array(one) for one in given if one is not None)
 
 
 class BatchOrder:

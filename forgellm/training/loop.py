@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import mlx.core as mx
@@ -26,6 +27,7 @@ from forgellm.training.checkpointing import diverged, link_best, write_checkpoin
 from forgellm.training.losses import Measurement, measure
 from forgellm.training.objective_of import objective_of
 from forgellm.training.optimizers import build_optimizer
+from forgellm.training.packing import Packing
 from forgellm.training.samples import Questions, answer
 from forgellm.training.state import Progress, read_progress, restore, save_state
 from forgellm.training.stepper import Stepper
@@ -35,7 +37,10 @@ Emit = Callable[..., object]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run trains: the spec, where it lies, on what, and for how many iterations."""
+    """What a run trains: the spec, where it lies, on what, and for how many iterations.
+
+    With a `packing` the order is of its rows.
+    """
 
     folder: Path
     spec: TrainingSpec
@@ -43,6 +48,7 @@ class Plan:
     order: BatchOrder
     total: int
     base_fingerprint: str
+    packing: Packing | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class TrainingLoop:
         self._emit = emit
         self._control = control
         self._monotonic = monotonic
-        self._objective = objective_of(plan.spec, plan.corpus, plan.folder)
+        self._objective = objective_of(plan.spec, plan.corpus, plan.folder, packing=plan.packing)
         self._optimizer = build_optimizer(plan.spec)
         self._schedule = schedule_of(plan.spec, plan.total)
         self._progress = self._begin()
@@ -88,6 +94,7 @@ class TrainingLoop:
             loss=self._objective.loss,
         )
         self._batches = self._from_cursor()
+        self._next: list[tuple[Cursor, Batch]] = []
         self._last_loss: float | None = None
 
     def run(self) -> Ending:
@@ -128,13 +135,20 @@ class TrainingLoop:
         for cursor, indices, width in self._plan.order.from_cursor(self._progress.cursor):
             yield cursor, self._objective.batch(indices, width, rows=rows)
 
+    def _take(self) -> list[tuple[Cursor, Batch]]:
+        return list(islice(self._batches, self._plan.spec.grad_accumulation_steps))
+
+    def _prepare(self) -> None:
+        """The batches of the next iteration; where the run is in its data does not change by that."""
+        self._next = self._take()
+
     def _iterate(self) -> None:
         """One optimiser update, its event, and what falls due after it."""
         started = self._monotonic()
-        taken = [next(self._batches) for _ in range(self._plan.spec.grad_accumulation_steps)]
+        taken = self._next or self._take()
         batches = [batch for _, batch in taken]
         rate = learning_rate(self._schedule, self._progress.iteration)
-        result = self._stepper.update(batches, rate)
+        result = self._stepper.update(batches, rate, meanwhile=self._prepare)
         seconds = self._monotonic() - started
         iteration = self._progress.iteration + 1
         if not math.isfinite(result.loss) or not math.isfinite(result.gradient_norm or 0.0):

@@ -7,7 +7,7 @@ sequences give the same bits, in any process on the same machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from forgellm.data.corpus import Sequences
 from forgellm.training.batches import IntArray, bucket_widths, collate
 
 Sums = np.ndarray[Any, np.dtype[np.float64]]
+Cache = Sequence[object] | None
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,16 @@ def token_losses(logits: mx.array, targets: mx.array) -> mx.array:
     return nn.losses.cross_entropy(logits.astype(mx.float32), targets)
 
 
-def learned_loss(model: nn.Module, tokens: mx.array, learned: mx.array, scale: mx.array) -> mx.array:
+def learned_loss(
+    model: nn.Module, tokens: mx.array, learned: mx.array, scale: mx.array, *, cache: Cache = None
+) -> mx.array:
     """`scale` times the sum of the losses of the learned tokens of a batch [rows, width].
 
+    `cache` says who sees whom where rows are shared (`separation.shared_rows`).
     With `scale` = 1 / (targets of the whole iteration) the gradients of several batches add up to that of
     the token-weighted mean, and no sum grows beyond what a half-precision gradient holds.
     """
-    losses = token_losses(model(tokens[:, :-1]), tokens[:, 1:])
+    losses = token_losses(model(tokens[:, :-1], cache=cache), tokens[:, 1:])
     return mx.where(learned[:, 1:], losses, 0.0).sum() * scale
 
 

@@ -9,17 +9,22 @@ from forgellm.domain.spec import TrainingSpec
 from forgellm.training.batches import BatchOrder
 from forgellm.training.dpo import Preferences
 from forgellm.training.objectives import Likelihood, Objective
+from forgellm.training.packing import Packing
 from forgellm.training.reference import pair_lengths, read_reference
 
 
-def objective_of(spec: TrainingSpec, corpus: Corpus, folder: Path) -> Objective:
+def objective_of(
+    spec: TrainingSpec, corpus: Corpus, folder: Path, *, packing: Packing | None = None
+) -> Objective:
     """What a run in `folder` minimises. Raises ResumeMismatch where its reference is gone."""
     if spec.objective == "dpo":
         return Preferences(corpus, read_reference(folder, corpus), spec.dpo_beta)
-    return Likelihood(corpus)
+    return Likelihood(corpus, packing)
 
 
-def order_of(spec: TrainingSpec, corpus: Corpus) -> BatchOrder:
-    """The order in which its items, sequences or pairs, are trained on."""
+def order_of(spec: TrainingSpec, corpus: Corpus, packing: Packing | None = None) -> BatchOrder:
+    """The order in which its items, sequences, pairs or shared rows, are trained on."""
     lengths = pair_lengths(corpus) if spec.objective == "dpo" else corpus.train.lengths
+    if packing is not None:
+        lengths = packing.lengths
     return BatchOrder(lengths, spec.batch_size, seed=spec.seed)

@@ -16,6 +16,8 @@ from forgellm.data.corpus import Corpus
 from forgellm.domain.metrics import perplexity
 from forgellm.training.batches import Batch, IntArray, collate
 from forgellm.training.losses import Measurement, learned_loss, measure
+from forgellm.training.packing import Packing, lay_out
+from forgellm.training.separation import shared_rows
 
 Loss = Callable[..., tuple[mx.array, dict[str, mx.array]]]
 """(loss, metrics) of a model on a batch's arrays; the last argument scales both."""
@@ -28,7 +30,10 @@ class Objective(Protocol):
     def loss(self) -> Loss: ...
 
     def batch(self, indices: IntArray, width: int, *, rows: int) -> Batch:
-        """The items at `indices` of the training data in [rows, width], of pairs [2 rows, width]."""
+        """The items at `indices` of the training data in [rows, width], of pairs [2 rows, width].
+
+        Where rows are shared, an item is a row.
+        """
 
     def measure(self, model: nn.Module) -> Measurement:
         """The weights on the fixed validation set, dropout off."""
@@ -38,24 +43,29 @@ class Objective(Protocol):
 
 
 def likelihood(
-    model: nn.Module, tokens: mx.array, learned: mx.array, scale: mx.array
+    model: nn.Module, tokens: mx.array, learned: mx.array, *rest: mx.array
 ) -> tuple[mx.array, dict[str, mx.array]]:
-    """`losses.learned_loss`, which has no further metrics."""
-    return learned_loss(model, tokens, learned, scale), {}
+    """`losses.learned_loss` without further metrics. `rest`: segments where rows are shared, the scale."""
+    *segments, scale = rest
+    cache = shared_rows(model, segments[0][:, :-1]) if segments else None
+    return learned_loss(model, tokens, learned, scale, cache=cache), {}
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """The mean loss of the learned tokens, in nats."""
+    """The mean loss of the learned tokens, in nats; with a `packing`, of rows that sequences share."""
 
     corpus: Corpus
+    packing: Packing | None = None
 
     @property
     def loss(self) -> Loss:
         return likelihood
 
     def batch(self, indices: IntArray, width: int, *, rows: int) -> Batch:
-        return collate(self.corpus.train, indices, width, rows=rows)
+        if self.packing is None:
+            return collate(self.corpus.train, indices, width, rows=rows)
+        return lay_out(self.corpus.train, self.packing, indices, width, rows=rows)
 
     def measure(self, model: nn.Module) -> Measurement:
         return measure(model, self.corpus.valid)

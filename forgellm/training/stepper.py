@@ -58,8 +58,13 @@ class Stepper:
         self._accumulate = self._maybe_compiled(self._add_batch, compiled)
         self._finish = self._maybe_compiled(self._add_last_batch, compiled)
 
-    def update(self, batches: Sequence[Batch], learning_rate: float) -> StepResult:
-        """Train on `batches` as one iteration: their losses are weighted by tokens across all of them."""
+    def update(
+        self, batches: Sequence[Batch], learning_rate: float, *, meanwhile: Callable[[], object] | None = None
+    ) -> StepResult:
+        """Train on `batches` as one iteration: their losses are weighted by tokens across all of them.
+
+        `meanwhile` is called while the last of them is being computed.
+        """
         self._model.train()
         self._optimizer.learning_rate = mx.array(learning_rate, mx.float32)
         targets = sum(batch.targets for batch in batches)
@@ -71,6 +76,9 @@ class Stepper:
             parts.append(part)
             mx.eval(part, carried)
         part, norm = self._finish(batches[-1].arrays, scale, carried)
+        mx.async_eval(part, norm, self._state)
+        if meanwhile is not None:
+            meanwhile()
         mx.eval(part, norm, self._state)
         loss, metrics = _sum([*parts, part])
         return StepResult(loss, targets, None if self._max_grad_norm is None else float(norm.item()), metrics)

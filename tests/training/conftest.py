@@ -15,6 +15,7 @@ from forgellm.storage.adapters import config_of
 from forgellm.training.adapters import attach, load_base
 from forgellm.training.loop import Plan, TrainingLoop
 from forgellm.training.objective_of import order_of
+from forgellm.training.packing import pack
 from forgellm.training.pissa import begin_at_principal
 from forgellm.training.reference import measure_reference
 from forgellm.training.samples import Questions
@@ -46,7 +47,8 @@ def run_loop(tiny_model: Path, tmp_path: Path) -> Run:
             summary={},
         )
         model, _ = load_base(base or tiny_model)
-        order = order_of(spec, corpus)
+        packing = pack(corpus.train.lengths, spec.packing, seed=spec.seed) if spec.packing else None
+        order = order_of(spec, corpus, packing)
         total = total_iterations(spec, order.batches_per_epoch)
         if spec.objective == "dpo":
             batches = total * spec.grad_accumulation_steps
@@ -58,7 +60,7 @@ def run_loop(tiny_model: Path, tmp_path: Path) -> Run:
             begin_at_principal(model, folder, attend=lambda: None)
         recorder = Recorder(commands=commands or {})
         loop = TrainingLoop(
-            Plan(folder, spec, corpus, order, total, "base"),
+            Plan(folder, spec, corpus, order, total, "base", packing),
             model,
             emit=recorder.emit,
             control=recorder.control,

@@ -4,7 +4,7 @@ import { count, model as lastPart, sentence, statement, tick } from "../../parts
 
 const LABELS = {
   objective: "What is learned", dpo_beta: "Hold to the base", model_name: "Model", start_from: "Adapter to go on with", general_dataset: "General data", data_mixture_ratio: "Share of the dataset",
-  max_iterations: "Iterations", epochs: "Epochs", grad_accumulation_steps: "Gradient accumulation", max_seq_length: "Sequence length",
+  max_iterations: "Iterations", epochs: "Epochs", packing: "Shared rows", grad_accumulation_steps: "Gradient accumulation", max_seq_length: "Sequence length",
   lr_schedule: "Shape", warmup_steps: "Warm-up", lr_final_factor: "Last rate", fine_tune_type: "Method", num_layers: "Blocks that learn",
   lora_rank: "Rank", lora_scale: "Scale", lora_init: "Beginning of the factors", lora_dropout: "Dropout", lora_keys: "Modules with factors", train_also: "Train also",
   optimizer: "Optimiser", max_grad_norm: "Gradient clipping", grad_checkpoint: "Compute activations twice", eval_every: "Validate every",

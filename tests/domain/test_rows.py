@@ -1,0 +1,31 @@
+"""How many rows and batches a corpus comes to before it is laid out."""
+
+from __future__ import annotations
+
+import pytest
+
+from forgellm.domain.errors import InvalidField
+from forgellm.domain.rows import batches_per_epoch, longest_row
+from forgellm.domain.spec import parse_spec, sequence_length
+
+NEEDED = {"model_name": "m", "training_type": "ift", "dataset": "d", "batch_size": 2}
+
+
+def test_without_packing_a_row_is_a_sequence():
+    spec = parse_spec(NEEDED)
+    assert batches_per_epoch(spec, sequences=7, tokens=10**6) == 4
+    assert longest_row(spec, 300) == 300
+
+
+def test_shared_rows_are_counted_by_their_tokens_and_are_never_more_than_sequences():
+    spec = parse_spec(NEEDED | {"packing": 512})
+    assert batches_per_epoch(spec, sequences=1000, tokens=512 * 98) == 50
+    assert batches_per_epoch(spec, sequences=10, tokens=10 * 2000) == 5
+    assert (longest_row(spec, 300), longest_row(spec, 2000)) == (512, 2000)
+
+
+def test_preferences_and_rows_beyond_the_context_are_refused_by_name():
+    with pytest.raises(InvalidField, match="packing 512"):
+        parse_spec(NEEDED | {"objective": "dpo", "packing": 512})
+    with pytest.raises(InvalidField, match="packing is 512, but the model's context is 256"):
+        sequence_length(parse_spec(NEEDED | {"packing": 512}), 256)
