@@ -18,7 +18,8 @@ from forgellm.storage.workspace import Workspace
 class Job:
     """One execution of a run. `resumed` when the run had begun before.
 
-    `control` says `run`, `pause` or `stop`; a job asks between two steps, records `stopping` and obeys.
+    `control` says `run`, `pause` or `stop`; a job asks between two steps, records `stopping` and obeys. `locks`
+    are the descriptors of the run's claim, for a process that must not outlive it.
     """
 
     workspace: Workspace
@@ -29,6 +30,7 @@ class Job:
     control: Callable[[], str]
     clock: Callable[[], datetime]
     resumed: bool = False
+    locks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from forgellm.data.corpus import Corpus
 from forgellm.domain.spec import TrainingSpec
 from forgellm.training.batches import BatchOrder
-from forgellm.training.dpo import Preferences
-from forgellm.training.objectives import Likelihood, Objective
+from forgellm.training.dpo import Preferences, preference_loss
+from forgellm.training.objectives import Likelihood, Loss, Objective, likelihood
 from forgellm.training.reference import pair_lengths, read_reference
 
 
@@ -17,6 +18,11 @@ def objective_of(spec: TrainingSpec, corpus: Corpus, folder: Path) -> Objective:
     if spec.objective == "dpo":
         return Preferences(corpus, read_reference(folder, corpus), spec.dpo_beta)
     return Likelihood(corpus)
+
+
+def loss_of(spec: TrainingSpec) -> Loss:
+    """What gradients are taken of, for who has neither corpus nor folder; what it needs comes with a batch."""
+    return partial(preference_loss, beta=spec.dpo_beta) if spec.objective == "dpo" else likelihood
 
 
 def order_of(spec: TrainingSpec, corpus: Corpus) -> BatchOrder:
