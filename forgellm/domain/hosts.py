@@ -1,8 +1,8 @@
 """The machines that one run is trained on, as a spec and mlx's own host files write them.
 
-A machine is `[user@]name[=address[+address]][/device]…`: how ssh reaches it, the IPv4 addresses that the others
-connect to (looked up where none is given), and for jaccl the RDMA devices that lead to each machine, `-` for
-none. Names end in command lines of ssh: nothing but what a name may have is let through.
+A machine is `[user@]name[=address[+address]][/device]…`: how ssh reaches it, the IPv4 addresses that the
+others connect to (looked up where none is given), and for jaccl the RDMA devices that lead to each machine,
+`-` for none. Names end in command lines of ssh: nothing but what a name may have is let through.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def parse_hosts(items: Sequence[str]) -> tuple[Host, ...]:
 
 
 def check_hosts(items: Sequence[str], *, batch_size: int, lora_init: str) -> None:
-    """Whether the rows of a batch can be shared out, and what begins elsewhere can be told: PiSSA also changes
-    what does not learn. Raises InvalidField."""
+    """Whether the rows of a batch can be shared out. PiSSA cannot: it also changes what does not learn, which
+    nobody is sent. Raises InvalidField."""
     hosts = parse_hosts(items)
     if batch_size < len(hosts):
         raise InvalidField(

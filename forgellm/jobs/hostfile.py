@@ -22,7 +22,7 @@ _PORT_ATTEMPTS = 100
 
 
 def located(hosts: Sequence[Host]) -> list[Host]:
-    """The machines with their addresses. Raises HostLost where a name is unknown, or the first is not here."""
+    """The machines with their addresses. Raises HostLost where one is unknown, or the first is not here."""
     found = [host if host.addresses else replace(host, addresses=(_look_up(host.name),)) for host in hosts]
     first = found[0]
     beyond = [host.name for host in found if not host.addresses[0].startswith("127.")]
@@ -92,16 +92,11 @@ def _are_free(places: Sequence[tuple[str, int]]) -> bool:
 
 
 def _is_here(address: str) -> bool:
-    return _are_here([(address, 0)])
-
-
-def _are_here(places: Sequence[tuple[str, int]]) -> bool:
-    for place in places:
-        with socket.socket() as listener:
-            try:
-                listener.bind(place)
-            except OSError:
-                return False
+    with socket.socket() as listener:
+        try:
+            listener.bind((address, 0))
+        except OSError:
+            return False
     return True
 
 

@@ -155,12 +155,10 @@ def _outcome(folder: Path, watch: Watch) -> Outcome:
 
 
 def _lost(watch: Watch) -> HostLost:
+    details: dict[str, object] = {}
+    what = "a port that was free is taken" if watch.port_taken else "the machines lost each other"
     lost = watch.lost()
-    if watch.port_taken:
-        what, details = "a port that was free is taken", {}
-    elif lost is None:
-        what, details = "the machines lost each other", {}
-    else:
+    if lost is not None and not watch.port_taken:
         rank, how = lost
         what = f"{watch.name(rank)}, machine {rank + 1} of the run, went away: {how}"
         details = {"host": watch.name(rank), "rank": rank}

@@ -18,8 +18,8 @@ from forgellm.storage.workspace import Workspace
 class Job:
     """One execution of a run. `resumed` when the run had begun before.
 
-    `control` says `run`, `pause` or `stop`; a job asks between two steps, records `stopping` and obeys. `locks`
-    are the descriptors of the run's claim, for a process that must not outlive it.
+    `control` says `run`, `pause` or `stop`; a job asks between two steps, records `stopping` and obeys.
+    `locks` are the descriptors of the run's claim, for a process that works on the run too.
     """
 
     workspace: Workspace

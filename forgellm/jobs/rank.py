@@ -1,8 +1,8 @@
 """`python -m forgellm.jobs.rank RUN_FOLDER`: one machine's process of a run that several train.
 
-mlx.launch starts one on each. The first is the run: it prepares the data, trains, writes events and files, and
-leaves how it ended for the worker, which has the last word. The others need nothing but the base model, and
-write nothing. Every one ends when its standard input does: whoever started it is gone then.
+mlx.launch starts one on each. The first is the run: it prepares the data, trains, writes events and files,
+and leaves how it ended for the worker, which has the last word. The others need nothing but the base model,
+and write nothing. Every one ends when its standard input does: whoever started it is gone then.
 """
 
 from __future__ import annotations

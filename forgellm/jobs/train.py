@@ -59,8 +59,8 @@ class _Tokenising:
 
 
 def train(job: Job, group: Group | None = None) -> Outcome:
-    """Run a `cpt` or `ift` run to its end, from its saved state where it has one; the others of a `group` share
-    in every iteration."""
+    """Run a `cpt` or `ift` run to its end, from its saved state where it has one; the others of a `group`
+    share in every iteration."""
     try:
         with kept_awake():
             return _train(job, group)

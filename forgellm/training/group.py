@@ -18,6 +18,9 @@ from forgellm.domain.errors import HostLost
 _BUCKET_BYTES = 32 << 20
 """What travels together: a transfer costs a round trip, and a copy of that size."""
 
+_FIRST_BYTES = 4096
+"""What a message begins with; whatever is said of a step has room in it."""
+
 _ANSWER_BYTES = 2048
 
 
@@ -43,16 +46,19 @@ class Group:
         """Say something to all others, from rank 0."""
         forms = [[str(array.dtype).removeprefix("mlx.core."), list(array.shape)] for array in arrays]
         text = json.dumps({"kind": kind, "values": values or {}, "forms": forms}).encode()
-        self._sum(mx.array([len(text)], mx.int32))
-        self._sum(_words([_bytes_of(mx.array(np.frombuffer(text, np.uint8)))]))
+        said = len(text).to_bytes(4, "little") + text
+        for piece in (said[:_FIRST_BYTES].ljust(_FIRST_BYTES, b"\0"), said[_FIRST_BYTES:]):
+            if piece:
+                self._sum(_words([mx.array(np.frombuffer(piece, np.uint8))]))
         for bucket in _buckets(arrays):
             self._sum(_words([_bytes_of(arrays[number]) for number in bucket]))
 
     def receive(self) -> Message:
         """The next message, on all others."""
-        length = self._sum(mx.zeros(1, mx.int32)).item()
-        text = bytes(np.array(self._nothing(int(length))).tobytes())[: int(length)]
-        said = json.loads(text)
+        first = np.array(self._nothing(_FIRST_BYTES)).tobytes()
+        end = 4 + int.from_bytes(first[:4], "little")
+        rest = np.array(self._nothing(end - _FIRST_BYTES)).tobytes() if end > _FIRST_BYTES else b""
+        said = json.loads((first + rest)[4:end])
         arrays = [mx.zeros(shape, _dtype(dtype)) for dtype, shape in said["forms"]]
         for bucket in _buckets(arrays):
             data = self._nothing(sum(arrays[number].nbytes for number in bucket)).view(mx.uint8)

@@ -21,7 +21,7 @@ def objective_of(spec: TrainingSpec, corpus: Corpus, folder: Path) -> Objective:
 
 
 def loss_of(spec: TrainingSpec) -> Loss:
-    """What gradients are taken of, for who has neither corpus nor folder; what it needs comes with a batch."""
+    """What gradients are taken of, for one who has no corpus: the rest comes with a batch."""
     return partial(preference_loss, beta=spec.dpo_beta) if spec.objective == "dpo" else likelihood
 
 

@@ -66,7 +66,7 @@ def follow(
     max_grad_norm: float | None,
     compiled: bool,
 ) -> None:
-    """What every other machine does until the first one ends. `model` has an adapter of the same form attached.
+    """What every other machine does until the first one ends. `model` has an adapter of the same form.
 
     Raises HostLost when another one is gone.
     """
@@ -94,16 +94,17 @@ def _together(
     # Who has no row in some batch computes another's, and adds nothing.
     scales = [values["scale"] if has_some else 0.0 for _, has_some in mine]
     loss, metrics, gradients = stepper.gradients([rows for rows, _ in mine], scales)
-    names, leaves = zip(*tree_flatten(gradients), strict=True)
+    found: Any = tree_flatten(gradients, destination={})
+    leaves: dict[str, mx.array] = dict(sorted(found.items()))
     said = mx.stack([loss, *metrics.values()]).astype(mx.float32)
-    summed, *leaves = group.total([said, *leaves])
-    norm = stepper.apply(tree_unflatten(list(zip(names, leaves, strict=True))), values["learning_rate"])
-    first, *further = summed.tolist()  # type: ignore[misc]
-    return float(first), dict(zip(metrics, further, strict=True)), norm
+    summed, *arrays = group.total([said, *leaves.values()])
+    norm = stepper.apply(tree_unflatten(list(zip(leaves, arrays, strict=True))), values["learning_rate"])
+    first, *further = map(float, np.array(summed))
+    return first, dict(zip(metrics, further, strict=True)), norm
 
 
 def _rows_of(part: Sequence[mx.array], unit: int, *, rank: int, size: int) -> tuple[Sequence[mx.array], bool]:
-    """The rows of a batch [rows, …] that are a machine's, and whether it has any; `unit` rows stay together."""
+    """A machine's rows of a batch [rows, …], and whether it has any; `unit` rows stay together."""
     items = part[0].shape[0] // unit
     first, end = (-(-items * place // size) * unit for place in (rank, rank + 1))
     if first == end:
@@ -114,7 +115,8 @@ def _rows_of(part: Sequence[mx.array], unit: int, *, rank: int, size: int) -> tu
 def _state(model: nn.Module, optimizer: optim.Optimizer) -> dict[str, mx.array]:
     moments: Any = tree_flatten(optimizer.state, destination={})
     weights = {f"weights.{name}": value for name, value in trainable_weights(model).items()}
-    return weights | {f"optimizer.{name}": value for name, value in moments.items()}
+    # A tree that was read from a file has its leaves in another order than one that was built.
+    return dict(sorted((weights | {f"optimizer.{name}": value for name, value in moments.items()}).items()))
 
 
 def _put_state(model: nn.Module, optimizer: optim.Optimizer, arrays: Sequence[mx.array]) -> None:

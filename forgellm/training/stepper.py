@@ -81,7 +81,8 @@ class Stepper:
     ) -> tuple[mx.array, Mapping[str, mx.array], Gradients]:
         """The first half of an update: loss, metrics and gradients of batches, which others add theirs to."""
         self._model.train()
-        carried, loss, metrics = None, mx.array(0.0), {}
+        carried, loss = None, mx.array(0.0)
+        metrics: dict[str, mx.array] = {}
         for arrays, scale in zip(parts, scales, strict=True):
             (one, further), carried = self._accumulate(arrays, mx.array(scale, mx.float32), carried)
             loss = loss + one
