@@ -158,6 +158,20 @@ class OutOfMemory(ForgeError):
     status = 507
 
 
+class HostLost(ForgeError):
+    """A machine that shares a run's work cannot be reached, or went away."""
+
+    code = "HOST_LOST"
+    status = 503
+
+
+class HostUnfit(ForgeError):
+    """A machine that should share a run's work has other versions or another base model, or none."""
+
+    code = "HOST_UNFIT"
+    status = 409
+
+
 class ModelNotLoaded(ForgeError):
     """Nothing is resident that could answer."""
 

@@ -44,6 +44,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "train_also",
     ),
     "optimiser": ("optimizer", "weight_decay", "max_grad_norm", "grad_checkpoint", "seed"),
+    "more than one machine": ("hosts",),
     "validation and checkpoints": (
         "eval_every",
         "save_every",

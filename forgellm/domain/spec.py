@@ -17,6 +17,7 @@ from datetime import datetime
 
 from forgellm.domain.errors import InvalidField, nearest
 from forgellm.domain.fields import Field, Kind, check
+from forgellm.domain.hosts import check_hosts
 
 _TYPES = ("cpt", "ift")
 
@@ -170,6 +171,11 @@ class TrainingSpec:
         longest=2000,
     )
     seed: int = _field(0, "seed of data order, initialisation and dropout", minimum=0, maximum=2**32 - 1)
+    hosts: tuple[str, ...] = _field(
+        (),
+        "machines that share the rows of every batch, this one first; none for this one alone",
+        "mac1.local,mac2.local",
+    )
 
 
 def fields() -> dict[str, Field]:
@@ -346,6 +352,7 @@ def with_implied(spec: TrainingSpec) -> TrainingSpec:
         _check_dpo(spec)
     if spec.lora_init == "pissa":
         _check_pissa(spec)
+    check_hosts(spec.hosts, batch_size=spec.batch_size, lora_init=spec.lora_init)
     if spec.num_layers == 0 and not spec.train_also:
         raise InvalidField(
             "num_layers is 0 and train_also is empty: nothing would learn",

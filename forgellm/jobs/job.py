@@ -19,6 +19,7 @@ class Job:
     """One execution of a run. `resumed` when the run had begun before.
 
     `control` says `run`, `pause` or `stop`; a job asks between two steps, records `stopping` and obeys.
+    `locks` are the descriptors of the run's claim, for a process that works on the run too.
     """
 
     workspace: Workspace
@@ -29,6 +30,7 @@ class Job:
     control: Callable[[], str]
     clock: Callable[[], datetime]
     resumed: bool = False
+    locks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

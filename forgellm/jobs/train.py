@@ -25,6 +25,7 @@ from forgellm.storage.checkpoints import check_intact
 from forgellm.storage.datasets import find_dataset
 from forgellm.storage.models import ModelFolder, context_length, find_model, fingerprint, vocabulary_size
 from forgellm.training.adapters import attach, check_precision, load_base, load_trainable, read_weights
+from forgellm.training.group import Group
 from forgellm.training.loop import Plan, TrainingLoop
 from forgellm.training.objective_of import order_of
 from forgellm.training.packing import Packing, pack
@@ -59,18 +60,19 @@ class _Tokenising:
             self._job.log.append("phase", phase=f"tokenising {int(100 * share)} %", share=share)
 
 
-def train(job: Job) -> Outcome:
-    """Run a `cpt` or `ift` run to its end, from its saved state where it has one."""
+def train(job: Job, group: Group | None = None) -> Outcome:
+    """Run a `cpt` or `ift` run to its end, from its saved state where it has one; the others of a `group`
+    share in every iteration."""
     try:
         with kept_awake():
-            return _train(job)
+            return _train(job, group)
     except _CalledOff as called:
         command = str(called)
         job.log.append("stopping", iteration=0, command=command)
         return Outcome("paused" if command == "pause" else "stopped", {"iteration": 0})
 
 
-def _train(job: Job) -> Outcome:
+def _train(job: Job, group: Group | None) -> Outcome:
     spec = parse_spec(job.run.spec)
     base = find_model(job.workspace, job.hub_cache, spec.model_name)
     _check_base(job, base)
@@ -93,6 +95,7 @@ def _train(job: Job) -> Outcome:
         monotonic=time.perf_counter,
         compiled=mx.default_device() == mx.gpu,
         asked=asked,
+        group=group,
     )
     ending = loop.run()
     return Outcome(ending.type, ending.values)

@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import cast
@@ -42,6 +43,11 @@ JOBS: Mapping[RunKind, str] = {
 }
 """Where the function of each kind is: named, not imported, so that importing it can fail as a run does."""
 
+ON_HOSTS = "forgellm.jobs.hosts:train_on_hosts"
+"""The same for a run that trains on several machines."""
+
+Work = Callable[[Job], Outcome]
+
 # What mlx's own exceptions say. It does not pass on why a write failed; a full disk is the usual reason.
 _OUT_OF_MEMORY = ("[malloc", "Unable to allocate", "Insufficient Memory")
 _NOT_WRITTEN = "[write] Unable to write"
@@ -54,13 +60,13 @@ def main(
     """Execute the run whose folder is given; answers the exit status. `command` starts the next worker."""
     options = _parse(arguments)
     try:
-        workspace, run = _open(options.folder.resolve())
+        workspace, run = opened(options.folder.resolve())
         claim = _claim(workspace, run, options)
     except ForgeError as error:
         print(f"{error.message}. {error.suggestion}", file=sys.stderr)
         return 1
     control = Control(workspace.root / run.folder, "pause" if run.kind.trains else "stop")
-    ending = _execute(workspace, run, jobs=jobs, control=control)
+    ending = _execute(workspace, run, jobs=jobs, control=control, claim=claim)
     claim.release()
     if not control.terminated:
         # After a signal the machine is wanted for something else, or goes down.
@@ -89,26 +95,38 @@ class Control:
         self.terminated = True
 
 
-def _execute(workspace: Workspace, run: Run, *, jobs: Mapping[RunKind, str], control: Control) -> str:
+def _execute(
+    workspace: Workspace, run: Run, *, jobs: Mapping[RunKind, str], control: Control, claim: Claim
+) -> str:
     """Do the work and write the run's last event; answers its type."""
     folder = workspace.root / run.folder
     control.listen()
     with _crash_report(folder):
-        log = EventLog(folder, utc_now)
-        started = last_lifecycle_event(folder)
-        job = Job(
-            workspace=workspace,
-            run=run,
-            folder=folder,
-            log=log,
-            hub_cache=read_settings(workspace.root).hub_cache,
-            control=control,
-            clock=utc_now,
-            resumed=started is not None and started.get("resume") is True,
-        )
+        job = job_of(workspace, run, control, locks=tuple(lock.descriptor for lock in claim.locks))
         with _reserved_room(folder):
-            outcome = _outcome(job, jobs)
-        return _last_words(log, outcome)
+            outcome = outcome_of(job, partial(_load, _work_of(run, jobs)))
+        # Opened anew: where several machines train, the events between were written by another process.
+        return _last_words(EventLog(folder, utc_now), outcome)
+
+
+def job_of(
+    workspace: Workspace, run: Run, control: Callable[[], Command], *, locks: tuple[int, ...] = ()
+) -> Job:
+    """The job of a run that has just been started or resumed."""
+    folder = workspace.root / run.folder
+    log = EventLog(folder, utc_now)
+    started = last_lifecycle_event(folder)
+    return Job(
+        workspace=workspace,
+        run=run,
+        folder=folder,
+        log=log,
+        hub_cache=read_settings(workspace.root).hub_cache,
+        control=control,
+        clock=utc_now,
+        resumed=started is not None and started.get("resume") is True,
+        locks=locks,
+    )
 
 
 @contextmanager
@@ -135,9 +153,10 @@ def _last_words(log: EventLog, outcome: Outcome) -> str:
     return outcome.type
 
 
-def _outcome(job: Job, jobs: Mapping[RunKind, str]) -> Outcome:
+def outcome_of(job: Job, load: Callable[[], Work]) -> Outcome:
+    """How the work that `load` answers with ends, whatever it raises."""
     try:
-        return _load(jobs[job.run.kind])(job)
+        return load()(job)
     except ForgeError as error:
         return Outcome("failed", failure_values(error))
     except Exception as error:
@@ -145,9 +164,13 @@ def _outcome(job: Job, jobs: Mapping[RunKind, str]) -> Outcome:
         return Outcome("failed", failure_values(_named(error, job.folder)))
 
 
-def _load(name: str) -> Callable[[Job], Outcome]:
+def _work_of(run: Run, jobs: Mapping[RunKind, str]) -> str:
+    return ON_HOSTS if run.kind.trains and run.spec.get("hosts") else jobs[run.kind]
+
+
+def _load(name: str) -> Work:
     module, _, function = name.partition(":")
-    return cast("Callable[[Job], Outcome]", getattr(importlib.import_module(module), function))
+    return cast("Work", getattr(importlib.import_module(module), function))
 
 
 def _named(error: Exception, folder: Path) -> ForgeError:
@@ -178,7 +201,8 @@ def _crash_report(folder: Path) -> Iterator[None]:
             report.unlink(missing_ok=True)
 
 
-def _open(folder: Path) -> tuple[Workspace, Run]:
+def opened(folder: Path) -> tuple[Workspace, Run]:
+    """The run in a folder, and its workspace. Raises RunNotFound."""
     run = read_run(folder)
     if run is None:
         raise RunNotFound(

@@ -24,11 +24,13 @@ from forgellm.domain.spec import TrainingSpec, stopping_values
 from forgellm.storage.checkpoints import read_checkpoints
 from forgellm.training.batches import Batch, BatchOrder, Cursor
 from forgellm.training.checkpointing import diverged, link_best, write_checkpoint
+from forgellm.training.group import Group
 from forgellm.training.losses import Measurement, measure
 from forgellm.training.objective_of import objective_of
 from forgellm.training.optimizers import build_optimizer
 from forgellm.training.packing import Packing
 from forgellm.training.samples import Questions, answer
+from forgellm.training.sharing import SharedStepper
 from forgellm.training.state import Progress, read_progress, restore, save_state
 from forgellm.training.stepper import Stepper
 
@@ -62,7 +64,7 @@ class Ending:
 class TrainingLoop:
     """Holds the live run. `emit(type, **values)` records an event; `control()` says run, pause or stop;
     `monotonic()` gives seconds. `model` is a base with its adapter attached. The weights of iteration 0 and
-    of each checkpoint answer what is `asked`.
+    of each checkpoint answer what is `asked`. The others of a `group` compute their share of every iteration.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class TrainingLoop:
         monotonic: Callable[[], float],
         compiled: bool,
         asked: Questions | None = None,
+        group: Group | None = None,
     ) -> None:
         self._plan = plan
         self._asked = asked
@@ -86,13 +89,15 @@ class TrainingLoop:
         self._optimizer = build_optimizer(plan.spec)
         self._schedule = schedule_of(plan.spec, plan.total)
         self._progress = self._begin()
-        self._stepper = Stepper(
+        stepper = Stepper(
             model,
             self._optimizer,
             max_grad_norm=plan.spec.max_grad_norm,
             compiled=compiled,
             loss=self._objective.loss,
         )
+        self._shared = None if group is None else SharedStepper(group, stepper, model, self._optimizer)
+        self._stepper = self._shared or stepper
         self._batches = self._from_cursor()
         self._next: list[tuple[Cursor, Batch]] = []
         self._last_loss: float | None = None
@@ -249,6 +254,9 @@ class TrainingLoop:
 
     def _save_state(self) -> None:
         save_state(self._plan.folder, self._progress, model=self._model, optimizer=self._optimizer)
+        if self._shared is not None:
+            # A run that goes on from here begins with this on every machine; so does this one.
+            self._shared.share_state()
 
     def _obey(self, command: str) -> Ending:
         """Leave at once without losing anything: a stop also writes a validated checkpoint."""

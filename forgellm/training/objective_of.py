@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from forgellm.data.corpus import Corpus
 from forgellm.domain.spec import TrainingSpec
 from forgellm.training.batches import BatchOrder
-from forgellm.training.dpo import Preferences
-from forgellm.training.objectives import Likelihood, Objective
+from forgellm.training.dpo import Preferences, preference_loss
+from forgellm.training.objectives import Likelihood, Loss, Objective, likelihood
 from forgellm.training.packing import Packing
 from forgellm.training.reference import pair_lengths, read_reference
 
@@ -20,6 +21,11 @@ def objective_of(
     if spec.objective == "dpo":
         return Preferences(corpus, read_reference(folder, corpus), spec.dpo_beta)
     return Likelihood(corpus, packing)
+
+
+def loss_of(spec: TrainingSpec) -> Loss:
+    """What gradients are taken of, for one who has no corpus: the rest comes with a batch."""
+    return partial(preference_loss, beta=spec.dpo_beta) if spec.objective == "dpo" else likelihood
 
 
 def order_of(spec: TrainingSpec, corpus: Corpus, packing: Packing | None = None) -> BatchOrder:

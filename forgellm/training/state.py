@@ -50,7 +50,7 @@ def save_state(folder: Path, progress: Progress, *, model: nn.Module, optimizer:
     moments: Any = tree_flatten(optimizer.state, destination={})
     arrays |= {f"optimizer.{name}": value for name, value in moments.items()}
     save_weights(path, arrays)
-    manifest = asdict(progress) | {"random_key": _random_key(), "file": path.name, "sha256": sha256_of(path)}
+    manifest = asdict(progress) | {"random_key": random_key(), "file": path.name, "sha256": sha256_of(path)}
     write_json(states / "state.json", manifest)
     for older in states.glob("*.safetensors"):
         if older.name != path.name:
@@ -107,7 +107,8 @@ def _free_name(states: Path, iteration: int) -> Path:
     return states / (f"{iteration:07d}_again.safetensors" if raw.get("file") == name else name)
 
 
-def _random_key() -> list[int]:
+def random_key() -> list[int]:
+    """The two words of mlx's random state."""
     state: Any = mx.random.state
     return [int(word) for word in state[0].tolist()]
 

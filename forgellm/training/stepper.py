@@ -57,6 +57,7 @@ class Stepper:
         self._state = [model.state, optimizer.state, mx.random.state]
         self._accumulate = self._maybe_compiled(self._add_batch, compiled)
         self._finish = self._maybe_compiled(self._add_last_batch, compiled)
+        self._apply = self._maybe_compiled(self._apply_gradients, compiled)
 
     def update(
         self, batches: Sequence[Batch], learning_rate: float, *, meanwhile: Callable[[], object] | None = None
@@ -83,6 +84,27 @@ class Stepper:
         loss, metrics = _sum([*parts, part])
         return StepResult(loss, targets, None if self._max_grad_norm is None else float(norm.item()), metrics)
 
+    def gradients(
+        self, parts: Sequence[Sequence[mx.array]], scales: Sequence[float]
+    ) -> tuple[mx.array, Mapping[str, mx.array], Gradients]:
+        """The first half of an update: loss, metrics and gradients of batches, which others add theirs to."""
+        self._model.train()
+        carried, loss = None, mx.array(0.0)
+        metrics: dict[str, mx.array] = {}
+        for arrays, scale in zip(parts, scales, strict=True):
+            (one, further), carried = self._accumulate(arrays, mx.array(scale, mx.float32), carried)
+            loss = loss + one
+            metrics = {name: value + metrics.get(name, 0.0) for name, value in further.items()}
+            mx.eval(loss, metrics, carried)
+        return loss, metrics, carried
+
+    def apply(self, gradients: Gradients, learning_rate: float) -> float | None:
+        """The second half: clip and step. Answers the norm of the gradients where they are clipped."""
+        self._optimizer.learning_rate = mx.array(learning_rate, mx.float32)
+        norm = self._apply(gradients)
+        mx.eval(norm, self._state)
+        return None if self._max_grad_norm is None else float(norm.item())
+
     def _maybe_compiled(self, function: Callable[..., Any], compiled: bool) -> Callable[..., Any]:
         if not compiled:
             return function
@@ -100,11 +122,14 @@ class Stepper:
         self, arrays: Sequence[mx.array], scale: mx.array, carried: Gradients
     ) -> tuple[Values, mx.array]:
         values, gradients = self._add_batch(arrays, scale, carried)
+        return values, self._apply_gradients(gradients)
+
+    def _apply_gradients(self, gradients: Gradients) -> mx.array:
         norm = mx.array(0.0)
         if self._max_grad_norm is not None:
             gradients, norm = optim.clip_grad_norm(gradients, self._max_grad_norm)
         self._optimizer.update(self._model, gradients)
-        return values, norm
+        return norm
 
 
 def _sum(parts: Sequence[Values]) -> tuple[float, dict[str, float]]:

@@ -1,0 +1,148 @@
+"""The machines that one run is trained on, as a spec and mlx's own host files write them.
+
+A machine is `[user@]name[=address[+address]][/device]…`: how ssh reaches it, the IPv4 addresses that the
+others connect to (looked up where none is given), and for jaccl the RDMA devices that lead to each machine,
+`-` for none. Names end in command lines of ssh: nothing but what a name may have is let through.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from forgellm.domain.errors import InvalidField
+
+Backend = Literal["ring", "jaccl", "jaccl-ring"]
+
+MOST = 64
+LOOPBACK = "127.0.0.1"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_NAME = re.compile(rf"(?:[A-Za-z_][A-Za-z0-9_.-]{{0,31}}@)?{_LABEL}(?:\.{_LABEL}){{0,8}}\.?")
+_DEVICE = re.compile(r"[A-Za-z0-9_]{1,32}")
+_SETTINGS = {"MLX_METAL_FAST_SYNCH=1", "MLX_METAL_FAST_SYNCH=0"}
+_FORM = "Write name, user@name, or name=192.168.1.5; two machines at least: --hosts mac1.local,mac2.local."
+
+
+@dataclass(frozen=True)
+class Host:
+    """`name` is what ssh is given. `devices` has, where there are any, one list for every host of the run."""
+
+    name: str
+    addresses: tuple[str, ...] = ()
+    devices: tuple[tuple[str, ...], ...] = ()
+
+
+def parse_hosts(items: Sequence[str]) -> tuple[Host, ...]:
+    """The machines of a spec's field; none where it is empty. Raises InvalidField."""
+    hosts = tuple(_parse(item) for item in items)
+    if len(hosts) == 1 or len(hosts) > MOST:
+        raise _invalid(f"{len(hosts)} of them", f"it takes from 2 to {MOST} machines")
+    given = {len(host.devices) for host in hosts}
+    if given - {0} and given != {len(hosts)}:
+        raise _invalid("/".join(items)[:80], f"each machine has to name {len(hosts)} devices, or none does")
+    return hosts
+
+
+def check_hosts(items: Sequence[str], *, batch_size: int, lora_init: str) -> None:
+    """Whether the rows of a batch can be shared out. PiSSA cannot: it also changes what does not learn, which
+    nobody is sent. Raises InvalidField."""
+    hosts = parse_hosts(items)
+    if batch_size < len(hosts):
+        raise InvalidField(
+            f"batch_size is {batch_size}, and {len(hosts)} hosts share the rows of a batch",
+            details={"field": "batch_size", "hosts": len(hosts)},
+            suggestion=f"Use a batch_size of at least {len(hosts)}, or fewer hosts.",
+        )
+    if hosts and lora_init == "pissa":
+        raise InvalidField(
+            "lora_init pissa does not go with hosts",
+            details={"field": "lora_init", "other": "hosts"},
+            suggestion="Leave lora_init or hosts out.",
+        )
+
+
+def backend_of(hosts: Sequence[Host]) -> Backend:
+    """How they talk: over RDMA where it is said by which devices, in a ring where some pairs have none."""
+    if not hosts[0].devices:
+        return "ring"
+    missing = any(not host.devices[j] for i, host in enumerate(hosts) for j in range(len(hosts)) if i != j)
+    return "jaccl-ring" if missing else "jaccl"
+
+
+def hosts_of_file(data: object) -> list[str]:
+    """What the field has for the parsed JSON of a host file of mlx.launch. Raises InvalidField."""
+    content: Mapping[str, object] = data if isinstance(data, dict) else {"hosts": data}
+    backend = content.get("backend") or "ring"
+    if backend not in ("ring", "jaccl", "jaccl-ring"):
+        raise _bad_file(f"its backend is {str(backend)[:40]!r}; ring, jaccl and jaccl-ring can be used")
+    settings = content.get("envs") or []
+    if not isinstance(settings, list) or not all(setting in _SETTINGS for setting in settings):
+        raise _bad_file("of envs only MLX_METAL_FAST_SYNCH can be used")
+    hosts = content.get("hosts")
+    if not isinstance(hosts, list) or not all(isinstance(host, dict) for host in hosts):
+        raise _bad_file("it has no list of hosts")
+    items = [_item(host, with_devices=backend != "ring") for host in hosts]
+    parse_hosts(items)
+    return items
+
+
+def _item(host: Mapping[str, object], *, with_devices: bool) -> str:
+    name, addresses, devices = host.get("ssh"), host.get("ips") or [], host.get("rdma") or []
+    if not isinstance(name, str) or not isinstance(addresses, list) or not isinstance(devices, list):
+        raise _bad_file("each host needs ssh, and lists of ips and rdma")
+    said = name + ("=" + "+".join(map(str, addresses)) if addresses else "")
+    for device in devices if with_devices else ():
+        several = device if isinstance(device, list) else [device]
+        said += "/" + ("-" if device is None else "+".join(map(str, several)))
+    return said
+
+
+def _parse(item: str) -> Host:
+    reach, *devices = item.split("/")
+    name, sign, addresses = reach.partition("=")
+    if not _NAME.fullmatch(name):
+        raise _invalid(item, "that is no name of a machine")
+    found = tuple(_address(item, text) for text in addresses.split("+")) if sign else ()
+    if not found and _is_address(name.rpartition("@")[2]):
+        found = (name.rpartition("@")[2],)
+    return Host(name, found, tuple(_device(item, text) for text in devices))
+
+
+def _address(item: str, text: str) -> str:
+    if not _is_address(text):
+        raise _invalid(item, f"{text[:40]!r} is no IPv4 address")
+    return text
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return str(ipaddress.IPv4Address(text)) == text
+    except ValueError:
+        return False
+
+
+def _device(item: str, text: str) -> tuple[str, ...]:
+    if text == "-":
+        return ()
+    devices = tuple(text.split("+"))
+    if not all(_DEVICE.fullmatch(device) for device in devices):
+        raise _invalid(item, f"{text[:40]!r} is no RDMA device")
+    return devices
+
+
+def _invalid(value: str, reason: str) -> InvalidField:
+    shown = ascii(value[:80])
+    return InvalidField(
+        f"hosts cannot be {shown}: {reason}", details={"field": "hosts", "value": shown}, suggestion=_FORM
+    )
+
+
+def _bad_file(reason: str) -> InvalidField:
+    return InvalidField(
+        f"the host file cannot be used: {reason}",
+        details={"field": "hosts"},
+        suggestion="mlx.distributed_config writes such files; or name the machines: --hosts a,b.",
+    )

@@ -1,0 +1,170 @@
+"""A training run on several machines, seen by its worker: it starts mlx.launch, watches over it and ends it.
+
+The worker keeps what it has on one machine: the lock, the signals, the last word. The training itself is done
+by `jobs.rank`, on this machine and on each of the others.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from forgellm.domain.errors import HostLost
+from forgellm.domain.hosts import Host, backend_of, parse_hosts
+from forgellm.domain.spec import parse_spec
+from forgellm.jobs.hostfile import free_port, launcher_hosts, located
+from forgellm.jobs.job import Job, Outcome, failure_values
+from forgellm.jobs.watch import OUTCOME, Watch
+from forgellm.settings import importing_this, worker_environment
+from forgellm.storage.files import read_json, write_json
+from forgellm.storage.liveness import read_control, write_control
+
+LAUNCH = (sys.executable, "-m", "forgellm.jobs.lifeline")
+RANK = (sys.executable, "-m", "forgellm.jobs.rank")
+
+_HOSTFILE = ".hosts.json"
+_STARTS = 3
+_LOOK_SECONDS = 0.25
+_CLEARING_SECONDS = 20.0
+
+
+def train_on_hosts(job: Job) -> Outcome:
+    """Train a run on the machines of its spec to its end, from its saved state where it has one.
+
+    A machine that goes away ends it as `failed` with HOST_LOST: it can be resumed. Raises HostLost where the
+    machines cannot be told apart or found.
+    """
+    hosts = located(parse_hosts(parse_spec(job.run.spec).hosts))
+    write_json(job.folder / _HOSTFILE, launcher_hosts(hosts))
+    source = random.Random()
+    for _ in range(_STARTS):
+        (job.folder / OUTCOME).unlink(missing_ok=True)
+        job.log.append("phase", phase="connecting " + ", ".join(host.name for host in hosts))
+        watch = Watch([host.name for host in hosts], time.monotonic)
+        _run(job, hosts, watch, port=free_port(hosts, source))
+        outcome = _outcome(job.folder, watch)
+        # Somebody may have taken the port between the look and the start.
+        if not watch.port_taken:
+            break
+    return outcome
+
+
+def _run(job: Job, hosts: Sequence[Host], watch: Watch, *, port: int) -> None:
+    """From the start of mlx.launch until nothing of it is left on this machine."""
+    with _launched(job, hosts, port) as process, _read(process, watch):
+        over: float | None = None
+        while _is_running(process):
+            _pass_on(job)
+            if over is None and (watch.silent() is not None or (job.folder / OUTCOME).exists()):
+                over = time.monotonic()
+            if watch.silent() is not None or (over and time.monotonic() - over > _CLEARING_SECONDS):
+                return
+
+
+@contextmanager
+def _launched(job: Job, hosts: Sequence[Host], port: int) -> Iterator[subprocess.Popen[bytes]]:
+    backend = backend_of(hosts)
+    options = ["--hostfile", str(job.folder / _HOSTFILE), "--backend", backend, "--starting-port", str(port)]
+    ours, theirs = os.pipe()
+    # Nobody is there to answer a question of ssh.
+    environment = {**importing_this(worker_environment()), "SSH_ASKPASS_REQUIRE": "never"}
+    with os.fdopen(theirs, "wb", buffering=0):
+        process = subprocess.Popen(
+            [
+                *LAUNCH,
+                str(ours),
+                *options,
+                "--",
+                *RANK,
+                str(job.folder),
+                "--backend",
+                _group_backend(backend),
+            ],
+            process_group=0,
+            pass_fds=[ours, *job.locks],
+            # Never written to and never closed: mlx.launch reads an input that has ended without a pause.
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
+        os.close(ours)
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _group_backend(backend: str) -> str:
+    return "ring" if backend == "ring" else "jaccl"
+
+
+@contextmanager
+def _read(process: subprocess.Popen[bytes], watch: Watch) -> Iterator[None]:
+    output: Any = process.stdout
+    reader = threading.Thread(target=_follow_output, args=(output, watch), name="output", daemon=True)
+    reader.start()
+    yield
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    reader.join(_CLEARING_SECONDS)
+
+
+def _follow_output(output: IO[bytes], watch: Watch) -> None:
+    for line in output:
+        if watch.see(line):
+            sys.stderr.buffer.write(line)
+            sys.stderr.buffer.flush()
+
+
+def _is_running(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        process.wait(_LOOK_SECONDS)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+def _pass_on(job: Job) -> None:
+    """Let the first machine's process know what a signal told this one."""
+    command = job.control()
+    if command in ("pause", "stop") and command != read_control(job.folder):
+        write_control(job.folder, "pause" if command == "pause" else "stop")
+
+
+def _outcome(folder: Path, watch: Watch) -> Outcome:
+    path = folder / OUTCOME
+    if path.exists():
+        found: Any = read_json(path)
+        path.unlink()
+        values: Mapping[str, object] = found["values"]
+        if values.get("code") != HostLost.code:
+            return Outcome(str(found["type"]), values)
+    return Outcome("failed", failure_values(_lost(watch)))
+
+
+def _lost(watch: Watch) -> HostLost:
+    details: dict[str, object] = {}
+    what = "a port that was free is taken" if watch.port_taken else "the machines lost each other"
+    lost = watch.lost()
+    if lost is not None and not watch.port_taken:
+        rank, how = lost
+        what = f"{watch.name(rank)}, machine {rank + 1} of the run, went away: {how}"
+        details = {"host": watch.name(rank), "rank": rank}
+    return HostLost(
+        what,
+        details={**details, "output": watch.last_lines()},
+        suggestion="See that every machine is up, in the network, and lets ssh in without a password; then "
+        "resume the run. To go on without one, start a new run with start_from.",
+    )

@@ -1,0 +1,81 @@
+"""What the output of mlx.launch says of the machines that train: who beats, who ended, and how.
+
+mlx.launch itself ends with 0 whatever became of them. What a run does about it is decided in `jobs.hosts`.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections import deque
+from collections.abc import Callable, Sequence
+
+OUTCOME = ".outcome.json"
+"""Where the first machine's process leaves how the run ended."""
+
+PEERS_GONE = 75
+"""The exit status of a process that ended because another one had."""
+
+BEAT = b"forgellm: machine %d is here\n"
+BEAT_SECONDS = 5.0
+PATIENCE_SECONDS = 60.0
+
+_BEAT = re.compile(BEAT.replace(b"%d", rb"(\d+)").strip())
+_ENDED = re.compile(rb"Node with rank (\d+) (?:was killed|exited with code (-?\d+))")
+_PORT_TAKEN = b"Couldn't bind socket"
+_LINES = 12
+_NOT_ITS_FAULT = (None, 0, PEERS_GONE, -signal.SIGTERM)
+
+
+class Watch:
+    """Fed with every line of the output; `monotonic()` gives seconds."""
+
+    def __init__(self, names: Sequence[str], monotonic: Callable[[], float]) -> None:
+        self._names = names
+        self._monotonic = monotonic
+        self._beats: dict[int, float] = {}
+        self._ended: dict[int, int | None] = {}
+        self._lines: deque[str] = deque(maxlen=_LINES)
+        self.port_taken = False
+
+    def see(self, line: bytes) -> bool:
+        """Take note of a line; answers whether it is one for people."""
+        for found in _BEAT.finditer(line):
+            self._beats[int(found[1])] = self._monotonic()
+        for found in _ENDED.finditer(line):
+            self._ended[int(found[1])] = int(found[2]) if found[2] else None
+        self.port_taken = self.port_taken or _PORT_TAKEN in line
+        if _BEAT.search(line):
+            return False
+        self._lines.append(line.decode(errors="replace").rstrip())
+        return True
+
+    def silent(self) -> int | None:
+        """A machine that has not been heard of for too long, or None."""
+        now = self._monotonic()
+        return next((rank for rank, at in self._beats.items() if now - at > PATIENCE_SECONDS), None)
+
+    def lost(self) -> tuple[int, str] | None:
+        """The machine that was the first to go, and how; None where that is not known."""
+        rank = self.silent()
+        if rank is not None:
+            return rank, f"it has not been heard of for {PATIENCE_SECONDS:.0f} seconds"
+        guilty = [(rank, code) for rank, code in self._ended.items() if code not in _NOT_ITS_FAULT]
+        return (guilty[0][0], _how(guilty[0][1] or 0)) if guilty else None
+
+    def last_lines(self) -> list[str]:
+        """What was said last, for who has to find out why."""
+        return list(self._lines)
+
+    def name(self, rank: int) -> str:
+        return self._names[rank]
+
+
+def _how(code: int) -> str:
+    if code == 255:
+        return "ssh could not reach it, or lost it"
+    if code >= 0:
+        return f"its process ended with status {code}"
+    if -code in (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS):
+        return f"its process was ended by {signal.Signals(-code).name}; it may have run out of memory"
+    return f"its process was ended by signal {-code}"
