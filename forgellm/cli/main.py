@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": "forgellm.cli.evaluate:evaluate",
     "quantize": "forgellm.cli.quantize:quantize",
     "export": "forgellm.cli.export:export",
+    "push": "forgellm.cli.push:push",
     "cli": "forgellm.cli.model_tools:cli",
     "datasets": "forgellm.cli.datasets:datasets",
     "models": "forgellm.cli.models:models",

@@ -193,6 +193,48 @@ class TemplateTimeout(ForgeError):
     status = 504
 
 
+class HubUnreachable(ForgeError):
+    """The Hub does not answer, or its connection broke."""
+
+    code = "HUB_UNREACHABLE"
+    status = 503
+
+
+class NoHubToken(ForgeError):
+    """Something is to be written on the Hub, and there is no token to do it with."""
+
+    code = "NO_HUB_TOKEN"
+    status = 400
+
+
+class HubTokenRefused(ForgeError):
+    """The Hub does not know the token, or not any more."""
+
+    code = "HUB_TOKEN_REFUSED"
+    status = 403
+
+
+class HubForbidden(ForgeError):
+    """The token's owner may not do this on the Hub."""
+
+    code = "HUB_FORBIDDEN"
+    status = 403
+
+
+class HubNameTaken(ForgeError):
+    """The Hub has something under that name which was not to be touched."""
+
+    code = "HUB_NAME_TAKEN"
+    status = 409
+
+
+class HubRefused(ForgeError):
+    """The Hub does not take what was sent."""
+
+    code = "HUB_REFUSED"
+    status = 422
+
+
 class DiskFull(ForgeError):
     """A file could not be written because the disk or the quota is full."""
 

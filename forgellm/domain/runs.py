@@ -20,6 +20,7 @@ class RunKind(str, Enum):
     QUANTIZE = "quantize"
     EXPORT = "export"
     EVALUATE = "evaluate"
+    PUSH = "push"
 
     @property
     def trains(self) -> bool:

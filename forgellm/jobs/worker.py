@@ -40,6 +40,7 @@ JOBS: Mapping[RunKind, str] = {
     RunKind.QUANTIZE: "forgellm.jobs.quantize:quantize",
     RunKind.EXPORT: "forgellm.jobs.export:export",
     RunKind.EVALUATE: "forgellm.jobs.evaluate:evaluate",
+    RunKind.PUSH: "forgellm.jobs.push:push",
 }
 """Where the function of each kind is: named, not imported, so that importing it can fail as a run does."""
 

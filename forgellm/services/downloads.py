@@ -20,9 +20,10 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from forgellm.domain.errors import (
     DiskFull,
+    HubUnreachable,
     InvalidModel,
 )
-from forgellm.services.hub import HubUnreachable, OnProgress, alone, model_errors, not_a_hub, reporter
+from forgellm.services.hub import OnProgress, alone, model_errors, not_a_hub, reporter
 from forgellm.services.hub_search import check_hub_id
 from forgellm.services.parts import Parts
 from forgellm.storage.checkpoints import sha256_of

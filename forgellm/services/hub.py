@@ -9,18 +9,11 @@ from typing import Any
 
 from huggingface_hub import errors
 
-from forgellm.domain.errors import ForgeError, ModelNotFound, RunConflict
+from forgellm.domain.errors import ForgeError, HubUnreachable, ModelNotFound, RunConflict
 from forgellm.storage.files import HeldLock, storage_errors
 
 OnProgress = Callable[[int, int], None]
 """Told (bytes that are here, bytes in all)."""
-
-
-class HubUnreachable(ForgeError):
-    """The Hub does not answer, or its connection broke."""
-
-    code = "HUB_UNREACHABLE"
-    status = 503
 
 
 def not_a_hub(problem: str) -> HubUnreachable:

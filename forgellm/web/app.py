@@ -26,6 +26,7 @@ from forgellm.api.native import (
     models,
     planning,
     preflight,
+    pushing,
     runs,
     training,
 )
@@ -50,6 +51,7 @@ NATIVE = (
     *checkpoints.ROUTES,
     *runs.ROUTES,
     *after_training.ROUTES,
+    *pushing.ROUTES,
     *comparing.ROUTES,
     *library.ROUTES,
     *datasets.ROUTES,

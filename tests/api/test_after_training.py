@@ -51,3 +51,19 @@ def test_what_cannot_be_done_starts_no_run(client, forge, path, body, status, co
     answer = ask(client, "POST", path, json=body)
     assert_error(answer, status, code)
     assert list_runs(forge.workspace) == []
+
+
+def test_what_would_be_pushed_is_shown_and_nothing_starts(client, forge, monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    wish = {"model_name": TINY, "repo_id": "somebody/tiny"}
+    assert_error(ask(client, "POST", "/api/push/preview", json=wish), 422, "INVALID_MODEL")
+    card = "---\nlibrary_name: mlx\n---\n\n# Tiny\n"
+    (forge.workspace.root / TINY / "README.md").write_text(card)
+    shown = ask(client, "POST", "/api/push/preview", json=wish).get_json()
+    assert (shown["private"], shown["card"]) == (True, card)
+    assert {"README.md", "model.safetensors"} <= {file["path"] for file in shown["files"]}
+    assert_error(ask(client, "POST", "/api/push", json=wish), 400, "NO_HUB_TOKEN")
+    assert_error(ask(client, "POST", "/api/push", json={**wish, "token": "hf_x"}), 400, "INVALID_FIELD")
+    assert_error(ask(client, "POST", "/api/push", json={**wish, "repo_id": "tiny"}), 400, "INVALID_FIELD")
+    assert list_runs(forge.workspace) == []

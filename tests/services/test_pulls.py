@@ -9,9 +9,8 @@ import psutil
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from forgellm.domain.errors import InvalidField, RunConflict
+from forgellm.domain.errors import HubUnreachable, InvalidField, RunConflict
 from forgellm.services import hub_search, pulls
-from forgellm.services.hub import HubUnreachable
 from forgellm.services.parts import Parts
 from forgellm.storage.models import find_model
 from forgellm.storage.pulls import list_pulls, pull_folder

@@ -58,7 +58,7 @@ def evaluate(forge: Forge, body: Evaluate) -> RunStarted:
     model = _model(body, "evaluate")
     if model is None:
         source = find_run(forge.workspace, str(body.run))
-        return _started(
+        return run_started(
             forge,
             evaluation.evaluate_adapter(
                 forge, source, iteration=body.iteration, dataset=body.dataset, limit=body.limit
@@ -66,13 +66,13 @@ def evaluate(forge: Forge, body: Evaluate) -> RunStarted:
         )
     if body.dataset is None:
         raise _missing("dataset", "Name a dataset with held-out questions, or with documents.")
-    return _started(forge, evaluation.evaluate(forge, model, body.dataset, limit=body.limit))
+    return run_started(forge, evaluation.evaluate(forge, model, body.dataset, limit=body.limit))
 
 
 def quantize(forge: Forge, body: Quantize) -> RunStarted:
     """Make a copy of a model in fewer bits, with its validation loss before and after."""
     wish = body.model_dump()
-    return _started(forge, quantizing.quantize(forge, wish.pop("model_name"), **wish))
+    return run_started(forge, quantizing.quantize(forge, wish.pop("model_name"), **wish))
 
 
 def export(forge: Forge, body: Export) -> RunStarted:
@@ -80,11 +80,13 @@ def export(forge: Forge, body: Export) -> RunStarted:
     model = _model(body, "export")
     if model is not None:
         wish = {"format": body.format, "gguf_type": body.gguf_type, "name": body.name}
-        return _started(forge, exporting.export_model(forge, model, **wish))  # type: ignore[arg-type]
+        return run_started(forge, exporting.export_model(forge, model, **wish))  # type: ignore[arg-type]
     if body.format != ExportFormat.PEFT.value:
         raise _missing("model_name", "Publish the checkpoint first, or choose peft.")
     source = find_run(forge.workspace, str(body.run))
-    return _started(forge, exporting.export_adapter(forge, source, iteration=body.iteration, name=body.name))
+    return run_started(
+        forge, exporting.export_adapter(forge, source, iteration=body.iteration, name=body.name)
+    )
 
 
 def _model(body: OfModelOrRun, what: str) -> str | None:
@@ -100,7 +102,8 @@ def _missing(field: str, way_out: str) -> InvalidField:
     return InvalidField(f"{field} is missing", details={"field": field}, suggestion=way_out)
 
 
-def _started(forge: Forge, run: Run) -> RunStarted:
+def run_started(forge: Forge, run: Run) -> RunStarted:
+    """What is answered for a run that has just been launched."""
     now = state(run_folder(forge.workspace, run))
     return RunStarted(
         message=f"{run.kind.value.capitalize()} run {run.id} is {now.value}",

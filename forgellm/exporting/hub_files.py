@@ -1,0 +1,115 @@
+"""What is put on the Hub: the files of a model or of an adapter for PEFT, and the card that is read there.
+
+Nothing is sent here, and no other file of the folder goes along: published.json, which tells of the run and
+its dataset, stays at home.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from huggingface_hub import ModelCard, ModelCardData
+
+from forgellm.domain.errors import InvalidModel, UnsupportedExport
+from forgellm.storage.files import read_json
+from forgellm.storage.model_files import whole_files
+from forgellm.storage.models import is_hub_id
+
+CARD = "README.md"
+_ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
+_CARD_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class HubFiles:
+    """`paths` are pushed under their own names, `card` as README.md."""
+
+    paths: Sequence[Path]
+    card: str
+
+
+def model_on_hub(folder: Path, repo: str, *, ggufs: Sequence[Path] = ()) -> HubFiles:
+    """A model's files, and beside them GGUF files that were exported from it.
+
+    Raises InvalidModel where its card is missing or cannot be read.
+    """
+    paths = [path for path in whole_files(folder) if path.name != CARD]
+    card = _read_card(folder)
+    if ggufs:
+        card.data["tags"] = [*(card.data.get("tags") or []), "gguf"]
+        card.text += "\n".join(["\n## GGUF\n", *(f"- `{path.name}`" for path in ggufs), ""])
+    # Whoever reads it there has no folder of ours.
+    return HubFiles([*paths, *ggufs], str(card).replace(f"models/published/{folder.name}", repo))
+
+
+def adapter_on_hub(folder: Path, repo: str) -> HubFiles:
+    """An export for PEFT. Raises InvalidModel where one of its two files is missing."""
+    for name in _ADAPTER:
+        if not (folder / name).is_file():
+            raise InvalidModel(
+                f"models/exports/{folder.name} has no {name}",
+                details={"export": folder.name},
+                suggestion="Push a model, or an adapter that was exported with --format peft.",
+            )
+    return HubFiles([folder / name for name in _ADAPTER], _adapter_card(folder, repo))
+
+
+def gguf_files(folder: Path) -> list[Path]:
+    """The GGUF files of an export. Raises UnsupportedExport where there is none."""
+    found = sorted(path for path in folder.glob("*.gguf") if path.is_file() and not path.is_symlink())
+    if not found:
+        raise UnsupportedExport(
+            f"models/exports/{folder.name} holds no GGUF file",
+            details={"export": folder.name},
+            suggestion="Name exports in the format gguf or ollama; a PEFT adapter is pushed by itself.",
+        )
+    return found
+
+
+def _read_card(folder: Path) -> ModelCard:
+    path = folder / CARD
+    try:
+        text = path.read_bytes()[:_CARD_BYTES].decode("utf-8")
+        card = ModelCard(text)
+    except FileNotFoundError:
+        problem = "is missing"
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        problem = f"cannot be read: {str(error).splitlines()[0]}"
+    else:
+        return card
+    raise InvalidModel(
+        f"the card of {folder.name}, {CARD}, {problem}",
+        details={"model": folder.name},
+        suggestion="Published and quantized models have one; for others write it: it is what people see "
+        "of the model on the Hub.",
+    )
+
+
+def _adapter_card(folder: Path, repo: str) -> str:
+    config = read_json(folder / _ADAPTER[0])
+    known = config if isinstance(config, dict) else {}
+    base = str(known.get("base_model_name_or_path"))
+    # A path of this machine means nothing there, and an unknown base is refused.
+    on_hub = is_hub_id(base) and "/" in base and not base.startswith("models/")
+    kind = "dora" if known.get("use_dora") else "lora"
+    data = ModelCardData(
+        base_model=base if on_hub else None,
+        library_name="peft",
+        pipeline_tag="text-generation",
+        tags=["peft", kind, "forgellm", "text-generation"],
+    )
+    text = "\n\n".join(_adapter_text(known, base if on_hub else None, repo))
+    return f"---\n{data.to_yaml()}\n---\n\n{text}"
+
+
+def _adapter_text(config: dict[str, object], base: str | None, repo: str) -> Iterator[str]:
+    kind = "DoRA" if config.get("use_dora") else "LoRA"
+    of = f"`{base}`" if base else "a model that is not on the Hub"
+    yield f"# {repo.rpartition('/')[2]}"
+    yield (
+        f"A {kind} adapter of rank {config.get('r')} for {of}, in the layout of PEFT. "
+        "It fits the base model that it was trained on, and no other.\n"
+    )
