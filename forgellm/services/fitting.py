@@ -32,7 +32,8 @@ class Way:
 def ways_to_fit(base: ModelFolder, spec: TrainingSpec, *, length: int, room: int) -> list[Way]:
     """For each kind of change the mildest that needs at most `room` bytes; those that cost least come first.
 
-    `length` is that of the longest sequence in tokens. Without any, only another base model helps. Raises InvalidModel.
+    `length` is that of the longest sequence in tokens. Without any, only another base model helps. Raises
+    InvalidModel.
     """
 
     @cache
