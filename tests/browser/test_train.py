@@ -99,3 +99,19 @@ def test_a_run_is_started_by_keys_another_is_queued_and_both_can_be_begun_anew(v
     assert server.get(f"/api/runs/{second}").json()["run"]["state"] == "pending"
     for run in (second, first):
         server.post("/api/training/stop", {"training_id": run})
+
+
+def test_what_does_not_fit_into_memory_is_made_to_fit_with_one_press(visit):
+    page = visit().open("/train?dataset=domain&training_type=cpt")
+    page.locator("#train-start:enabled").wait_for()
+    page.get_by_role("switch", name="All settings").check()
+    for name, value in (("batch_size", "4096"), ("max_seq_length", "512")):
+        field(page, name).fill(value)
+        page.keyboard.press("Tab")
+    page.get_by_text("Too large", exact=True).wait_for()
+    ways = page.locator(".train-ways")
+    expect(ways.get_by_role("listitem").first).to_contain_text("Batch size")
+    assert grave(page) == []
+    ways.get_by_role("button").first.click()
+    ways.wait_for(state="detached")
+    assert int(field(page, "batch_size").input_value()) < 4096

@@ -134,6 +134,9 @@ class Setup {
   change = (field, value) => this.#set(field.name === "training_type"
     ? { ...this.wish.values, training_type: value } : withValue(this.wish.values, field, value));
 
+  /** Settings that the server proposes. */
+  use = (changes) => this.#set(Object.entries(changes).reduce((values, [name, value]) => withValue(values, this.byName[name], value), this.wish.values));
+
   back = (field) => {
     const { [field.name]: _, ...others } = this.wish.values;
     this.wish.shown.add(field.name);

@@ -8,7 +8,7 @@ import { badge } from "../../parts/page.js";
 import { prose } from "../../parts/prose.js";
 import { skeleton } from "../../parts/progress.js";
 import { vars } from "../../parts/vars.js";
-import { labelOf, said, TO_CHOOSE } from "./words.js";
+import { choiceOf, labelOf, said, TO_CHOOSE } from "./words.js";
 
 const MEMORY = [
   ["weights", "curve-1"], ["adapter", "curve-4"], ["gradients", "curve-2"], ["optimizer", "curve-5"], ["activations", "curve-3"], ["logits", "curve-6"],
@@ -17,14 +17,14 @@ const FITS = { fits: ["Fits", "good"], tight: ["Tight", "waiting"], "too large":
 const LEVELS = { problem: ["warning", "bad"], warning: ["warning", "waiting"], note: ["info", "quiet"] };
 
 /** `form` is the page's; `chart` the element that the learning rate is drawn into. */
-export function planCard({ preflight, wish, begin, jump, chart }) {
+export function planCard({ preflight, wish, begin, jump, use, chart }) {
   const { answer, error } = preflight.value;
   return html`
     <aside class="card train-plan" aria-labelledby="train-plan-title">
       ${head({ answer, error, wish, begin })}
       <div class="train-plan-body">
         ${answer ? [
-          lengths(answer), findings(answer, wish, jump), rate(answer, chart), memory(answer), disk(answer), terminal(answer),
+          lengths(answer), findings(answer, wish, jump), rate(answer, chart), memory(answer, use), disk(answer), terminal(answer),
         ] : error ? nothing : skeleton(8)}
       </div>
     </aside>`;
@@ -77,9 +77,9 @@ const rate = ({ learning_rate: points }, chart) => html`
     ${points ? chart : html`<p class="quiet small">Not known yet.</p>`}
   </section>`;
 
-function memory({ memory: found, unknown, learnable_parameters: learns }) {
+function memory({ memory: found, unknown, learnable_parameters: learns }, use) {
   if (!found) return html`<section><h3>Memory</h3><p class="quiet small">${reason(unknown.memory)}</p></section>`;
-  const { total, limit, available, fit, note } = found;
+  const { total, limit, available, fit, note, ways } = found;
   const [word, tone] = FITS[fit];
   const whole = Math.max(total, limit);
   const parts = MEMORY.filter(([name]) => found[name] > 0);
@@ -92,8 +92,16 @@ function memory({ memory: found, unknown, learnable_parameters: learns }) {
         ${total > limit ? html`<u ${vars({ share: limit / whole })}></u>` : nothing}</div>
       <ul class="train-parts">${parts.map(([name, colour]) => html`<li><i data-colour=${colour}></i>${sentence(name)}<b>${size(found[name])}</b></li>`)}</ul>
       <p class="quiet small">${learns === null ? nothing : `${short(learns)} parameters learn. `}${size(available)} are free now; the limit is ${note}.</p>
+      ${ways.length ? html`<h4>What would make it fit</h4><ul class="train-ways">${ways.map((one) => way(one, use))}</ul>` : nothing}
     </section>`;
 }
+
+function way({ changes, total }, use) {
+  const words = Object.entries(changes).map(([name, value]) => `${labelOf(name)}: ${valueOf(value)}`).join(", ");
+  return html`<li><span>${words}<small>${size(total)}</small></span><button class="button small" aria-label="Use ${words}" @click=${() => use(changes)}>Use</button></li>`;
+}
+
+const valueOf = (value) => (value === null ? "none" : value === true ? "on" : typeof value === "number" ? count(value) : choiceOf(value));
 
 function disk({ checkpoints: found, unknown }) {
   if (!found) return html`<section><h3>Checkpoints</h3><p class="quiet small">${reason(unknown.checkpoints)}</p></section>`;
