@@ -32,6 +32,7 @@ class Way:
 def ways_to_fit(base: ModelFolder, spec: TrainingSpec, *, length: int, room: int) -> list[Way]:
     """For each kind of change the mildest that needs at most `room` bytes; those that cost least come first.
 
+    What changes that which is learned is named only where nothing else helps.
     `length` is that of the longest sequence in tokens. Without any, only another base model helps. Raises
     InvalidModel.
     """
@@ -50,17 +51,22 @@ def ways_to_fit(base: ModelFolder, spec: TrainingSpec, *, length: int, room: int
         fitting = (Way(changes, total) for changes in kind if (total := peak(changes)) <= room)
         yield from [way for way in [next(fitting, None)] if way is not None]
 
+    gentle = [way for kind in _gentle(spec) for way in mildest(kind)]
     blocks = learns(spec.num_layers, spec.fine_tune_type).blocks
-    return [way for kind in _kinds(spec, length=length, blocks=blocks) for way in mildest(kind)]
+    return gentle or [way for kind in _drastic(spec, length, blocks=blocks) for way in mildest(kind)]
 
 
-def _kinds(spec: TrainingSpec, *, length: int, blocks: int) -> Iterator[Iterator[Changes]]:
-    """From what changes nothing but the time to what changes what is learned."""
+def _gentle(spec: TrainingSpec) -> Iterator[Iterator[Changes]]:
+    """What costs time alone."""
     yield _smaller_batches(spec)
     if spec.packing is not None:
         yield iter([{"packing": None}])
     if not spec.grad_checkpoint and spec.lora_dropout == 0:
         yield _checkpointed(spec)
+
+
+def _drastic(spec: TrainingSpec, length: int, *, blocks: int) -> Iterator[Iterator[Changes]]:
+    """What learns something else, or from less context."""
     least = _least(spec)
     yield ({**least, "max_seq_length": shorter} for shorter in _halves(length, _SHORTEST))
     if spec.fine_tune_type == "full":

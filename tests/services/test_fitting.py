@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from forgellm.domain.rows import longest_row
 from forgellm.domain.spec import parse_spec
 from forgellm.services.fitting import ways_to_fit
 from forgellm.services.learnable import learnable
@@ -23,13 +24,16 @@ def base(tiny_model):
 
 def peak(base, spec):
     shorter = min(LENGTH, spec.max_seq_length or LENGTH)
-    return estimate(base, spec, learnable(base, spec), length=shorter).total
+    return estimate(base, spec, learnable(base, spec), length=longest_row(spec, shorter)).total
 
 
-@pytest.mark.parametrize("change", [{}, {"fine_tune_type": "full"}, {"lora_dropout": 0.1}], ids=str)
-def test_every_way_says_the_peak_that_a_run_changed_like_that_would_have(base, change):
+@pytest.mark.parametrize("share", [2, 24])
+@pytest.mark.parametrize(
+    "change", [{}, {"fine_tune_type": "full"}, {"lora_dropout": 0.1}, {"packing": 512}], ids=str
+)
+def test_every_way_says_the_peak_that_a_run_changed_like_that_would_have(base, change, share):
     spec = parse_spec({**WISH, **change})
-    room = peak(base, spec) // 2
+    room = peak(base, spec) // share
     ways = ways_to_fit(base, spec, length=LENGTH, room=room)
     assert ways
     for way in ways:
