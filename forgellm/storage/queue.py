@@ -1,7 +1,8 @@
 """In which order runs that wait are to start: `queue.json`, written when somebody moves one.
 
 It holds ids, the next one first. Whatever it does not name comes after them by number, so that a run is
-queued without writing it; ids of runs that wait no longer mean nothing. A file that cannot be read is no order.
+queued without writing it; ids of runs that wait no longer mean nothing. A file that cannot be read is no
+order.
 """
 
 from __future__ import annotations
