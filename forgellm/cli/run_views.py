@@ -1,4 +1,4 @@
-"""`forgellm runs compare`, `samples` and `label`: runs side by side, answers, what is written on them."""
+"""`forgellm runs compare`, `samples`, `label`, `move`: side by side, answers, notes, place in the queue."""
 
 from __future__ import annotations
 
@@ -79,6 +79,22 @@ def label(
     listed = None if tags is None else [tag.strip() for tag in tags.split(",") if tag.strip()]
     written = change_label(forge, find_run(forge.workspace, key), name=name, notes=notes, tags=listed)
     click.echo(f"{printable(written.name) or MISSING}  {printable(', '.join(written.tags))}".rstrip())
+
+
+@click.command()
+@click.argument("key", metavar="RUN")
+@click.option("--before", metavar="RUN", help="The run that is to start after it.")
+@click.option("--after", metavar="RUN", help="The run that is to start before it.")
+@click.pass_obj
+def move(invocation: Invocation, key: str, before: str | None, after: str | None) -> None:
+    """Let a run in the queue start next, or before or after another one."""
+    forge = invocation.forge()
+    from forgellm.services import queue
+    from forgellm.storage.runs import find_run
+
+    run = find_run(forge.workspace, key)
+    first, last = (None if name is None else find_run(forge.workspace, name) for name in (before, after))
+    click.echo(queue.place_of(run, queue.move(forge, run, before=first, after=last)))
 
 
 def _row(one: Compared) -> tuple[str, ...]:

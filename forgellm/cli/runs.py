@@ -1,4 +1,4 @@
-"""`forgellm runs`: list, show, follow, log, stop, pause, resume, delete and restore runs."""
+"""`forgellm runs`: list, show, follow, log, stop, pause, resume, move, delete and restore runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from forgellm.cli.context import Invocation
 from forgellm.cli.run_table import run_lines, run_table
-from forgellm.cli.run_views import compare, label, samples
+from forgellm.cli.run_views import compare, label, move, samples
 from forgellm.domain.runs import Event, Run, RunState
 
 if TYPE_CHECKING:
@@ -183,6 +183,7 @@ def restore(invocation: Invocation, run_id: str) -> None:
 runs.add_command(compare)
 runs.add_command(samples)
 runs.add_command(label)
+runs.add_command(move)
 
 
 def _see_out(forge: Forge, run: Run, known: Sequence[Event], *, detach: bool) -> None:

@@ -55,9 +55,10 @@ def thin(points: Series, maximum: int) -> Series:
         return points
     stretches = (maximum - 2) // 2
     kept = {0, len(points) - 1}
+    values = [value for _, value in points]
     for n in range(stretches):
         stretch = range(len(points) * n // stretches, len(points) * (n + 1) // stretches)
-        kept |= {min(stretch, key=lambda i: points[i][1]), max(stretch, key=lambda i: points[i][1])}
+        kept |= {min(stretch, key=values.__getitem__), max(stretch, key=values.__getitem__)}
     return [points[i] for i in sorted(kept)]
 
 

@@ -1,4 +1,4 @@
-"""Starting workers, and telling them to pause or stop. The queue is the pending runs in order of number.
+"""Starting workers, and telling them to pause or stop. `storage.queue` says which is next.
 
 No job and no MLX is imported here: a server may hold this. What a worker does is in `jobs.worker`.
 """
@@ -21,6 +21,7 @@ from forgellm.settings import importing_this
 from forgellm.storage.events import EventLog
 from forgellm.storage.files import HeldLock, is_held, own_file
 from forgellm.storage.liveness import lock_path, resting_state, state, write_control
+from forgellm.storage.queue import in_order
 from forgellm.storage.runs import list_runs, run_folder
 from forgellm.storage.workspace import Workspace
 
@@ -58,7 +59,7 @@ def launch_next(
     Raises DiskFull, ReadOnly.
     """
     busy = False
-    for run in list_runs(workspace):
+    for run in in_order(workspace, list_runs(workspace)):
         if (busy and run.kind.trains) or state(run_folder(workspace, run)) is not RunState.PENDING:
             continue
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from forgellm.data.token_files import hash_of
@@ -15,7 +16,7 @@ from forgellm.domain.metrics import (
     VariationBand,
     gap_band,
     last_gap,
-    perplexity_of,
+    perplexity,
     prefers,
     thin,
     variation,
@@ -24,7 +25,7 @@ from forgellm.domain.metrics import (
 from forgellm.domain.runs import Run, RunState
 from forgellm.domain.spec import defaults
 from forgellm.services import runs
-from forgellm.services.measurements import measured_series
+from forgellm.services.measurements import last_measured, measured_series
 from forgellm.services.parts import Parts
 from forgellm.services.progress import measured
 from forgellm.storage.events import last_event
@@ -32,6 +33,7 @@ from forgellm.storage.files import read_json
 from forgellm.storage.runs import run_folder
 
 DRAWN = ("training_loss", "validation_loss", "general_validation_loss", "learning_rate", "tokens_per_second")
+_KEPT = 64
 
 
 @dataclass(frozen=True)
@@ -95,31 +97,53 @@ def compare(parts: Parts, chosen: Sequence[Run], *, points: int) -> Comparison:
 
 
 def _compared(parts: Parts, run: Run, *, points: int) -> Compared:
-    status, found = runs.status(parts, run), measured_series(parts, run)
-    drawn = {key: found[key] for key in DRAWN}
-    known = [(i, perplexity_of(run.spec, loss)) for i, loss in drawn["validation_loss"]]
-    drawn["perplexity"] = [(i, value) for i, value in known if value is not None]
-    varies = variation(drawn["training_loss"])
-    gap = last_gap(drawn["training_loss"], drawn["validation_loss"])
-    folder = run_folder(parts.workspace, run)
+    status, folder = runs.status(parts, run), run_folder(parts.workspace, run)
+    shape = _shape(folder, (run.id, last_measured(parts, run)), points=points, preferences=prefers(run.spec))
     last, end = last_event(folder, ("train",)) or {}, status.progress.end or {}
     tokens, seconds = measured(last.get("trained_tokens")), measured(end.get("training_seconds"))
     return Compared(
         run=run,
         state=status.state,
-        curves={key: thin(curve, points) for key, curve in drawn.items()},
-        variation=varies,
-        variation_band=variation_band(varies),
-        gap=gap,
-        gap_band=gap_band(gap),
+        curves=shape.curves,
+        variation=shape.variation,
+        variation_band=variation_band(shape.variation),
+        gap=shape.gap,
+        gap_band=gap_band(shape.gap),
         best=[c for c in status.checkpoints if c.rank is not None][:3],
-        initial_validation_loss=dict(drawn["validation_loss"][:1]).get(0),
-        tokens_per_second=tokens / seconds if tokens and seconds else _mean(drawn["tokens_per_second"]),
+        initial_validation_loss=shape.initial,
+        tokens_per_second=tokens / seconds if tokens and seconds else shape.tokens_per_second,
         peak_memory_gb=measured(last.get("peak_memory_gb")),
         trained_tokens=None if tokens is None else int(tokens),
         training_seconds=seconds,
         corpus=_corpus(folder),
         validation_set=_validation_set(folder),
+    )
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What the measurements of one run come to."""
+
+    curves: Mapping[str, Series]
+    variation: float | None
+    gap: float | None
+    initial: float | None
+    tokens_per_second: float | None
+
+
+@lru_cache(maxsize=_KEPT)
+def _shape(folder: Path, upto: tuple[str, int], *, points: int, preferences: bool) -> _Shape:
+    """Kept until an event follows that of `upto` (run, seq): a page asks every few seconds while one runs."""
+    found = measured_series(folder)
+    drawn = {key: found[key] for key in DRAWN}
+    known = [] if preferences else [(i, perplexity(loss)) for i, loss in drawn["validation_loss"]]
+    drawn["perplexity"] = [(i, value) for i, value in known if value is not None]
+    return _Shape(
+        curves={key: thin(curve, points) for key, curve in drawn.items()},
+        variation=variation(drawn["training_loss"]),
+        gap=last_gap(drawn["training_loss"], drawn["validation_loss"]),
+        initial=dict(drawn["validation_loss"][:1]).get(0),
+        tokens_per_second=_mean(drawn["tokens_per_second"]),
     )
 
 

@@ -6,15 +6,20 @@ from forgellm.domain.errors import RunConflict, RunNotFound
 from forgellm.domain.runs import Run, RunState
 from forgellm.services import runs
 from forgellm.services.parts import Parts
-from forgellm.storage.runs import find_run
+from forgellm.services.queue import waiting
+from forgellm.storage.liveness import state
+from forgellm.storage.runs import find_run, run_folder
 
 
 def current(parts: Parts) -> Run | None:
     """The run that trains; else the next in the queue; else the newest; None where none ever trained."""
     try:
-        return runs.find(parts, None, wanted=lambda run, _: run.kind.trains, sought="training run")
+        run = runs.find(parts, None, wanted=lambda run, _: run.kind.trains, sought="training run")
     except RunNotFound:
         return None
+    if state(run_folder(parts.workspace, run)) is not RunState.PENDING:
+        return run
+    return next((one for one in waiting(parts) if one.kind.trains), run)
 
 
 def named_or_current(parts: Parts, key: str | None) -> Run | None:

@@ -49,6 +49,12 @@ class Columns:
             head = {"columns": list(columns), "rows": len(rows), "last_seq": self._last_seq}
             return _line(head) + b"".join(_little_endian(column, rows) for column in columns.values())
 
+    def last_seq(self, folder: Path) -> int:
+        """The number of the last event of `folder`."""
+        with self._lock:
+            self._catch_up(folder)
+            return self._last_seq
+
     def series(self, folder: Path) -> dict[str, Series]:
         """Each key of MEASURED with what was measured of it after all events of `folder`."""
         with self._lock:
@@ -120,9 +126,14 @@ def measurements(parts: Parts, run: Run, *, points: int | None = None) -> bytes:
     return _columns_of(folder).packed(folder, points=points)
 
 
-def measured_series(parts: Parts, run: Run) -> dict[str, Series]:
-    """The run's measurements as series. Raises ForgeError where they cannot be read."""
+def last_measured(parts: Parts, run: Run) -> int:
+    """The number of the event up to which the run's measurements are known now. Raises ForgeError."""
     folder = run_folder(parts.workspace, run)
+    return _columns_of(folder).last_seq(folder)
+
+
+def measured_series(folder: Path) -> dict[str, Series]:
+    """The measurements of the run in `folder` as series. Raises ForgeError where they cannot be read."""
     return _columns_of(folder).series(folder)
 
 

@@ -87,6 +87,20 @@ BUILT_IN = (
         {**_SMALL, "learning_rate": 1e-4},
         built_in=True,
     ),
+    TrainingPreset(
+        "ift preferences",
+        "From chosen and rejected answers: a low rate, one pass at most, for a model that answers already.",
+        "ift",
+        {
+            "objective": "dpo",
+            "learning_rate": 1e-5,
+            "epochs": 1.0,
+            "eval_every": 25,
+            "save_every": 50,
+            "early_stopping_patience": 5,
+        },
+        built_in=True,
+    ),
 )
 
 

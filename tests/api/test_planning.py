@@ -95,7 +95,7 @@ def test_presets_are_kept_listed_and_deleted(client):
     kept = ask(client, "PUT", "/api/presets/night run", json={"values": {"max_iterations": 9000}})
     assert kept.get_json()["preset"]["values"] == {"max_iterations": 9000}
     names = [p["name"] for p in ask(client, "GET", "/api/presets?training_type=ift").get_json()["presets"]]
-    assert names == ["ift quick", "ift careful", "ift small", "night run"]
+    assert names == ["ift quick", "ift careful", "ift small", "ift preferences", "night run"]
     assert ask(client, "DELETE", "/api/presets/night run").status_code == 200
     assert_error(ask(client, "DELETE", "/api/presets/night run"), 404, "PRESET_NOT_FOUND")
     assert_error(ask(client, "PUT", "/api/presets/a%0ab", json={"values": {}}), 400, "INVALID_FIELD")

@@ -13,6 +13,8 @@ from playwright.sync_api import expect
 
 from forgellm.domain.runs import RunKind
 from forgellm.domain.spec import parse_spec, to_dict
+from forgellm.jobs.launcher import stop
+from forgellm.storage.files import HeldLock
 from forgellm.storage.runs import create_run, run_folder
 from tests.browser.test_frame import grave
 
@@ -189,6 +191,51 @@ def test_runs_are_found_named_deleted_and_brought_back(visit, server, other):
     page.wait_for_selector(".toast:has-text('The run is back')")
     page.get_by_role("searchbox").fill("")
     expect(page.locator("tbody tr")).to_have_count(before, timeout=60_000)
+
+
+@pytest.fixture
+def queued(workspace):
+    """The ids of three runs that wait, since something else trains; they are stopped at the end."""
+    training = HeldLock.acquire(workspace.training_lock)
+    assert training is not None
+    runs = [
+        create_run(
+            workspace,
+            RunKind.CPT,
+            spec=to_dict(parse_spec(SPEC)),
+            name=None,
+            created=datetime(2026, 1, 2, tzinfo=timezone.utc),
+            versions={},
+            base_fingerprint=None,
+        )
+        for _ in range(3)
+    ]
+    yield [run.id for run in runs]
+    for run in runs:
+        stop(workspace, run)
+    training.release()
+
+
+def test_the_queue_is_put_into_another_order_by_keyboard(visit, server, queued):
+    first, second, third = queued
+    page = visit().open("/runs")
+    place = {run: page.locator(f"tr:has(a[href='/runs/{run}'])") for run in queued}
+    expect(place[third]).to_contain_text("after 2 others")
+    place[third].get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("menuitem", name="Name and notes")).to_be_focused()
+    for _ in range(2):
+        page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("menuitem", name="Start next")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(place[third]).to_contain_text("In the queue next")
+    expect(place[first]).to_contain_text("after 1 other")
+    page.goto(f"{server.url}/runs/{second}")
+    page.get_by_text("In the queue: starts after 2 others").wait_for()
+    page.get_by_role("button", name="More about this run").click()
+    page.get_by_role("menuitem", name="Move up in the queue").click()
+    page.get_by_text("In the queue: starts after 1 other").wait_for()
+    assert server.get("/api/runs").json()["waiting"] == [third, second, first]
 
 
 def test_chosen_runs_are_compared_ranked_and_left_out(visit, short, other):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -78,6 +79,30 @@ def test_settings_are_kept_as_a_preset_and_travel_as_yaml(visit, server):
     dialog.get_by_role("button", name="Delete it").click()
     page.get_by_text(f"{PRESET} is deleted").wait_for()
     expect(field(page, "preset")).to_have_value("")
+
+
+def test_preferences_are_chosen_by_a_preset_and_learned(visit, server, workspace):
+    folder = workspace.datasets / "pairs"
+    folder.mkdir()
+    row = {"chosen": "At ten past seven, from quay 2.", "rejected": "Nobody knows."}
+    rows = [json.dumps({**row, "prompt": f"When does boat {n} leave?"}) for n in range(20)]
+    (folder / "train.jsonl").write_text("\n".join(rows))
+    page = visit().open("/train?dataset=pairs&training_type=ift&preset=ift preferences")
+    expect(field(page, "objective")).to_have_value("dpo")
+    expect(field(page, "dpo_beta")).to_have_value("0.1")
+    page.get_by_role("switch", name="All settings").check()
+    for name, value in {"epochs": "", "max_iterations": "2", "eval_every": "2", "save_every": "2"}.items():
+        field(page, name).fill(value)
+        page.keyboard.press("Tab")
+    page.locator("#train-start:enabled").click()
+    page.wait_for_url("**/runs/ift_*")
+    page.get_by_text("Completed").first.wait_for()
+    # Before training no pair is preferred: the loss is log 2.
+    expect(page.locator(".run-figures")).to_contain_text("0.6931")
+    page.get_by_role("slider", name="Reward margin: read values").wait_for()
+    run = server.get(f"/api/runs/{page.url.rsplit('/', 1)[1]}").json()
+    assert (run["spec"]["objective"], run["best_checkpoints"]) == ("dpo", [2])
+    page.get_by_role("button", name="Publish checkpoint").first.wait_for()
 
 
 def test_a_run_is_started_by_keys_another_is_queued_and_both_can_be_begun_anew(visit, server):

@@ -62,6 +62,13 @@ def test_a_run_is_labelled_and_says_so(workspace, two):
     assert (code, "Give --name" in err) == (2, True)
 
 
+def test_a_run_in_the_queue_is_moved_to_where_it_is_wanted(workspace, two):
+    first, second = two
+    assert shown(workspace, "move", "2")[1] == f"Run {second.id} is next\n"
+    assert shown(workspace, "move", "2", "--after", "1")[1] == f"Run {second.id} starts after {first.id}\n"
+    assert shown(workspace, "move", "2", "--before", "2")[0] == 2
+
+
 def test_sample_prompts_are_options_given_several_times():
     assert given({"sample_prompts": ("One, two", "three")}) == {"sample_prompts": ["One, two", "three"]}
     assert given({"sample_prompts": ()}) == {}

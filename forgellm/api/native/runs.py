@@ -10,14 +10,15 @@ from pydantic import BaseModel, Field
 from forgellm.api.errors import InvalidRequest
 from forgellm.api.native.checkpoints import CheckpointItem, checkpoint_item
 from forgellm.api.native.wording import iterations, percentage, utc
-from forgellm.api.routes import Answer, File, Query, Raw, Route
+from forgellm.api.routes import Answer, Body, File, Query, Raw, Route
 from forgellm.domain.errors import RunNotFound
 from forgellm.domain.runs import Run, RunKind, RunState
 from forgellm.forge import Forge
-from forgellm.services import curves, measurements, runs
+from forgellm.services import curves, measurements, queue, runs
 from forgellm.services.progress import Progress
 from forgellm.services.runs import Summary
 from forgellm.storage.labels import Label, read_label
+from forgellm.storage.queue import in_order
 from forgellm.storage.runs import find_run, list_runs, move_to_trash, restore_from_trash, run_folder
 
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
@@ -48,6 +49,7 @@ class RunItem(BaseModel):
 class RunList(Answer):
     runs: list[RunItem]
     total: int = Field(description="how many there are in all, whatever the limit")
+    waiting: list[str] = Field(description="the ids of those that are pending, the next one to start first")
 
 
 class RunDetails(Answer):
@@ -92,6 +94,17 @@ class Log(Answer):
     log: str
 
 
+class Place(Body):
+    before: str | None = Field(None, max_length=200, description="the run that is to start after it")
+    after: str | None = Field(None, max_length=200, description="the run that is to start before it")
+
+
+class Queue(Answer):
+    message: str
+    training_id: str
+    waiting: list[str] = Field(description="the ids of all runs that wait, the next one to start first")
+
+
 class Deleted(Answer):
     message: str
     training_id: str
@@ -107,7 +120,12 @@ class Restored(Answer):
 def index(forge: Forge, query: Listed) -> RunList:
     """The runs, the newest first."""
     found = runs.summaries(forge, kind=query.kind, state=query.state, limit=query.limit, offset=query.offset)
-    return RunList(runs=[_listed(forge, summary) for summary in found.runs], total=found.total)
+    pending = [summary.run for summary in found.runs if summary.state is RunState.PENDING]
+    return RunList(
+        runs=[_listed(forge, summary) for summary in found.runs],
+        total=found.total,
+        waiting=[run.id for run in in_order(forge.workspace, pending)],
+    )
 
 
 def show(forge: Forge, run_id: str) -> RunDetails:
@@ -187,6 +205,18 @@ def measured(forge: Forge, run_id: str, query: Thinned) -> Raw:
     return Raw(measurements.measurements(forge, run, points=query.points), _BINARY)
 
 
+def move(forge: Forge, run_id: str, body: Place) -> Queue:
+    """Let a pending run start before or after another one, or next. 409 where one is not pending."""
+    run = find_run(forge.workspace, run_id)
+    before, after = (
+        None if key is None else find_run(forge.workspace, key) for key in (body.before, body.after)
+    )
+    waiting = queue.move(forge, run, before=before, after=after)
+    return Queue(
+        message=queue.place_of(run, waiting), training_id=run.id, waiting=[one.id for one in waiting]
+    )
+
+
 def delete(forge: Forge, run_id: str) -> Deleted:
     """Put a run that is over into the trash. 409 while it has a worker."""
     run = _by_id(forge, run_id)
@@ -227,5 +257,6 @@ ROUTES = (
     Route("GET", "/api/runs/<run_id>/measurements", measured, media_type=_BINARY),
     Route("GET", "/api/runs/<run_id>/log", log),
     Route("GET", "/api/runs/<run_id>/dashboard.png", dashboard, media_type="image/png"),
+    Route("POST", "/api/runs/<run_id>/move", move),
     Route("POST", "/api/runs/<run_id>/restore", restore),
 )

@@ -13,7 +13,7 @@ import { menu } from "../parts/menu.js";
 import { badge, card, figures, pageHead } from "../parts/page.js";
 import { bar } from "../parts/progress.js";
 import { prose } from "../parts/prose.js";
-import { canRemove, describeRun, removeRuns } from "../parts/run_actions.js";
+import { canRemove, describeRun, placeInQueue, queueItems, removeRuns } from "../parts/run_actions.js";
 import { WatchedRun } from "../state/run.js";
 import { canResume, command, isActive, runs, trains } from "../state/runs.js";
 import { Store, watch } from "../state/store.js";
@@ -86,7 +86,7 @@ class RunPage {
 
   #menu(run) {
     // One array, one menu: another would close the one that is open.
-    const key = `${run.state} ${permission()}`;
+    const key = `${run.state} ${permission()} ${placeInQueue(run) && runs.value.waiting}`;
     if (this.#items.key === key) return this.#items.list;
     const describe = action(async () => {
       if (await describeRun(run)) await this.#watched.refresh();
@@ -97,6 +97,7 @@ class RunPage {
     }, { failed: "The run was not deleted" });
     const list = [
       { label: "Name and notes", icon: "edit", run: describe },
+      ...queueItems(run),
       trains(run) && { label: "Compare with others", icon: "compare", run: () => go(`/compare?runs=${encodeURIComponent(run.id)}`) },
       trains(run) && { label: "Train again with changes", icon: "train", run: () => go(`/train?from=${encodeURIComponent(run.id)}`) },
       isActive(run) && permission() === "default" && { label: "Notify me when it ends", icon: "bell", run: action(askToNotify) },
@@ -189,18 +190,12 @@ function trouble(run, failure) {
 }
 
 function pace(run, latest) {
-  if (run.state === "pending") return queued(run);
+  if (run.state === "pending") return `In the queue: starts ${placeInQueue(run) ?? "soon"}`;
   const phase = latest?.phase ? sentence(latest.phase) : "Starting";
   // Before the first iteration it may say itself how far it is.
   if (phase.endsWith("%")) return phase;
   const left = run.eta_seconds === null ? "" : ` · ${duration(run.eta_seconds)} left`;
   return `${phase} · ${Math.floor(run.progress_percentage)} %${left}`;
-}
-
-/** The queue goes by number: whoever has waited longest is next. */
-function queued(run) {
-  const before = (runs.value?.runs ?? []).filter((other) => other.state === "pending" && other.number < run.number).length;
-  return before ? `Waits for ${before} others in the queue` : "Next in the queue";
 }
 
 function outcome(end) {

@@ -13,7 +13,7 @@ import { icon } from "../parts/icons.js";
 import { menu } from "../parts/menu.js";
 import { badge, pageHead } from "../parts/page.js";
 import { skeleton } from "../parts/progress.js";
-import { canRemove, describeRun, removeRuns } from "../parts/run_actions.js";
+import { canRemove, describeRun, placeInQueue, queueItems, removeRuns } from "../parts/run_actions.js";
 import { sparkline } from "../parts/sparkline.js";
 import { sorter, table } from "../parts/table.js";
 import { History, readHistory } from "../state/history.js";
@@ -126,11 +126,10 @@ class RunsPage {
   }
 
   #table(rows) {
-    const waiting = rows.filter(({ state: now }) => now === "pending").map(({ number }) => number).sort((a, b) => a - b);
     const columns = [
       { key: "title", label: "Run", cell: name, sort: title },
       { key: "chosen", label: html`<span class="unseen">Chosen</span>`, kind: "tight", cell: (run) => this.#choice(run) },
-      { key: "state", label: "State", cell: (run) => stateOf(run, waiting), sort: state },
+      { key: "state", label: "State", cell: stateOf, sort: state },
       { key: "curve", label: "Loss", kind: "tight", wide: true, cell: (run) => html`<span class="runs-curve">${this.curves.of(run)}</span>` },
       { key: "iterations", label: "Iterations", kind: "number", wide: true, cell: iterations, sort: (run) => run.iteration },
       { key: "validation", label: "Validation", kind: "number", cell: (run) => loss(run.validation_loss), sort: (run) => run.validation_loss, hint: "The latest validation loss" },
@@ -156,7 +155,8 @@ class RunsPage {
   /** One array, one menu: made anew only where what can be done is another. */
   #items(run) {
     const known = this.#menus.get(run.id);
-    if (known?.state === run.state && known.name === run.name) return known.items;
+    const key = `${run.state} ${run.name} ${placeInQueue(run) && runs.value.waiting}`;
+    if (known?.key === key) return known.items;
     const say = (verb, failed) => action(async () => toast(await command(verb, run.id)), { failed });
     const items = [
       { label: "Name and notes", icon: "edit", run: action(() => describeRun(run)) },
@@ -166,10 +166,11 @@ class RunsPage {
         label: run.state === "pending" ? "Take out of the queue" : "Stop", icon: "stop",
         run: action(async () => await agreed(run) && toast(await command("stop", run.id)), { failed: "The run was not stopped" }),
       },
+      ...queueItems(run),
       trains(run) && { label: "Train again with changes", icon: "train", run: () => go(`/train?from=${encodeURIComponent(run.id)}`) },
       canRemove(run) && { label: "Delete", icon: "trash", tone: "bad", run: action(() => this.#remove([run]), { failed: "The run was not deleted" }) },
     ];
-    this.#menus.set(run.id, { state: run.state, name: run.name, items });
+    this.#menus.set(run.id, { key, items });
     return items;
   }
 }
@@ -205,11 +206,10 @@ function name(run) {
   return html`<b>${run.name || model(run)}</b>${tags}<small>No. ${run.number} · ${kind(run)} ${about}</small>`;
 }
 
-function stateOf(run, waiting) {
-  const place = waiting.indexOf(run.number);
-  const hint = run.problem ?? nothing;
-  if (place < 0) return badge(state(run), tone(run), hint);
-  return html`${badge("In the queue", "quiet", hint)} <small class="quiet">${place ? `after ${place} ${place === 1 ? "other" : "others"}` : "next"}</small>`;
+function stateOf(run) {
+  const place = placeInQueue(run), hint = run.problem ?? nothing;
+  if (!place) return badge(state(run), tone(run), hint);
+  return html`${badge("In the queue", "quiet", hint)} <small class="quiet">${place}</small>`;
 }
 
 const none = empty({

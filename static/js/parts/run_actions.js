@@ -1,4 +1,4 @@
-// What can be done to a run wherever it is shown: call it something, put it into the trash, bring it back.
+// What can be done to a run wherever it is shown: call it something, move it in the queue, put it into the trash.
 
 import { html } from "lit-html";
 import { toast } from "../frame/toasts.js";
@@ -7,7 +7,7 @@ import { isActive, runs } from "../state/runs.js";
 import { action } from "./action.js";
 import { openDialog } from "./dialog.js";
 import { areaField, textField } from "./fields.js";
-import { title } from "./format.js";
+import { plural, title } from "./format.js";
 
 /** Ask for a name, notes and tags of a run. Resolves with what was written, undefined where nothing was. */
 export async function describeRun({ id }) {
@@ -33,6 +33,27 @@ export async function describeRun({ id }) {
   }, { failed: "It was not written down" })(event);
   dialog.element.querySelector("input").focus();
   return dialog.closed;
+}
+
+/** Where a run stands in the queue, `next` or `after 2 others`; undefined where it does not wait. */
+export function placeInQueue({ id }) {
+  const before = runs.value?.waiting.indexOf(id) ?? -1;
+  return before < 0 ? undefined : before ? `after ${plural(before, "other")}` : "next";
+}
+
+/** What a menu offers about that place. */
+export function queueItems(run) {
+  const waiting = runs.value?.waiting ?? [], place = waiting.indexOf(run.id);
+  const move = (beside) => action(async () => {
+    await post(path`/api/runs/${run.id}/move`, beside);
+    await runs.refresh();
+    toast(`${title(run)} starts ${placeInQueue(run) ?? "now"}`);
+  }, { failed: "The run was not moved" });
+  return place < 0 ? [] : [
+    place > 0 && { label: "Start next", icon: "publish", run: move({}) },
+    place > 1 && { label: "Move up in the queue", icon: "up", run: move({ before: waiting[place - 1] }) },
+    place < waiting.length - 1 && { label: "Move down in the queue", icon: "down", run: move({ after: waiting[place + 1] }) },
+  ];
 }
 
 /** Put runs that are over into the trash, with a way back. */

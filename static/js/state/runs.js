@@ -16,7 +16,7 @@ export const trains = (run) => TRAINS.has(run.kind);
 export const canResume = (run) =>
   trains(run) && ["paused", "interrupted", "stopped", "failed"].includes(run.state);
 
-/** `{runs, total}`; null before the first answer. */
+/** `{runs, total, waiting}`, the last the ids of those in the queue, the next one first; null before the first answer. */
 export const runs = new Polled(() => get(`/api/runs?limit=${SHOWN}`), 10_000);
 
 /** The run that trains, else one that does something else, else the next in the queue; null. */
@@ -30,8 +30,8 @@ export function startRuns() {
     if (id !== known) runs.refresh();
     known = id;
   });
-  runs.subscribe(({ runs: list }) => {
-    const next = chosen(list);
+  runs.subscribe(({ runs: list, waiting }) => {
+    const next = chosen(list, waiting);
     if (next?.id !== active.value?.id || next?.state !== active.value?.state) {
       following.abort();
       following = new AbortController();
@@ -42,9 +42,9 @@ export function startRuns() {
   runs.start();
 }
 
-function chosen(list) {
+function chosen(list, waiting) {
   const going = list.filter((run) => isActive(run) && run.state !== "pending");
-  return going.find(trains) ?? going[0] ?? list.findLast((run) => run.state === "pending") ?? null;
+  return going.find(trains) ?? going[0] ?? list.find(({ id }) => id === waiting[0]) ?? null;
 }
 
 function followActive({ id }, signal) {
