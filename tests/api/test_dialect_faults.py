@@ -16,7 +16,7 @@ from forgellm.services.resident import known_names
 from forgellm.storage.events import EventLog
 from forgellm.storage.labels import Label, write_label
 from forgellm.storage.liveness import state
-from forgellm.storage.runs import create_run, run_folder
+from forgellm.storage.runs import create_run, list_runs, run_folder
 from tests.api.conftest import ask
 
 TINY = "models/base/tiny"
@@ -83,6 +83,16 @@ def test_what_a_refused_job_brought_is_not_kept(forge, client):
     answer = ask(client, "POST", "/v1/fine-tune", data=form)
     assert answer.status_code == 400, answer.text
     assert {path.name for path in forge.workspace.datasets.iterdir()} == before
+
+
+def test_principal_factors_that_a_model_has_not_are_refused_where_they_were_asked_for(forge, client):
+    wish = {"project_name": "mine", "base_model": TINY, "rank": 64}
+    refused = ask(client, "POST", "/v1/fine-tune", json={**wish, "use_pissa": True})
+    assert (refused.status_code, refused.json["details"]["field"]) == (400, "use_pissa")
+    assert list_runs(forge.workspace) == []
+    assert ask(client, "POST", "/v1/fine-tune", json=wish).status_code == 200
+    (run,) = list_runs(forge.workspace)
+    assert run.spec["lora_init"] == "default"
 
 
 @pytest.mark.parametrize("wish", [("/api/export", {"format": "zip"}), ("/api/quantize", {"group_size": 32})])

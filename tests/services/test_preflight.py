@@ -173,6 +173,8 @@ def test_a_quantized_base_cannot_learn_as_a_whole(forge, short_run, tiny_model_q
         with pytest.raises(InvalidField, match="needs whole weights") as refused:
             training.start(forge, {**wish, field: value})
         assert refused.value.details == {"field": field}
+    with pytest.raises(InvalidField, match="has only 32 singular values"):
+        training.start(forge, {**short_run, "lora_init": "pissa", "lora_rank": 33})
     assert list_runs(forge.workspace) == []
     factors = preflight(forge, wish, queue=False)
     assert factors.can_start
