@@ -6,10 +6,12 @@ Which export belongs to which run follows from what was published, not from a la
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from forgellm.domain.errors import ForgeError
+from forgellm.domain.errors import ForgeError, RunConflict
 from forgellm.domain.runs import Run, RunKind, RunState
+from forgellm.jobs import launcher
 from forgellm.services import exporting, publishing
 from forgellm.services.parts import Parts
 from forgellm.services.repeats import under_way
@@ -37,12 +39,17 @@ def export_job(
     one. Raises what publishing and exporting raise.
     """
     exporting.check_form(parts, str(source.spec.get("model_name")), format=format, gguf_type=gguf_type)
-    model = _published(parts, source) or _publish(parts, source, wait=wait)
+    model = _publication(parts, source, wait=wait)
     with exclusive(parts.workspace.private / "export.lock"):
         _, kind, numbers = exporting.check_form(parts, model, format=format, gguf_type=gguf_type)
         wanted = {"model_name": model, "format": kind.value, "gguf_type": numbers and numbers.name}
-        same = next(under_way(parts, RunKind.EXPORT, wanted), None)
-        return same or exporting.export_model(parts, model, format=format, gguf_type=gguf_type)
+        run = next(under_way(parts, RunKind.EXPORT, wanted), None)
+        if run is None:
+            return exporting.export_model(parts, model, format=format, gguf_type=gguf_type)
+    # It waits for nobody else where whoever was to begin it has died.
+    with suppress(RunConflict):
+        launcher.launch(parts.workspace, run, environment=parts.environment)
+    return run
 
 
 def exported_folder(parts: Parts, source: Run, *, format: str, wait: Callable[[], None]) -> Path:
@@ -86,11 +93,16 @@ def _await(parts: Parts, run: Run, *, wait: Callable[[], None]) -> None:
         wait()
 
 
-def _published(parts: Parts, source: Run) -> str | None:
-    """The model that the best checkpoint has been published as."""
-    best = publishing.chosen_checkpoint(parts, source, None).iteration
-    places = _publications(parts, source, iteration=best)
-    return next((place for place in places if parts.workspace.resolve(place).is_dir()), None)
+def _publication(parts: Parts, source: Run, *, wait: Callable[[], None]) -> str:
+    """The model that the best checkpoint was published as, or is now."""
+    with exclusive(parts.workspace.private / "export.lock"):
+        best = publishing.chosen_checkpoint(parts, source, None).iteration
+        for place in _publications(parts, source, iteration=best):
+            if parts.workspace.resolve(place).is_dir():
+                return place
+        same = next(under_way(parts, RunKind.PUBLISH, {"run": source.id, "iteration": best}), None)
+        run = same or publishing.publish(parts, source)
+    return str(publishing.outcome(parts, run, wait=wait)["published_model_path"])
 
 
 def _publications(parts: Parts, source: Run, *, iteration: int | None = None) -> Iterator[str]:
@@ -100,11 +112,3 @@ def _publications(parts: Parts, source: Run, *, iteration: int | None = None) ->
         meant = ours and iteration in (None, run.spec.get("iteration"))
         if meant and state(run_folder(parts.workspace, run)) is RunState.COMPLETED:
             yield str(publishing.ended(parts, run)["published_model_path"])
-
-
-def _publish(parts: Parts, source: Run, *, wait: Callable[[], None]) -> str:
-    with exclusive(parts.workspace.private / "export.lock"):
-        best = publishing.chosen_checkpoint(parts, source, None).iteration
-        same = next(under_way(parts, RunKind.PUBLISH, {"run": source.id, "iteration": best}), None)
-        run = same or publishing.publish(parts, source)
-    return str(publishing.outcome(parts, run, wait=wait)["published_model_path"])
