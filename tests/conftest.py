@@ -44,6 +44,10 @@ LONGEST = "tests/journeys/test_demo.py"
 """As long as a third of all the others: begun last, it would keep one of two workers waiting."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-endpoints", action="store_true", help="write docs/endpoints.md anew")
+
+
 def pytest_configure() -> None:
     # How quickly a busy machine makes examples says nothing of what is tested with them.
     settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -102,10 +102,10 @@ def strict_keys(path: str) -> tuple[str, ...] | None:
 
 def shaped_for(path: str, body: Mapping[str, object]) -> dict[str, object]:
     """An `error_body` as the clients of `path` read it: below /v1 `error` is OpenAI's object, and below the
-    prefix of a dialect there are exactly its keys."""
+    prefix of a dialect there are exactly its keys, one of which says what to do as well."""
     keys = strict_keys(path)
     if keys is not None:
-        return {key: body[key] for key in keys}
+        return {key: _advice(body) if key == _told_in(keys) else body[key] for key in keys}
     if not is_openai(path):
         return dict(body)
     details, status = body["details"], body["status_code"]
@@ -121,6 +121,16 @@ def shaped_for(path: str, body: Mapping[str, object]) -> dict[str, object]:
 def error_json(error: ForgeError, *, path: str = "") -> bytes:
     """`error_body` as bytes, for a request to `path`; what JSON lacks is shown as text."""
     return json.dumps(shaped_for(path, error_body(error)), default=str).encode()
+
+
+def _told_in(keys: tuple[str, ...]) -> str:
+    """The key whose text says most: there is none for what to do."""
+    return "detail" if "detail" in keys else "error"
+
+
+def _advice(body: Mapping[str, object]) -> str:
+    """What went wrong, and what to do about it."""
+    return f"{body['error']}. {body['suggestion']}" if body["suggestion"] else str(body["error"])
 
 
 def _is_refusal(status: object) -> bool:

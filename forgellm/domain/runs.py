@@ -53,6 +53,9 @@ class RunState(str, Enum):
 Event = Mapping[str, object]
 """One line of events.jsonl: `seq`, `time`, `type` and what the type carries."""
 
+REFERENCE_PHASE = "measuring the base on every pair"
+"""Before a run that learns preferences trains; how long it takes follows from the data."""
+
 TERMINAL = {
     "completed": RunState.COMPLETED,
     "early_stopped": RunState.EARLY_STOPPED,

@@ -17,6 +17,7 @@ from forgellm.data.corpus import Corpus, build_corpus, load_corpus
 from forgellm.data.token_cache import TokenCache
 from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.errors import ResumeMismatch
+from forgellm.domain.runs import REFERENCE_PHASE
 from forgellm.domain.spec import TrainingSpec, parse_spec, sequence_length, total_iterations
 from forgellm.jobs.job import Job, Outcome
 from forgellm.jobs.wakefulness import kept_awake
@@ -154,7 +155,7 @@ def _attend(job: Job) -> None:
 
 def _measure_reference(job: Job, plan: Plan, base: nn.Module) -> None:
     """What the base gives to the answers that will be compared, for as many iterations as there are."""
-    _phase(job, "measuring the base on every pair")
+    _phase(job, REFERENCE_PHASE)
     measure_reference(
         plan.folder,
         base,

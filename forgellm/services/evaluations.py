@@ -10,6 +10,8 @@ from forgellm.services import evaluation, instructions, publishing, runs
 from forgellm.services.marks import mark, marked_number
 from forgellm.services.numbered import NumberedModel, number_of
 from forgellm.services.parts import Parts
+from forgellm.services.repeats import under_way
+from forgellm.storage.files import exclusive
 from forgellm.storage.labels import read_label
 from forgellm.storage.runs import list_runs, run_folder
 
@@ -41,14 +43,12 @@ def evaluate_numbered(
 ) -> tuple[Evaluation, str]:
     """Evaluate on the newest dataset of instructions that holds some out, else on the sample one, and wait.
 
-    The evaluation and the name of the dataset. Raises what evaluating raises.
+    Who asks again while the same evaluation goes on is answered with that one. The evaluation and the name of
+    the dataset. Raises what evaluating raises.
     """
     dataset = instructions.newest(parts, held_out=True)
-    if model.run is None:
-        run = evaluation.evaluate(parts, model.asked_for, dataset)
-    else:
-        run = evaluation.evaluate_adapter(parts, model.run, dataset=dataset)
-    mark(parts, run, {_MODEL: model.id}, name=name)
+    with exclusive(parts.workspace.private / "evaluate.lock"):
+        run = _same(parts, model, dataset, name=name) or _begun(parts, model, dataset, name=name)
     end = publishing.outcome(parts, run, wait=wait)
     return Evaluation(run, model.id, name, _figures(end)), dataset
 
@@ -63,6 +63,28 @@ def evaluations(parts: Parts) -> Iterator[Evaluation]:
             model = marked_number(parts, run, _MODEL) or number_of(str(run.spec.get("model_name")))
             label = read_label(run_folder(parts.workspace, run)).name
             yield Evaluation(run, model, label or run.id, _figures(found.progress.end))
+
+
+def _begun(parts: Parts, model: NumberedModel, dataset: str, *, name: str) -> Run:
+    if model.run is None:
+        run = evaluation.evaluate(parts, model.asked_for, dataset)
+    else:
+        run = evaluation.evaluate_adapter(parts, model.run, dataset=dataset)
+    mark(parts, run, {_MODEL: model.id}, name=name)
+    return run
+
+
+def _same(parts: Parts, model: NumberedModel, dataset: str, *, name: str) -> Run | None:
+    """The evaluation of that name of that model, at the checkpoint that is its best one, under way."""
+    wanted: dict[str, object] = {"dataset": dataset, "run": None, "limit": None}
+    if model.run is not None:
+        best = publishing.chosen_checkpoint(parts, model.run, None).iteration
+        wanted |= {"run": model.run.id, "iteration": best}
+    for run in under_way(parts, RunKind.EVALUATE, wanted):
+        called = read_label(run_folder(parts.workspace, run)).name
+        if called == name and marked_number(parts, run, _MODEL) == model.id:
+            return run
+    return None
 
 
 def _figures(end: Mapping[str, object]) -> Figures:

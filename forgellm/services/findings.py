@@ -14,6 +14,7 @@ from forgellm.services.browsing import count
 from forgellm.services.current import current
 from forgellm.services.expected_data import Course, ExpectedData
 from forgellm.services.fitting import Way
+from forgellm.services.learnable import narrowest
 from forgellm.services.memory import Machine, MemoryEstimate, fit
 from forgellm.services.parts import Parts
 from forgellm.services.space import SMALLEST_ROOM
@@ -88,14 +89,8 @@ def of_model(spec: TrainingSpec, base: ModelFolder) -> Iterator[Finding]:
             "Use lora or dora without train_also, or a base that is not quantized.",
             whole,
         )
-    if spec.lora_init == "pissa" and is_quantized(base.config):
-        yield Finding(
-            "problem",
-            "INVALID_FIELD",
-            f"lora_init pissa needs whole weights, but {base.name} is quantized",
-            "Use lora_init default, or a base that is not quantized.",
-            "lora_init",
-        )
+    if spec.lora_init == "pissa":
+        yield from _of_principal_factors(spec, base)
     if (
         whole
         and base.config.get("torch_dtype") == "float16"
@@ -115,6 +110,27 @@ def of_model(spec: TrainingSpec, base: ModelFolder) -> Iterator[Finding]:
             f"{base.name} has no chat template: a plain one (User:, Assistant:) is used",
             "To keep a model's own form of conversation, train an instruct model.",
             "model_name",
+        )
+
+
+def _of_principal_factors(spec: TrainingSpec, base: ModelFolder) -> Iterator[Finding]:
+    if is_quantized(base.config):
+        yield Finding(
+            "problem",
+            "INVALID_FIELD",
+            f"lora_init pissa needs whole weights, but {base.name} is quantized",
+            "Use lora_init default, or a base that is not quantized.",
+            "lora_init",
+        )
+        return
+    name, most = narrowest(base, num_layers=spec.num_layers, lora_keys=spec.lora_keys) or ("", spec.lora_rank)
+    if spec.lora_rank > most:
+        yield Finding(
+            "problem",
+            "INVALID_FIELD",
+            f"lora_rank is {spec.lora_rank}, and {name} has only {most} singular values",
+            f"Use at most {most} with lora_init pissa.",
+            "lora_rank",
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from forgellm.data.files import NOT_TRAINED_ON
-from forgellm.domain.errors import DiskFull, InvalidField
+from forgellm.domain.errors import DatasetConflict, DiskFull, InvalidField
 from forgellm.services.parts import Parts
 from forgellm.storage.datasets import find_dataset
 from forgellm.storage.decisions import Decisions, write_decisions
@@ -91,6 +91,19 @@ class Arrival:
         write_decisions(self.folder, Decisions(source={**source, "time": moment}))
         self._place.place(name)
         return name
+
+    def keep_beside(self, name: str, *, source: Mapping[str, object]) -> str:
+        """Make them the dataset `name`, or `name_2` … where that is taken; the name.
+
+        Raises InvalidField, DiskFull, ReadOnly.
+        """
+        free, number = name, 1
+        while True:
+            try:
+                return self.keep(free, source=source)
+            except DatasetConflict:
+                number += 1
+                free = f"{name[:120]}_{number}"
 
     def append_to(self, name: str) -> str:
         """Add them to the dataset `name`. Raises DatasetNotFound, DatasetConflict for a file it has."""

@@ -46,14 +46,14 @@ def newest(parts: Parts, *, held_out: bool = False) -> str:
 
 def uploaded(parts: Parts, text: str) -> str:
     """The dataset of that name or path, that the file at that path lies in, or whose only file has that name
-    (`dataset.jsonl`).
+    (`dataset.jsonl`): the newest of these.
 
     Raises DatasetNotFound, InvalidPath.
     """
     if "/" not in text:
-        for found in datasets(parts):
-            if found.name != text and found.only_file == text:
-                return found.name
+        named = [found for found in datasets(parts) if found.name != text and found.only_file == text]
+        if named:
+            return max(named, key=lambda found: found.changed).name
     try:
         folder = find_dataset(parts.workspace, text)
     except DatasetNotFound:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from forgellm.domain.spec import TrainingSpec
@@ -71,15 +71,14 @@ def modules_of(model: ModelFolder) -> list[Module]:
 def learnable(model: ModelFolder, spec: TrainingSpec) -> Learnable:
     """What learns when `spec` trains `model`."""
     modules = modules_of(model)
-    count = 1 + max((m.block for m in modules if m.block is not None), default=-1)
-    first = 0 if spec.num_layers < 0 else max(0, count - spec.num_layers)
+    count, first = _blocks(modules, spec.num_layers)
     inside = [m for m in modules if m.block is not None and m.block >= first]
     whole = list(_whole(modules, spec))
     if spec.fine_tune_type == "full":
         whole += [m for m in inside if m not in whole]
         factors = []
     else:
-        factors = [m for m in inside if m.is_matrix and _is_chosen(m, spec)]
+        factors = [m for m in inside if m.is_matrix and _is_chosen(m, spec.lora_keys)]
     added = sum(_factors(m, spec) for m in factors)
     # PiSSA's factors lie beside those that they began with, in memory and in checkpoints.
     copies = 2 if spec.lora_init == "pissa" else 1
@@ -96,6 +95,21 @@ def learnable(model: ModelFolder, spec: TrainingSpec) -> Learnable:
     )
 
 
+def narrowest(
+    model: ModelFolder, *, num_layers: int = -1, lora_keys: Sequence[str] | None = None
+) -> tuple[str, int] | None:
+    """The matrix with the fewest singular values of those that would have factors, and how many these are;
+    None where there is no matrix."""
+    modules = modules_of(model)
+    _, first = _blocks(modules, num_layers)
+    chosen = [
+        m
+        for m in modules
+        if m.block is not None and m.block >= first and m.is_matrix and _is_chosen(m, lora_keys)
+    ]
+    return min(((m.name, min(m.shape[-2:])) for m in chosen), key=lambda pair: pair[1], default=None)
+
+
 def _module(name: str, tensor: Tensor, quantization: Mapping[str, object], *, packed: bool) -> Module:
     place = _BLOCK.fullmatch(name)
     shape = tensor.shape
@@ -104,9 +118,15 @@ def _module(name: str, tensor: Tensor, quantization: Mapping[str, object], *, pa
     return Module(name, int(place[1]) if place else None, shape, tensor.dtype, packed)
 
 
-def _is_chosen(module: Module, spec: TrainingSpec) -> bool:
+def _blocks(modules: list[Module], num_layers: int) -> tuple[int, int]:
+    """How many blocks there are, and the first one that learns."""
+    count = 1 + max((m.block for m in modules if m.block is not None), default=-1)
+    return count, 0 if num_layers < 0 else max(0, count - num_layers)
+
+
+def _is_chosen(module: Module, keys: Sequence[str] | None) -> bool:
     place = _BLOCK.fullmatch(module.name)
-    return not spec.lora_keys or (place is not None and place[2] in spec.lora_keys)
+    return not keys or (place is not None and place[2] in keys)
 
 
 def _factors(module: Module, spec: TrainingSpec) -> int:

@@ -19,9 +19,9 @@ from forgellm.services.model_info import describe_model
 from forgellm.services.models import Catalogue, Model, catalogue
 from forgellm.services.parts import Parts
 from forgellm.services.resident import written
-from forgellm.storage.files import next_number
 from forgellm.storage.labels import read_label
 from forgellm.storage.models import find_model, has_chat_template
+from forgellm.storage.numbers import new_number
 from forgellm.storage.registered import Registered, list_registered, write_registered
 from forgellm.storage.runs import list_runs, run_folder
 
@@ -87,9 +87,8 @@ def register(
     Raises ModelNotFound, InvalidModel, UntrustedModelCode, DiskFull, ReadOnly.
     """
     find_model(parts.workspace, parts.hub_cache, base_model)
-    above = max((run.number for run in list_runs(parts.workspace)), default=0)
     model = Registered(
-        number=next_number(parts.workspace.private / "counter", above=above),
+        number=new_number(parts.workspace, list_runs(parts.workspace)),
         name=name,
         base_model=base_model,
         description=description,

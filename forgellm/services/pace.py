@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import takewhile
+from itertools import pairwise, takewhile
 
 from forgellm.domain.errors import ForgeError
-from forgellm.domain.runs import Event, Run
+from forgellm.domain.runs import REFERENCE_PHASE, Event, Run
 from forgellm.domain.spec import TrainingSpec, parse_spec
-from forgellm.services.expected_data import Course, ExpectedData
+from forgellm.services.expected_data import Course, ExpectedData, course, expected_data
 from forgellm.services.learnable import modules_of
 from forgellm.services.parts import Parts
 from forgellm.services.progress import measured
@@ -28,12 +28,15 @@ _SHORTEST = 2.0
 # Work per token: through a frozen base about 4 operations per parameter, 6 where all learn, 2 more to compute
 # activations twice.
 _LORA, _FULL, _AGAIN = 4.0, 6.0, 2.0
+_FORWARD = 2.0
+"""Of that, going through the model without learning."""
 
 
 @dataclass(frozen=True)
 class Pace:
     """What a finished run took. `overhead` is seconds beside the iterations (validations, checkpoints) for
-    each token that was validated, None where that is not known; `opening` before the first iteration."""
+    each token that was validated, None where that is not known; `opening` before the first iteration, without
+    measuring a reference."""
 
     run: Run
     tokens_per_second: float
@@ -62,9 +65,24 @@ def duration(
     validations = 1 + length.iterations / min(spec.eval_every, spec.save_every)
     beside = (best.overhead or 0.0) * validations * data.valid_tokens
     seconds = best.opening + length.trained_tokens / best.tokens_per_second + beside
+    if spec.objective == "dpo":
+        # The base is asked about each pair once, and about the validation set, before it is trained.
+        asked = min(data.tokens, length.trained_tokens) + data.valid_tokens
+        seconds += asked / best.tokens_per_second * _FORWARD / _work(spec)
     same = best.run.base_fingerprint == fingerprint(base.path)
     model = "the same model" if same else str(best.run.spec.get("model_name"))
     return Duration(seconds, best.tokens_per_second, f"run {best.run.id}, which trained {model}")
+
+
+def expected(parts: Parts, run: Run) -> Duration | None:
+    """How long a run that was just created will take once it begins; None where nothing says it."""
+    spec = parse_spec(run.spec)
+    base = find_model(parts.workspace, parts.hub_cache, spec.model_name)
+    data = expected_data(parts, spec, base)
+    length = None if data is None else course(spec, data)
+    if data is None or length is None:
+        return None
+    return duration(parts, spec, base, data=data, length=length)
 
 
 def _paces(parts: Parts, spec: TrainingSpec, base: ModelFolder) -> Iterator[Pace]:
@@ -96,16 +114,21 @@ def _pace(parts: Parts, run: Run, *, factor: float) -> Pace | None:
         return None
     head = list(takewhile(lambda event: event["type"] != "train", events_after(folder, 0)))
     begun = next((event for event in head if event.get("phase") == "training"), None)
-    opening = _between(head[0], begun) if head and begun else None
     resumed = last_event(folder, ("resumed",)) is not None
     beside = None if resumed or begun is None else _between(begun, end)
     return Pace(
         run=run,
         tokens_per_second=factor * tokens / seconds,
         overhead=_overhead(head, end, run, beside=None if beside is None else beside - seconds),
-        opening=opening or 0.0,
+        opening=0.0 if begun is None else _opening(head[: 1 + head.index(begun)]),
         likeness=0.0,
     )
+
+
+def _opening(head: list[Event]) -> float:
+    """Seconds between its first and its last event, without those in which a reference was measured."""
+    spans = ((_between(*pair) or 0.0, pair[0].get("phase")) for pair in pairwise(head))
+    return sum(seconds for seconds, phase in spans if phase != REFERENCE_PHASE)
 
 
 def _overhead(head: list[Event], end: Event, run: Run, *, beside: float | None) -> float | None:

@@ -49,6 +49,14 @@ def outcome(parts: Parts, run: Run, *, wait: Callable[[], None]) -> Mapping[str,
     """
     for _ in runs.follow(parts, run, after=0, wait=wait):
         pass
+    return ended(parts, run)
+
+
+def ended(parts: Parts, run: Run) -> Mapping[str, object]:
+    """What `outcome` answers, of a run that is over: nothing is waited for, and nothing begun.
+
+    Raises what `outcome` raises.
+    """
     status = runs.status(parts, run)
     if status.failure is not None:
         raise revived(status.failure)

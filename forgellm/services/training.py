@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from forgellm import __version__
 from forgellm.data.problems import invalid_dataset
 from forgellm.data.sources import check_dataset
-from forgellm.domain.errors import ResumeMismatch, RunConflict
+from forgellm.domain.errors import InvalidField, ResumeMismatch, RunConflict
 from forgellm.domain.runs import Run, RunKind, RunState
 from forgellm.domain.spec import (
     DEFAULT_GENERAL_DATASET,
@@ -21,7 +21,7 @@ from forgellm.domain.spec import (
     to_dict,
 )
 from forgellm.jobs import launcher
-from forgellm.services import contents, samples
+from forgellm.services import contents, findings, samples
 from forgellm.services.beginnings import check_beginning, continuing
 from forgellm.services.browsing import count
 from forgellm.services.parts import Parts
@@ -46,6 +46,7 @@ def start(parts: Parts, values: Mapping[str, object], *, queue: bool = False) ->
     spec = _with_general(parts, parse_spec(continuing(parts, values)), values)
     base = find_model(parts.workspace, parts.hub_cache, spec.model_name)
     length = sequence_length(spec, context_length(base.config))
+    _check_model(spec, base)
     _check_data(parts, spec)
     check_beginning(parts, spec, base)
     check_space(
@@ -101,6 +102,12 @@ def _with_general(parts: Parts, spec: TrainingSpec, values: Mapping[str, object]
         return spec
     samples.bring_dataset(parts, samples.GENERAL)
     return replace(spec, general_dataset=samples.GENERAL)
+
+
+def _check_model(spec: TrainingSpec, base: ModelFolder) -> None:
+    for found in findings.of_model(spec, base):
+        if found.level == "problem":
+            raise InvalidField(found.message, details={"field": found.field}, suggestion=found.suggestion)
 
 
 def _check_data(parts: Parts, spec: TrainingSpec) -> None:

@@ -15,8 +15,9 @@ from typing import cast
 
 from forgellm.domain.errors import InvalidPath, RunConflict, RunNotFound, nearest
 from forgellm.domain.runs import Run, RunKind, run_id
-from forgellm.storage.files import HeldLock, exclusive, next_number, read_json, storage_errors, write_json
+from forgellm.storage.files import HeldLock, exclusive, read_json, storage_errors, write_json
 from forgellm.storage.liveness import lock_path
+from forgellm.storage.numbers import new_number
 from forgellm.storage.workspace import Workspace
 
 MANIFEST = "run.json"
@@ -47,7 +48,7 @@ def create_run(
     with exclusive(workspace.private / "create.lock"):
         known = list_runs(workspace)
         identity = run_id(kind, created, {run.id for run in known} | _names(workspace.trash))
-        number = next_number(workspace.private / "counter", above=max((r.number for r in known), default=0))
+        number = new_number(workspace, known)
         folder = _new_folder(parent, name or identity)
         run = Run(
             id=identity,

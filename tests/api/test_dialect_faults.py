@@ -9,30 +9,44 @@ from datetime import datetime, timezone
 
 import pytest
 
-from forgellm.domain.runs import RunKind
+from forgellm.domain.errors import DiskFull
+from forgellm.domain.runs import RunKind, RunState
+from forgellm.jobs.job import failure_values
 from forgellm.services.resident import known_names
+from forgellm.storage.events import EventLog
 from forgellm.storage.labels import Label, write_label
-from forgellm.storage.runs import create_run, run_folder
+from forgellm.storage.liveness import state
+from forgellm.storage.runs import create_run, list_runs, run_folder
 from tests.api.conftest import ask
 
 TINY = "models/base/tiny"
 
 
 @pytest.fixture
-def odd_run(forge):
-    """Makes a pending run with any spec: its file may have been written by hand."""
+def made(forge):
+    """Makes a pending run of a kind with any spec: its file may have been written by hand."""
 
-    def make(**spec):
-        wanted = {"model_name": TINY, "training_type": "ift", "dataset": "questions", **spec}
+    def make(kind, spec):
         return create_run(
             forge.workspace,
-            RunKind.IFT,
-            spec=wanted,
+            kind,
+            spec=spec,
             name=None,
             created=datetime(2026, 1, 1, tzinfo=timezone.utc),
             versions={},
             base_fingerprint=None,
         )
+
+    return make
+
+
+@pytest.fixture
+def odd_run(made):
+    """Makes a training run with some fields of its spec."""
+
+    def make(**spec):
+        known = {"model_name": TINY, "training_type": "ift", "dataset": "questions"}
+        return made(RunKind.IFT, {**known, **spec})
 
     return make
 
@@ -71,6 +85,16 @@ def test_what_a_refused_job_brought_is_not_kept(forge, client):
     assert {path.name for path in forge.workspace.datasets.iterdir()} == before
 
 
+def test_principal_factors_that_a_model_has_not_are_refused_where_they_were_asked_for(forge, client):
+    wish = {"project_name": "mine", "base_model": TINY, "rank": 64}
+    refused = ask(client, "POST", "/v1/fine-tune", json={**wish, "use_pissa": True})
+    assert (refused.status_code, refused.json["details"]["field"]) == (400, "use_pissa")
+    assert list_runs(forge.workspace) == []
+    assert ask(client, "POST", "/v1/fine-tune", json=wish).status_code == 200
+    (run,) = list_runs(forge.workspace)
+    assert run.spec["lora_init"] == "default"
+
+
 @pytest.mark.parametrize("wish", [("/api/export", {"format": "zip"}), ("/api/quantize", {"group_size": 32})])
 def test_a_model_whose_weights_are_links_is_refused_and_not_half_copied(forge, client, tmp_path, wish):
     path, body = wish
@@ -80,3 +104,31 @@ def test_a_model_whose_weights_are_links_is_refused_and_not_half_copied(forge, c
     answer = ask(client, "POST", path, json={"model_name": TINY, **body})
     assert (answer.status_code, answer.json["error_code"]) == (422, "INVALID_MODEL")
     assert answer.json["details"]["file"] == "model.safetensors"
+
+
+def test_a_download_begins_nothing_and_an_export_that_failed_is_told_as_one(forge, client, made, odd_run):
+    first, waiting = odd_run(), odd_run()
+    manifest = run_folder(forge.workspace, first) / "run.json"
+    # As of a run that was made elsewhere: longer than a tag may be.
+    job = "ift_" + "elsewhere" * 9
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "id": job}))
+    place, exported = "models/published/mine", forge.workspace.exports / "mine"
+    publication = made(RunKind.PUBLISH, {"run": job, "iteration": 4})
+    say(forge, publication, "completed", published_model_path=place)
+    wish = f"/sienn-ai/api/download-model/job_{job}?format=gguf"
+    assert ask(client, "GET", wish).status_code == 404
+    failed = made(RunKind.EXPORT, {"model_name": place, "format": "gguf"})
+    say(forge, failed, "failed", **failure_values(DiskFull("the disk is full")))
+    answer = ask(client, "GET", wish)
+    assert (answer.status_code, answer.json["error_code"]) == (507, "EXPORT_FAILED")
+    done = made(RunKind.EXPORT, {"model_name": place, "format": "gguf"})
+    say(forge, done, "completed", export_path="models/exports/mine")
+    exported.mkdir(parents=True)
+    (exported / "mine.gguf").write_bytes(b"GGUF")
+    answer = ask(client, "GET", wish)
+    assert (answer.status_code, answer.mimetype) == (200, "application/zip")
+    assert {state(run_folder(forge.workspace, run)) for run in (first, waiting)} == {RunState.PENDING}
+
+
+def say(forge, run, type, **values):
+    EventLog(run_folder(forge.workspace, run), forge.clock).append(type, **values)

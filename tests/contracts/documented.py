@@ -1,65 +1,43 @@
-"""Every endpoint that the documents of the four other systems name, written down from them by hand."""
+"""What a document says of an API: its endpoints, each with the fields of its request and its answer.
+
+The documents themselves are in `documents`, written down from them by hand.
+"""
 
 from __future__ import annotations
 
-ENDPOINTS = {
-    "/ai-forge": """
-        GET /health
-        GET /
-        GET /docs
-        GET /redoc
-        POST /v1/fine-tune
-        GET /v1/fine-tune/{job_id}
-        GET /v1/fine-tune
-        DELETE /v1/fine-tune/{job_id}
-        POST /v1/chat/completions
-        GET /v1/models
-    """,
-    "/modelforge": """
-        GET /api/info
-        GET /api/health
-        POST /api/start_training
-        GET /api/training_status
-        POST /api/stop_training
-        GET /api/models
-        GET /api/models/{model_id}
-        DELETE /api/models/{model_id}
-        POST /api/upload_dataset
-        GET /api/datasets
-        POST /api/playground/generate
-    """,
-    "/sienn-ai": """
-        GET /health
-        GET /api/health/detailed
-        GET /api/metrics
-        POST /api/upload-dataset
-        POST /api/start-finetuning
-        GET /api/training-status/{job_id}
-        GET /api/jobs
-        POST /api/test-model
-        POST /api/export-model/{job_id}
-        GET /api/download-model/{job_id}
-        GET /api/export-formats
-    """,
-    "/llm-platform": """
-        GET /api/health
-        GET /api/models
-        GET /api/models/{model_id}
-        POST /api/models
-        POST /api/models/{model_id}/generate
-        GET /api/training
-        POST /api/training
-        GET /api/training/{job_id}
-        POST /api/training/{job_id}/pause
-        POST /api/training/{job_id}/resume
-        GET /api/evaluations
-        POST /api/models/{model_id}/evaluate
-        GET /api/statistics
-    """,
-}
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
-def endpoints(prefix: str) -> set[tuple[str, str]]:
-    """(method, path) of one system's."""
-    lines = (line.split() for line in ENDPOINTS[prefix].strip().splitlines())
-    return {(method, path) for method, path in lines}
+@dataclass(frozen=True)
+class Endpoint:
+    """`request` and `answer` are the document's examples; an answer that is no JSON is its media type.
+
+    `null` says why a documented key may have no value where the tests ask: key → reason.
+    """
+
+    method: str
+    path: str
+    request: object = None
+    answer: object = None
+    null: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True)
+class Document:
+    """`mounts`: where its paths are, as a prefix of the paths → head of a column; `strict` of them have no
+    key that is not documented. `error` is its example of a failure."""
+
+    title: str
+    endpoints: tuple[Endpoint, ...]
+    mounts: Mapping[str, str]
+    strict: str | None = None
+    error: object = None
+
+    def paths(self) -> set[tuple[str, str]]:
+        """(method, path) of what HTTP can ask for."""
+        return {(e.method, e.path) for e in self.endpoints if e.method not in ("WebSocket", "Socket.IO")}

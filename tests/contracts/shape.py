@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 NUMBER = (int, float)
 
 
@@ -25,6 +27,34 @@ def differences(example: object, answer: object, place: str = "answer") -> list[
             return [f"{place} is no list: {answer!r}"]
         return [line for n, item in enumerate(answer) for line in _item(example, item, f"{place}[{n}]")]
     return [] if answer is None or _same_type(example, answer) else [f"{place} is {answer!r}"]
+
+
+def types(value: object) -> dict[str, str]:
+    """Every place in a JSON value that has no places below it, with the name of its type: `jobs[].id`."""
+    found: dict[str, str] = {}
+    for place, kind in _types(value, ""):
+        # One that is null in one item of a list may have a value in another.
+        if found.get(place, "null") == "null":
+            found[place] = kind
+    return found
+
+
+def _types(value: object, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _types(inner, f"{place}.{key}" if place else key)
+    elif isinstance(value, list) and value:
+        for inner in value:
+            yield from _types(inner, f"{place}[]")
+    else:
+        yield place, _type(value)
+
+
+def _type(value: object) -> str:
+    if value is None:
+        return "null"
+    names = {bool: "boolean", int: "integer", float: "number", str: "string", dict: "object", list: "array"}
+    return names[type(value)]
 
 
 def _item(example: list[object], item: object, place: str) -> list[str]:

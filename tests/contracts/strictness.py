@@ -17,10 +17,15 @@ def additions(example: object, answer: object, place: str = "answer") -> list[st
             for line in additions(example[key], answer[key], f"{place}.{key}")
         ]
     if isinstance(example, list) and isinstance(answer, list) and example:
-        return [
-            line for n, item in enumerate(answer) for line in additions(example[0], item, f"{place}[{n}]")
-        ]
+        known = _all_keys(example)
+        return [line for n, item in enumerate(answer) for line in additions(known, item, f"{place}[{n}]")]
     return []
+
+
+def _all_keys(examples: list[object]) -> object:
+    """An example with the keys of all of them."""
+    objects = [one for one in examples if isinstance(one, dict)]
+    return {key: value for one in objects for key, value in one.items()} if objects else examples[0]
 
 
 def mismatch(example: object, answer: object, *, strict: bool) -> list[str]:

@@ -12,56 +12,22 @@ import pytest
 import requests
 
 from forgellm.services import ollama
+from tests.contracts.documents.ai_forge import (
+    ANSWER,
+    DOCUMENT,
+    ERROR,
+    HEALTH,
+    MODEL,
+    MODELS,
+    QUESTION,
+    QUEUED,
+    SERVICE,
+    STATUS,
+    WISH,
+)
 from tests.contracts.living import ROWS, checked, living
 from tests.contracts.strictness import mismatch
 
-MODEL = "unsloth/Llama-3.2-3B-Instruct"
-HEALTH = {"status": "healthy", "version": "1.0.0", "ollama_connected": True}
-SERVICE = {"service": "AI Forge", "version": "1.0.0", "docs": "/docs"}
-WISH = {
-    "project_name": "myproject",
-    "base_model": MODEL,
-    "epochs": 3,
-    "learning_rate": 0.0002,
-    "rank": 64,
-    "use_pissa": True,
-}
-QUEUED = {
-    "job_id": "job_myproject_20260116_123456",
-    "status": "queued",
-    "message": "Fine-tuning job queued...",
-}
-STATUS = {
-    "job_id": "job_myproject_20260116_123456",
-    "status": "training",
-    "progress": 45.5,
-    "current_epoch": 2,
-    "current_step": 150,
-    "loss": 0.456,
-    "created_at": "2026-01-16T12:34:56",
-    "updated_at": "2026-01-16T12:45:00",
-}
-QUESTION = {
-    "model": "myproject:custom",
-    "messages": [{"role": "user", "content": "Explain the architecture"}],
-    "temperature": 0.7,
-    "max_tokens": 5,
-}
-ANSWER = {
-    "id": "chatcmpl-123456",
-    "object": "chat.completion",
-    "created": 1705432000,
-    "model": "myproject:custom",
-    "choices": [
-        {
-            "index": 0,
-            "message": {"role": "assistant", "content": "The architecture consists of..."},
-            "finish_reason": "stop",
-        }
-    ],
-}
-MODELS = {"data": [{"id": "llama3:latest", "object": "model", "owned_by": "ai_forge", "created": 1705432000}]}
-ERROR = {"detail": "Error message here"}
 STRICT = "/ai-forge"
 
 
@@ -213,3 +179,7 @@ def test_an_ollama_is_connected_where_one_answers():
         assert ollama.answers(port=port)
         thread.join()
     assert not ollama.answers(port=port)
+
+
+def test_the_table_of_endpoints_says_what_was_seen(server, told):
+    told(DOCUMENT, server.seen)

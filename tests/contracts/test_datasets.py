@@ -116,9 +116,19 @@ def test_sienn_takes_an_array_of_json_and_needs_no_name(server):
     assert answer["validation"]["valid"] is True
 
 
+def test_what_is_uploaded_once_more_lies_beside_what_is_there(server):
+    """The documents' programs may be run twice."""
+    again = sent(server, "/api/upload-dataset", "training_data.csv", TABLE, name="My Training Dataset")
+    assert again.json()["dataset_id"] == "ds_My_Training_Dataset_2"
+    rows = '{"instruction": "Q", "input": "", "output": "A"}\n'
+    for count in (1, 2):
+        answer = sent(server, "/api/upload_dataset", "twice.jsonl", count * rows).json()
+        assert (answer["filename"], answer["num_examples"]) == ("twice.jsonl", count)
+
+
 def test_sienn_errors(server):
-    response = sent(server, "/api/upload-dataset", "some.json", "[]", name="dataset")
-    assert (response.status_code, response.json()["error_code"]) == (409, "DATASET_CONFLICT")
+    response = sent(server, "/api/upload-dataset", "some.py", "print()")
+    assert (response.status_code, response.json()["error_code"]) == (400, "INVALID_FIELD")
     assert response.json()["timestamp"].endswith("Z")
 
 

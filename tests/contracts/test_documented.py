@@ -11,9 +11,11 @@ import pytest
 from forgellm.api import dialects, model_routes, shared
 from forgellm.web.app import DIALECTS, NATIVE
 from forgellm.web.pages import ROUTES
-from tests.contracts.documented import ENDPOINTS, endpoints
+from tests.contracts.documents import ai_forge, forgellm, forgellm_model, llm_platform, modelforge, sienn
 
 PORT = (*NATIVE, *DIALECTS, *ROUTES, *model_routes.ROUTES)
+OWN = (forgellm.DOCUMENT, forgellm_model.DOCUMENT)
+OTHERS = {module.DOCUMENT.strict: module.DOCUMENT for module in (ai_forge, modelforge, sienn, llm_platform)}
 
 
 def served(routes) -> set[tuple[str, str]]:
@@ -21,21 +23,21 @@ def served(routes) -> set[tuple[str, str]]:
 
 
 def test_every_system_has_a_document():
-    assert {dialect.prefix for dialect in dialects.DIALECTS} == set(ENDPOINTS)
+    assert {dialect.prefix for dialect in dialects.DIALECTS} == set(OTHERS)
 
 
 @pytest.mark.parametrize("dialect", dialects.DIALECTS, ids=lambda dialect: dialect.prefix)
 def test_a_system_serves_what_it_documents_and_nothing_else(dialect):
-    documented = endpoints(dialect.prefix)
+    documented = OTHERS[dialect.prefix].paths()
     assert served([*dialect.routes, *dialect.model_routes]) == documented
     strict = {(method, dialect.prefix + path) for method, path in documented}
     assert served([*dialect.strict, *dialect.strict_model]) == strict
     assert strict <= served([*dialects.STRICT, *model_routes.ROUTES])
 
 
-@pytest.mark.parametrize("prefix", ENDPOINTS)
-def test_every_documented_path_is_on_the_shared_port(prefix):
-    assert endpoints(prefix) <= served(PORT)
+@pytest.mark.parametrize("document", [*OWN, *OTHERS.values()], ids=lambda document: document.title)
+def test_every_documented_path_is_on_the_shared_port(document):
+    assert document.paths() <= served(PORT)
 
 
 def test_no_path_is_answered_by_two_tables():

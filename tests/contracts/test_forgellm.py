@@ -6,171 +6,49 @@ The model is in the Hub cache under the name that the document uses, so requests
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
+import socketio
 
 from forgellm.settings import packaged
 from forgellm.storage.workspace import Workspace
+from tests.contracts.documents.forgellm import (
+    BROWSE,
+    CHECKPOINTS,
+    DASHBOARD,
+    DATASETS,
+    DOCUMENT,
+    ERROR,
+    HEALTH,
+    MODEL,
+    MODELS,
+    PUBLISHED,
+    REALTIME,
+    START,
+    STARTED,
+    STATUS,
+    STOPPED,
+)
+from tests.contracts.living import Living
 from tests.contracts.shape import differences
+from tests.contracts.sightings import Sighting
 from tests.jobs.sample_worker import end_all
-from tests.servers import Server, running_server
+from tests.servers import running_server
 
-MODEL = "mlx-community/Qwen3-4B-bf16"
-START = {
-    "model_name": MODEL,
-    "training_type": "cpt",
-    "dataset": "my_domain",
-    "max_iterations": 500,
-    "batch_size": 2,
-    "learning_rate": 5e-5,
-    "lr_schedule": "cosine",
-    "data_mixture_ratio": 0.8,
-    "overfitting_threshold": 0.1,
-    "save_every": 50,
-    "weight_decay": 0.01,
-    "warmup_steps": 10,
-    "grad_checkpoint": True,
-}
 SOON = {"max_seq_length": 64, "save_every": 10, "validation_tokens": 1024}
-STARTED = {
-    "success": True,
-    "message": "Training started successfully",
-    "training_id": "cpt_20250115_103045",
-    "output_dir": "models/cpt/Qwen3_4B_bf16_lr5e_05_bs2_iter500_seq3072_2025-01-15_10-30",
-}
-STATUS = {
-    "success": True,
-    "is_training": True,
-    "training_type": "cpt",
-    "current_iteration": 150,
-    "max_iterations": 500,
-    "progress_percentage": 30.0,
-    "current_loss": 2.345,
-    "learning_rate": 0.00004,
-    "tokens_per_second": 234.5,
-    "memory_usage_gb": 12.3,
-    "eta_minutes": 45,
-    "output_dir": "models/cpt/Qwen3_4B_bf16_lr5e_05_bs2_iter500_seq3072_2025-01-15_10-30",
-}
-STOPPED = {"success": True, "message": "Training stopped successfully"}
-MODELS = {
-    "success": True,
-    "cached_models": [{"name": MODEL, "type": "base", "size_gb": 8.2, "cached": True}],
-    "cpt_models": [
-        {
-            "name": "Qwen3_4B_bf16_lr5e_05_bs2_iter500",
-            "path": "cpt/Qwen3_4B_bf16_lr5e_05_bs2_iter500",
-            "size_gb": 8.5,
-            "created_at": "2025-01-15T10:30:00Z",
-        }
-    ],
-    "ift_models": [],
-    "published_models": [],
-}
-CHECKPOINTS = {
-    "success": True,
-    "checkpoints": [
-        {
-            "iteration": 300,
-            "path": "models/cpt/my_model/0000300_adapters.safetensors",
-            "validation_loss": 2.234,
-            "rank": 1,
-            "is_best": True,
-            "size_mb": 45.2,
-        }
-    ],
-    "best_checkpoints": [300, 250, 200],
-}
-DATASETS = {
-    "success": True,
-    "datasets": [
-        {
-            "name": "my_domain",
-            "path": "dataset/my_domain",
-            "file_count": 15,
-            "total_size_mb": 12.5,
-            "estimated_tokens": 125000,
-        }
-    ],
-}
-DASHBOARD = {
-    "success": True,
-    "training_data": [
-        {
-            "iteration": 50,
-            "training_loss": 3.456,
-            "validation_loss": 3.234,
-            "learning_rate": 0.00005,
-            "tokens_per_second": 234.5,
-            "memory_usage_gb": 12.3,
-            "timestamp": "2025-01-15T10:35:00Z",
-        }
-    ],
-    "best_checkpoints": [300, 250, 200],
-    "training_config": {"model_name": MODEL, "max_iterations": 500, "batch_size": 2, "learning_rate": 5e-5},
-    "performance_metrics": {
-        "avg_tokens_per_second": 234.5,
-        "peak_memory_gb": 14.2,
-        "training_stability": 0.95,
-    },
-}
-REALTIME = {
-    "success": True,
-    "current_metrics": {
-        "iteration": 156,
-        "training_loss": 2.345,
-        "validation_loss": 2.456,
-        "learning_rate": 0.000048,
-        "tokens_per_second": 245.2,
-        "memory_usage_gb": 12.8,
-        "gpu_utilization": 0.87,
-        "timestamp": "2025-01-15T10:40:00Z",
-    },
-    "is_training": True,
-}
-PUBLISHED = {
-    "success": True,
-    "message": "Checkpoint published successfully",
-    "published_model_path": "models/published/Qwen3_4B_bf16_lr5e_05_bs2_iter500_0000300_20250115_104500",
-    "model_name": "published/Qwen3_4B_bf16_lr5e_05_bs2_iter500_0000300_20250115_104500",
-    "dashboard_path": "models/published/Qwen3_…/training_dashboard.png",
-    "readme_path": "models/published/Qwen3_…/README.md",
-}
-HEALTH = {
-    "success": True,
-    "status": "healthy",
-    "components": {"web_server": "running", "model_server": "running", "training_pipeline": "idle"},
-    "system_info": {
-        "memory_total_gb": 32.0,
-        "memory_available_gb": 18.5,
-        "disk_free_gb": 245.8,
-        "python_version": "3.11.5",
-        "mlx_version": "0.15.0",
-    },
-}
-BROWSE = {
-    "success": True,
-    "path": "dataset",
-    "directories": [{"name": "my_domain", "type": "directory", "file_count": 15, "size_mb": 12.5}],
-    "files": [{"name": "readme.txt", "type": "file", "size_mb": 0.1}],
-}
-ERROR = {
-    "success": False,
-    "error": "Model not found",
-    "error_code": "MODEL_NOT_FOUND",
-    "details": {"searched_paths": ["~/.cache/huggingface/hub/", "models/base/"]},
-    "suggestion": "Download the model using: huggingface-cli download invalid-model",
-}
 
 
 @dataclass(frozen=True)
 class Session:
     """A live server, and what it answered while it trained."""
 
-    server: Server
+    server: Living
     root: Path
     idle: dict[str, object]
     started: dict[str, object]
@@ -201,21 +79,42 @@ def session(environment, tmp_path_factory) -> Iterator[Session]:
     root = tmp_path_factory.mktemp("workspace")
     shutil.copytree(packaged("dataset") / "tamberlough", root / "dataset" / "my_domain")
     (root / "dataset" / "readme.txt").write_text("What lies here.\n")
-    with running_server(root, environment) as server:
+    with running_server(root, environment) as web:
+        server = Living(web, Workspace.open(root))
         idle = server.get("/api/training/status").json()
         started = server.post("/api/training/start", START).json()
         stopped = server.post("/api/training/stop").json()
         server.until("/api/training/status", lambda a: not a["is_training"])
         trained = server.post("/api/training/start", {**START, **SOON}).json()
-        training = server.until("/api/training/status", lambda a: a["current_iteration"] >= 20)
-        busy = server.post("/api/training/start", START)
-        realtime = server.get("/api/dashboard/realtime").json()
-        server.until("/api/checkpoints", lambda a: len(a["checkpoints"]) >= 2)
-        server.post("/api/training/stop")
+        with listening(server, trained["training_id"]):
+            training = server.until("/api/training/status", lambda a: a["current_iteration"] >= 20)
+            busy = server.post("/api/training/start", START)
+            realtime = server.get("/api/dashboard/realtime").json()
+            server.until("/api/checkpoints", lambda a: len(a["checkpoints"]) >= 2)
+            server.post("/api/training/stop")
         server.until("/api/training/status", lambda a: not a["is_training"])
         refused = {"status": busy.status_code, **busy.json()}
         yield Session(server, root, idle, started, stopped, trained, training, refused, realtime)
     end_all(Workspace.open(root))
+
+
+@contextmanager
+def listening(server: Living, training_id: object) -> Iterator[None]:
+    """The events of the training are seen as well; at the end of the block the last one is waited for."""
+    client, over = socketio.Client(), threading.Event()
+
+    def keep(name, message):
+        server.seen.append(Sighting("", "Socket.IO", name, frozenset({"training_id"}), 101, message))
+        if name == "training_complete":
+            over.set()
+
+    client.on("training_update", partial(keep, "training_update"))
+    client.on("training_complete", partial(keep, "training_complete"))
+    client.connect(server.web.url)
+    client.emit("subscribe_training", {"training_id": training_id})
+    yield
+    assert over.wait(60)
+    client.disconnect()
 
 
 def test_nothing_trains_before_the_first_start(session):
@@ -342,3 +241,7 @@ def test_errors(session):
 def test_a_wrong_parameter_is_a_bad_request(session):
     response = session.server.post("/api/training/start", {**START, "learning_rate": -1})
     assert (response.status_code, response.json()["error_code"]) == (400, "INVALID_FIELD")
+
+
+def test_the_table_of_endpoints_says_what_was_seen(session, told):
+    told(DOCUMENT, session.server.seen)

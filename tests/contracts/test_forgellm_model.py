@@ -6,47 +6,20 @@ import json
 
 import pytest
 
+from forgellm.storage.workspace import Workspace
+from tests.contracts.documents.forgellm_model import (
+    DOCUMENT,
+    GENERATE,
+    GENERATED,
+    LOADING,
+    STATUS,
+    UNLOADED,
+)
 from tests.contracts.hub import MODEL, put_into_hub
+from tests.contracts.living import Living
 from tests.contracts.shape import differences
+from tests.contracts.sightings import Sightings
 from tests.servers import running_server
-
-GENERATE = {
-    "prompt": "What is machine learning?",
-    "history": [
-        {"role": "system", "content": "You are a helpful AI assistant."},
-        {"role": "user", "content": "Hello!"},
-        {"role": "assistant", "content": "Hello! How can I help you today?"},
-    ],
-    "max_tokens": 200,
-    "temperature": 0.7,
-    "top_p": 0.9,
-    "repetition_penalty": 1.1,
-    "streaming": False,
-    "is_base_model": False,
-}
-LOADING = {
-    "success": True,
-    "message": "Model loading started",
-    "model_name": MODEL,
-    "adapter_path": "models/cpt/my_trained_model",
-}
-STATUS = {
-    "success": True,
-    "loaded": True,
-    "is_loading": False,
-    "model_name": MODEL,
-    "adapter_path": "models/cpt/my_trained_model",
-    "model_type": "instruct",
-    "memory_usage_gb": 8.2,
-}
-GENERATED = {
-    "success": True,
-    "response": "Machine learning is a subset of artificial intelligence...",
-    "tokens_generated": 156,
-    "generation_time_seconds": 2.3,
-    "tokens_per_second": 67.8,
-}
-UNLOADED = {"success": True, "message": "Model unloaded successfully"}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +32,9 @@ def servers(worker_environment, tmp_path_factory):
         running_server(root, environment, command="server") as model_server,
         running_server(root, environment) as web_server,
     ):
-        yield {"model server": model_server, "web server": web_server}
+        known, seen = {"model server": model_server, "web server": web_server}, Sightings()
+        workspace = Workspace.open(root)
+        yield {name: Living(web, workspace, name=name, seen=seen) for name, web in known.items()}
 
 
 @pytest.fixture(params=["model server", "web server"])
@@ -190,20 +165,24 @@ def test_a_comparison_needs_an_adapter(loaded):
 
 
 def test_no_browser_reaches_the_model_server_itself(servers):
-    for origin in (*(server.url for server in servers.values()), "null"):
+    for origin in (*(server.web.url for server in servers.values()), "null"):
         refused = servers["model server"].get("/api/health", headers={"Origin": origin})
         assert (refused.status_code, refused.json()["error_code"]) == (403, "FORBIDDEN")
 
 
 def test_pages_of_the_web_server_reach_the_model_through_it(servers):
     web = servers["web server"]
-    assert web.get("/api/model/status", headers={"Origin": web.url}).status_code == 200
+    assert web.get("/api/model/status", headers={"Origin": web.web.url}).status_code == 200
     assert web.get("/api/model/status", headers={"Origin": "http://evil.example"}).status_code == 403
 
 
 def test_health_and_the_document_are_there_too(server, servers):
     health = server.get("/api/health").json()
     assert health["components"]["model_server"] == "running"
-    assert health["model_server_url"] == servers["model server"].url
+    assert health["model_server_url"] == servers["model server"].web.url
     assert health["model_server_crash"] is None
     assert {"/api/model/load", "/api/model/generate"} <= server.get("/openapi.json").json()["paths"].keys()
+
+
+def test_the_table_of_endpoints_says_what_was_seen(servers, told):
+    told(DOCUMENT, servers["web server"].seen)

@@ -9,81 +9,27 @@ from contextlib import closing
 import pytest
 import websocket
 
+from tests.contracts.documents.modelforge import (
+    DATASETS,
+    DELETED,
+    DETAILS,
+    DOCUMENT,
+    ERROR,
+    GENERATED,
+    HEALTH,
+    INFO,
+    MODEL,
+    MODELS,
+    QUESTION,
+    START,
+    STARTED,
+    STATUS,
+    STOPPED,
+    UPLOADED,
+)
 from tests.contracts.living import ROWS, checked, lines, living
+from tests.contracts.sightings import Sighting
 from tests.contracts.strictness import mismatch
-
-MODEL = "meta-llama/Llama-3.2-3B"
-START = {
-    "task": "text-generation",
-    "model_name": MODEL,
-    "provider": "unsloth",
-    "strategy": "sft",
-    "dataset": "dataset.jsonl",
-    "max_seq_length": 2048,
-    "num_train_epochs": 3,
-    "per_device_train_batch_size": 4,
-}
-INFO = {
-    "providers": ["huggingface", "unsloth"],
-    "strategies": ["sft", "qlora", "rlhf", "dpo"],
-    "tasks": ["text-generation", "summarization", "extractive-question-answering"],
-    "version": "v2",
-}
-HEALTH = {"status": "healthy", "version": "v2"}
-STARTED = {"status": "started", "job_id": "train_123456", "message": "Training started successfully"}
-STATUS = {
-    "status": "training",
-    "progress": 45.5,
-    "current_epoch": 2,
-    "total_epochs": 3,
-    "current_step": 500,
-    "total_steps": 1100,
-    "loss": 0.234,
-    "learning_rate": 0.0002,
-}
-STOPPED = {"status": "stopped", "message": "Training stopped successfully"}
-MODELS = {
-    "models": [
-        {
-            "id": 1,
-            "name": "my-llama-3-2-3b-finetuned",
-            "base_model": MODEL,
-            "task": "text-generation",
-            "created_at": "2024-01-15T10:30:00Z",
-            "size_mb": 6240,
-        }
-    ]
-}
-DETAILS = {
-    "id": 1,
-    "name": "my-llama-3-2-3b-finetuned",
-    "base_model": MODEL,
-    "task": "text-generation",
-    "provider": "unsloth",
-    "strategy": "sft",
-    "training_params": {"num_epochs": 3, "batch_size": 4, "learning_rate": 0.0002},
-    "metrics": {"final_loss": 0.234, "perplexity": 1.263},
-    "created_at": "2024-01-15T10:30:00Z",
-}
-DELETED = {"status": "deleted", "message": "Model deleted successfully"}
-UPLOADED = {
-    "status": "uploaded",
-    "filename": "dataset.jsonl",
-    "num_examples": 1000,
-    "validation": {"valid": True, "errors": []},
-}
-DATASETS = {
-    "datasets": [
-        {
-            "filename": "dataset.jsonl",
-            "num_examples": 1000,
-            "size_mb": 5.2,
-            "uploaded_at": "2024-01-15T10:00:00Z",
-        }
-    ]
-}
-GENERATED = {"generated_text": "Machine learning is …", "tokens_generated": 45, "generation_time_ms": 1234}
-ERROR = {"error": "Error message", "detail": "Detailed error information", "status_code": 400}
 
 
 @pytest.fixture(scope="module")
@@ -164,14 +110,7 @@ def test_the_shared_list_has_the_base_model_first_and_it_can_be_asked(server, tr
 
 def test_the_playground_asks_the_trained_model(port):
     models = checked(port.get("/api/models" if port.strict else "/api/models?trained=1"))["models"]
-    wish = {
-        "model_id": models[0]["id"],
-        "prompt": "What is machine learning?",
-        "max_new_tokens": 5,
-        "temperature": 0.7,
-        "top_p": 0.9,
-    }
-    answer = checked(port.post("/api/playground/generate", wish))
+    answer = checked(port.post("/api/playground/generate", {**QUESTION, "model_id": models[0]["id"]}))
     assert mismatch(GENERATED, answer, strict=port.strict) == []
     assert 0 < answer["tokens_generated"] <= 5
 
@@ -199,6 +138,7 @@ def test_a_second_training_is_refused_and_the_first_can_be_stopped_and_watched(p
         assert mismatch(STATUS, message, strict=True) == []
         while not message["current_step"]:
             message = json.loads(client.recv())
+        port.seen.append(Sighting(port.prefix, "WebSocket", "/ws/training", frozenset(), 101, message))
         # Nobody listens there, and what is said would pile up.
         client.send("anything")
         while client.recv():
@@ -237,8 +177,15 @@ def test_what_cannot_be_is_refused_in_the_documented_shape(port, change, status)
     response = port.post("/api/start_training", {**START, **change})
     assert response.status_code == response.json()["status_code"] == status
     assert mismatch(ERROR, response.json(), strict=port.strict) == []
+    if status == 501:
+        told = response.json()["detail" if port.strict else "suggestion"]
+        assert "dpo learns from preferences" in told
 
 
 def test_an_unknown_path_has_the_documented_shape(port):
     response = port.get("/api/nothing")
     assert (response.status_code, mismatch(ERROR, response.json(), strict=port.strict)) == (404, [])
+
+
+def test_the_table_of_endpoints_says_what_was_seen(server, told):
+    told(DOCUMENT, server.seen)

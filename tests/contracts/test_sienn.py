@@ -8,112 +8,26 @@ from io import BytesIO
 
 import pytest
 
+from tests.contracts.documents.sienn import (
+    CONFIG,
+    DETAILED,
+    DOCUMENT,
+    ERROR,
+    EXPORTING,
+    FORMATS,
+    GENERATED,
+    HEALTH,
+    JOBS,
+    METRICS,
+    MODEL,
+    QUESTION,
+    START,
+    STARTED,
+    STATUS,
+    UPLOADED,
+)
 from tests.contracts.living import ROWS, checked, living
 from tests.contracts.strictness import mismatch
-
-MODEL = "gpt2"
-HEALTH = {"status": "healthy", "timestamp": "2025-11-04T10:30:00Z"}
-DETAILED = {
-    "status": "healthy",
-    "services": {"database": "connected", "redis": "connected", "storage": "available"},
-    "system": {"cpu_percent": 45.2, "memory_percent": 62.1, "disk_usage": 58.3},
-}
-METRICS = {
-    "total_jobs": 42,
-    "active_jobs": 2,
-    "completed_jobs": 38,
-    "failed_jobs": 2,
-    "total_datasets": 15,
-    "total_models": 38,
-}
-UPLOADED = {
-    "dataset_id": "ds_abc123",
-    "filename": "training_data.csv",
-    "format": "csv",
-    "total_samples": 5000,
-    "size_bytes": 1048576,
-    "preview": [{"instruction": "What is Python?", "input": "", "output": "Python is …"}],
-    "validation": {
-        "valid": True,
-        "columns": ["instruction", "input", "output"],
-        "null_counts": {"instruction": 0, "input": 120, "output": 0},
-    },
-    "uploaded_at": "2025-11-04T10:35:00Z",
-}
-CONFIG = {
-    "num_epochs": 3,
-    "batch_size": 4,
-    "learning_rate": 2e-5,
-    "max_length": 512,
-    "lora_r": 32,
-    "lora_alpha": 64,
-    "target_modules": ["c_attn", "c_proj"],
-}
-STARTED = {
-    "job_id": "job_xyz789",
-    "status": "pending",
-    "message": "Fine-tuning job queued successfully",
-    "estimated_time": "25 minutes",
-    "created_at": "2025-11-04T10:40:00Z",
-}
-STATUS = {
-    "job_id": "job_xyz789",
-    "status": "running",
-    "progress": 65.5,
-    "current_epoch": 2,
-    "total_epochs": 3,
-    "metrics": {"train_loss": 1.234, "eval_loss": 1.456, "learning_rate": 0.00002},
-    "message": "Training epoch 2/3",
-    "started_at": "2025-11-04T10:40:05Z",
-    "updated_at": "2025-11-04T10:55:30Z",
-    "estimated_completion": "2025-11-04T11:05:00Z",
-}
-JOBS = {
-    "jobs": [
-        {
-            "job_id": "job_xyz789",
-            "status": "running",
-            "model_name": "gpt2",
-            "dataset_id": "ds_abc123",
-            "progress": 65.5,
-            "created_at": "2025-11-04T10:40:00Z",
-        }
-    ],
-    "total": 42,
-    "limit": 50,
-    "offset": 0,
-}
-GENERATED = {
-    "generated_text": "def factorial(n): …",
-    "prompt": "Write a Python function to calculate factorial",
-    "model_id": "job_xyz789",
-    "inference_time": 1.23,
-    "tokens_generated": 45,
-}
-EXPORTING = {
-    "export_id": "exp_qwe123",
-    "format": "ollama",
-    "status": "processing",
-    "download_url": "/api/download-model/job_xyz789?format=ollama",
-    "estimated_time": "5 minutes",
-}
-FORMATS = {
-    "formats": [
-        {
-            "name": "pytorch",
-            "description": "PyTorch native format with safetensors",
-            "supports_quantization": False,
-        },
-        {"name": "ollama", "description": "Ollama Modelfile format", "supports_quantization": False},
-        {
-            "name": "gguf",
-            "description": "GGUF quantized format for llama.cpp",
-            "supports_quantization": True,
-            "quantization_levels": ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"],
-        },
-    ]
-}
-ERROR = {"detail": "Error message", "error_code": "DATASET_INVALID", "timestamp": "2025-11-04T11:00:00Z"}
 
 TABLE = "instruction,input,output\n" + "".join(f'"{r["instruction"]}",,"{r["output"]}"\n' for r in ROWS)
 
@@ -132,10 +46,10 @@ def workflow(server):
             server.upload("/api/upload-dataset", "training_data.csv", TABLE, name="My Training Dataset")
         )
     }
-    wish = {"dataset_id": answers["uploaded"]["dataset_id"], "model_name": MODEL, "config": CONFIG}
+    wish = {**START, "dataset_id": answers["uploaded"]["dataset_id"]}
     answers["started"] = checked(server.post("/api/start-finetuning", wish))
     strict = dataclasses.replace(server, prefix="/sienn-ai")
-    wish = {"model_name": MODEL, "config": {"num_epochs": 1, "batch_size": 4, "learning_rate": 0.00002}}
+    wish = {**wish, "config": {**CONFIG, "num_epochs": 1}}
     answers["queued"] = checked(strict.post("/api/start-finetuning", wish))
     for name in ("started", "queued"):
         path = f"/api/training-status/{answers[name]['job_id']}"
@@ -167,7 +81,7 @@ def test_an_upload_has_the_documented_answer(workflow):
 
 def test_an_upload_below_the_prefix_is_a_dataset_as_well(server, workflow):
     port = dataclasses.replace(server, prefix="/sienn-ai")
-    answer = checked(port.upload("/api/upload-dataset", "other.csv", TABLE))
+    answer = checked(port.upload("/api/upload-dataset", "other.csv", TABLE, name="other"))
     assert mismatch(UPLOADED, answer, strict=True) == []
     assert checked(server.delete("/api/datasets/other"))["success"] is True
 
@@ -212,14 +126,7 @@ def test_jobs_are_listed_filtered_and_paged(port, workflow):
 
 
 def test_a_model_is_tested(port, workflow):
-    wish = {
-        "job_id": workflow["started"]["job_id"],
-        "prompt": "Write a Python function to calculate factorial",
-        "max_length": 5,
-        "temperature": 0.7,
-        "top_p": 0.9,
-        "top_k": 50,
-    }
+    wish = {**QUESTION, "job_id": workflow["started"]["job_id"]}
     answer = checked(port.post("/api/test-model", wish))
     assert mismatch(GENERATED, answer, strict=port.strict) == []
     assert (answer["model_id"], answer["prompt"]) == (wish["job_id"], wish["prompt"])
@@ -275,3 +182,18 @@ def test_errors_have_the_documented_shape_and_codes(port, path, body, status, co
     response = port.get(path) if body is None else port.post(path, body)
     assert (response.status_code, response.json()["error_code"]) == (status, code)
     assert mismatch(ERROR, response.json(), strict=port.strict) == []
+
+
+def test_a_running_job_says_when_it_will_be_over(server, workflow):
+    wish = {"model_name": MODEL, "config": {"num_epochs": 9000}}
+    job = checked(server.post("/api/start-finetuning", wish))["job_id"]
+    for prefix in ("", "/sienn-ai"):
+        port = dataclasses.replace(server, prefix=prefix)
+        found = port.until(f"/api/training-status/{job}", lambda a: a["estimated_completion"])
+        assert (found["status"], mismatch(STATUS, found, strict=port.strict)) == ("running", [])
+        assert found["started_at"] <= found["updated_at"] < found["estimated_completion"]
+    checked(server.web.post("/api/training/stop"))
+
+
+def test_the_table_of_endpoints_says_what_was_seen(server, told):
+    told(DOCUMENT, server.seen)

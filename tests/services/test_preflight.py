@@ -8,10 +8,11 @@ import shutil
 
 import pytest
 
+from forgellm.domain.errors import InvalidField
 from forgellm.domain.runs import RunKind
 from forgellm.domain.spec import parse_spec, to_dict
 from forgellm.forge import Forge
-from forgellm.services import memory, samples, training
+from forgellm.services import memory, pace, samples, training
 from forgellm.services.preflight import preflight
 from forgellm.services.spec_text import read_yaml
 from forgellm.settings import Settings
@@ -168,6 +169,13 @@ def test_a_quantized_base_cannot_learn_as_a_whole(forge, short_run, tiny_model_q
     assert codes(whole) == {"INVALID_FIELD": "fine_tune_type"}
     principal = preflight(forge, {**wish, "lora_init": "pissa"}, queue=False)
     assert codes(principal) == {"INVALID_FIELD": "lora_init"}
+    for field, value in (("fine_tune_type", "full"), ("lora_init", "pissa")):
+        with pytest.raises(InvalidField, match="needs whole weights") as refused:
+            training.start(forge, {**wish, field: value})
+        assert refused.value.details == {"field": field}
+    with pytest.raises(InvalidField, match="has only 32 singular values"):
+        training.start(forge, {**short_run, "lora_init": "pissa", "lora_rank": 33})
+    assert list_runs(forge.workspace) == []
     factors = preflight(forge, wish, queue=False)
     assert factors.can_start
     plain = preflight(forge, short_run, queue=False)
@@ -190,6 +198,14 @@ def test_a_finished_run_makes_the_counts_exact_and_tells_the_time(after):
     assert hundred.duration.tokens_per_second == 100.0
     assert hundred.duration.seconds >= hundred.course.trained_tokens / 100.0
     assert run.id in hundred.duration.basis
+    assert pace.expected(forge, run).tokens_per_second == 100.0
+    # To learn preferences, the base is asked about every pair first.
+    write_pairs(forge)
+    pairs = {**wish, "training_type": "ift", "dataset": "pairs", "objective": "dpo"}
+    preferring = preflight(forge, {**pairs, "max_iterations": 100}, queue=False).plan
+    trained = preferring.course.trained_tokens / 100.0
+    asked = (preferring.data.tokens + preferring.data.valid_tokens) / 100.0
+    assert preferring.duration.seconds >= trained + asked / 2
     # Data that has changed since is counted anew.
     (forge.workspace.datasets / "everyday" / "new.md").write_text("A line that nobody has seen before.\n")
     assert not preflight(forge, wish, queue=False).plan.data.exact
@@ -253,11 +269,7 @@ def test_what_learns_is_counted_as_the_engine_counts_it(forge, short_run, change
 
 
 def test_pairs_take_twice_the_room_and_principal_factors_lie_beside_those_they_began_with(forge, short_run):
-    row = {"prompt": "When?", "chosen": "On Monday.", "rejected": "Never."}
-    folder = forge.workspace.datasets / "pairs"
-    folder.mkdir()
-    rows = "".join(json.dumps({**row, "prompt": f"When is {n}?"}) + "\n" for n in range(20))
-    (folder / "train.jsonl").write_text(rows)
+    write_pairs(forge)
     plain = preflight(forge, short_run, queue=False)
     wish = {**short_run, "training_type": "ift", "dataset": "pairs", "objective": "dpo", "lora_init": "pissa"}
     found = preflight(forge, wish, queue=False)
@@ -286,3 +298,12 @@ def test_a_run_from_elsewhere_says_nothing_and_breaks_nothing(after):
     manifest = run_folder(forge.workspace, run) / "run.json"
     write_json(manifest, {**json.loads(manifest.read_text()), "spec": {"learning_rate": "?"}})
     assert preflight(forge, wish, queue=False).can_start
+
+
+def write_pairs(forge):
+    """The dataset `pairs`: 20 preferences."""
+    row = {"prompt": "When?", "chosen": "On Monday.", "rejected": "Never."}
+    folder = forge.workspace.datasets / "pairs"
+    folder.mkdir()
+    rows = "".join(json.dumps({**row, "prompt": f"When is {n}?"}) + "\n" for n in range(20))
+    (folder / "train.jsonl").write_text(rows)

@@ -24,10 +24,11 @@ from forgellm.services import instructions, runs, training
 from forgellm.services.dataset_removal import remove
 from forgellm.services.history import history
 from forgellm.services.ingestion import arrival, name_from
+from forgellm.services.learnable import narrowest
 from forgellm.services.marks import mark
 from forgellm.services.projects import MARK, project_of
 from forgellm.storage.liveness import state
-from forgellm.storage.models import find_model, is_quantized
+from forgellm.storage.models import ModelFolder, find_model, is_quantized
 from forgellm.storage.runs import find_run, list_runs, run_folder
 
 _JOB = re.compile(r"job_(?:.*_)?(\d{8}_\d{6}(?:_\d+)?)")
@@ -121,18 +122,26 @@ def _begin(forge: Forge, body: FineTune, dataset: str | None) -> tuple[Run, str]
 
 
 def _initial(forge: Forge, body: FineTune) -> str:
-    """How the factors begin. PiSSA needs whole weights: refused by name where it was asked for, and left out
-    where it is only the default. Raises InvalidField and what finding the model raises."""
+    """How the factors begin. What the base does not take is refused by name where it was asked for, and left
+    out where it is only the default. Raises InvalidField and what finding the model raises."""
     base = find_model(forge.workspace, forge.hub_cache, body.base_model)
-    if not body.use_pissa or not is_quantized(base.config):
+    reason = _no_pissa(base, body.rank)
+    if not body.use_pissa or reason is None:
         return "pissa" if body.use_pissa else "default"
     if "use_pissa" in body.model_fields_set:
         raise InvalidField(
-            f"use_pissa needs whole weights, but {base.name} is quantized",
+            f"use_pissa is not possible here: {base.name} {reason}",
             details={"field": "use_pissa", "model": base.name},
-            suggestion="Leave use_pissa out, or name the model that it was made from.",
+            suggestion="Leave use_pissa out, name the whole model that it was made from, or lower rank.",
         )
     return "default"
+
+
+def _no_pissa(base: ModelFolder, rank: int) -> str | None:
+    if is_quantized(base.config):
+        return "is quantized, and it needs whole weights"
+    name, most = narrowest(base) or ("", rank)
+    return f"has only {most} singular values in {name}, and rank is {rank}" if rank > most else None
 
 
 def index(forge: Forge) -> JobList:

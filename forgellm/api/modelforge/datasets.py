@@ -45,11 +45,13 @@ class Datasets(Reply):
 
 
 def upload(forge: Forge, upload: Upload[NoFields]) -> Uploaded:
-    """Bring one file in as a dataset of its name, and check its rows. 409 where that name is taken."""
+    """Bring one file in as a dataset, and check its rows. From now on its name means this file, where one of
+    that name was there already."""
     with arrival(forge, needed_bytes=upload.announced_bytes) as files:
         upload.receive(files.create)
         filename = files.only
-        name = files.keep(name_from(PurePath(filename).stem), source={"kind": "upload", "files": [filename]})
+        source = {"kind": "upload", "files": [filename]}
+        name = files.keep_beside(name_from(PurePath(filename).stem), source=source)
     checked = contents.checked_at_once(forge, name)
     return Uploaded(
         filename=filename,

@@ -39,13 +39,13 @@ class Uploaded(Reply):
 
 @documented
 def upload(forge: Forge, upload: Upload[UploadForm]) -> Uploaded:
-    """Bring one file in as a dataset, and check its rows. 409 where its name is taken."""
+    """Bring one file in as a dataset of its own, and check its rows. Titles may come twice, ids do not."""
     with arrival(forge, needed_bytes=upload.announced_bytes) as files:
         form = upload.receive(files.create)
         filename = files.only
         size = (files.folder / filename).stat().st_size
         title = PurePath(filename).stem if form.name is None else form.name
-        name = files.keep(name_from(title), source={"kind": "upload", "files": [filename]})
+        name = files.keep_beside(name_from(title), source={"kind": "upload", "files": [filename]})
     table = contents.table(forge, name, filename)
     checked = contents.checked_at_once(forge, name)
     return Uploaded(

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from forgellm.api.routes import Body, Download, Query, Reply, Route
-from forgellm.api.sienn.wording import documented, find_job
+from forgellm.api.sienn.wording import documented_export, find_job
 from forgellm.api.sienn.wording import job_id as id_of
 from forgellm.api.waiting import between_looks
 from forgellm.forge import Forge
@@ -53,7 +53,7 @@ class Formats(Reply):
     formats: list[QuantizedFormat | ExportFormat]
 
 
-@documented
+@documented_export
 def export(forge: Forge, job_id: str, body: Export) -> Exporting:
     """Begin to export the model of a job; its best checkpoint is fused into one first, if it is not yet."""
     run = find_job(forge, job_id)
@@ -68,7 +68,7 @@ def export(forge: Forge, job_id: str, body: Export) -> Exporting:
     )
 
 
-@documented
+@documented_export
 def download(forge: Forge, job_id: str, query: Wanted) -> Download:
     """The newest export of a job in that format as a ZIP archive, waiting for one that is under way."""
     run = find_job(forge, job_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import Literal
 
@@ -11,9 +12,10 @@ from forgellm.api.native.wording import percentage, utc
 from forgellm.api.routes import Body, Query, Reply, Route
 from forgellm.api.sienn.wording import DATASET, Status, documented, find_job, job_id, word
 from forgellm.api.terms import Learning, instruction_run
+from forgellm.domain.errors import ForgeError
 from forgellm.domain.runs import Run, RunState
 from forgellm.forge import Forge
-from forgellm.services import instructions, runs, training
+from forgellm.services import instructions, pace, runs, training
 from forgellm.services.history import History, history
 from forgellm.storage.liveness import state
 from forgellm.storage.runs import list_runs, run_folder
@@ -41,7 +43,9 @@ class Started(Reply):
     job_id: str
     status: Status
     message: str
-    estimated_time: str | None = Field(description="null: nothing of this job was measured yet")
+    estimated_time: str | None = Field(
+        description="once it begins, by how fast earlier runs were; null where none was like it"
+    )
     created_at: str
 
 
@@ -107,9 +111,21 @@ def start(forge: Forge, body: Start) -> Started:
         job_id=job_id(run),
         status=word(forge, run, state(run_folder(forge.workspace, run))),
         message=f"Fine-tuning job queued successfully on dataset {dataset}",
-        estimated_time=None,
+        estimated_time=_minutes(forge, run),
         created_at=utc(run.created),
     )
+
+
+def _minutes(forge: Forge, run: Run) -> str | None:
+    try:
+        found = pace.expected(forge, run)
+    except ForgeError:
+        # The job has begun, whatever has become of its data since.
+        return None
+    if found is None:
+        return None
+    count = math.ceil(found.seconds / 60)
+    return "1 minute" if count == 1 else f"{count} minutes"
 
 
 @documented

@@ -7,15 +7,18 @@ from functools import wraps
 from typing import Literal, ParamSpec, TypeVar
 
 from forgellm.domain.errors import (
+    CheckpointNotFound,
     DatasetNotFound,
     ForgeError,
     InvalidDataset,
     InvalidPath,
     RunConflict,
     RunNotFound,
+    UnsupportedExport,
 )
 from forgellm.domain.runs import Run, RunState
 from forgellm.forge import Forge
+from forgellm.services.job_exports import ExportFailed
 from forgellm.services.parts import Parts
 from forgellm.storage.runs import find_run, run_folder
 
@@ -58,15 +61,33 @@ _DOCUMENTED: Mapping[type[ForgeError], type[ForgeError]] = {
 }
 
 
+_OF_EXPORTS: Mapping[type[ForgeError], type[ForgeError]] = {
+    **_DOCUMENTED,
+    RunConflict: ExportFailed,
+    CheckpointNotFound: ExportFailed,
+    UnsupportedExport: ExportFailed,
+}
+
+
 def documented(view: Callable[Given, Result]) -> Callable[Given, Result]:
     """The view, failing with the documented codes. The statuses stay."""
+    return _coded(view, _DOCUMENTED)
 
+
+def documented_export(view: Callable[Given, Result]) -> Callable[Given, Result]:
+    """The same for views that export: what cannot be exported is an export that failed."""
+    return _coded(view, _OF_EXPORTS)
+
+
+def _coded(
+    view: Callable[Given, Result], codes: Mapping[type[ForgeError], type[ForgeError]]
+) -> Callable[Given, Result]:
     @wraps(view)
     def answered(*args: Given.args, **kwargs: Given.kwargs) -> Result:
         try:
             return view(*args, **kwargs)
-        except tuple(_DOCUMENTED) as error:
-            known = _DOCUMENTED.get(type(error), type(error))
+        except tuple(codes) as error:
+            known = codes.get(type(error), type(error))
             same = known(error.message, details=error.details, suggestion=error.suggestion)
             same.status = error.status
             raise same from error
