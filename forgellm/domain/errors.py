@@ -235,6 +235,13 @@ class HubRefused(ForgeError):
     status = 422
 
 
+class MissingExtra(ForgeError):
+    """Packages that are asked for by name when ForgeLLM is installed, and were not."""
+
+    code = "MISSING_EXTRA"
+    status = 501
+
+
 class DiskFull(ForgeError):
     """A file could not be written because the disk or the quota is full."""
 

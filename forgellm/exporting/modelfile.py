@@ -7,6 +7,7 @@ The format: https://github.com/ollama/ollama/blob/main/docs/modelfile.md
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,10 @@ from forgellm.domain.errors import UnsupportedExport
 _MARK = "Q0N"
 # What `data.chat` puts between a system prompt and the question that it heads.
 _FOLDED = "\n\n"
+# Braces that Go would take for the beginning of an action, also together with one that follows; and quotation
+# marks that would be counted to the three around all of it.
+_MEANT = re.compile(r"\{{2,}|\{\Z|\A\"+|\"+\Z")
+_GO_TEXT = {"{": '"{"', '"': '"\\""'}
 
 
 @dataclass(frozen=True)
@@ -158,7 +163,7 @@ def _literal(text: str) -> str:
     """Text as it is in a Go template, inside a Modelfile's three quotation marks."""
     if '"""' in text:
         raise ValueError("it writes three quotation marks in a row")
-    return text.replace("{{", '{{ "{{" }}')
+    return _MEANT.sub(lambda found: "".join(f"{{{{ {_GO_TEXT[one]} }}}}" for one in found[0]), text)
 
 
 def _refused(problem: str) -> UnsupportedExport:

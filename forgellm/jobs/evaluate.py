@@ -2,16 +2,18 @@
 
 Greedy answers to the held-out questions of a dataset are compared with the expected ones, and the loss of
 held-out text is measured; where a checkpoint is evaluated, its base without the adapter stands beside it.
-Every question, the expected and the given answers are kept in `answers.jsonl` for reading.
+Every question, the expected and the given answers are kept in `answers.jsonl` for reading. Tasks of lm-eval
+can be asked as well, or alone.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import mlx.nn as nn
 from mlx_lm.generate import batch_generate
@@ -38,46 +40,73 @@ from forgellm.storage.models import ModelFolder, find_model
 from forgellm.storage.runs import find_run, run_folder
 from forgellm.training.adapters import load_adapter, load_base
 
+if TYPE_CHECKING:
+    from forgellm.jobs.lm_tasks import Tasks
+
 HELD_OUT: Final = "heldout"
 _PARTS: Final[tuple[Part, ...]] = (HELD_OUT, "test", "valid")
 _BATCH = 32
-Scores = Mapping[str, Score]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a model is evaluated on: questions with their prompts in tokens, and text."""
+    """What a model is evaluated on: questions with their prompts in tokens, and text. An answer may have
+    `room` tokens. `tasks` are lm-eval's.
+    """
 
     examples: Sequence[Example]
     prompts: Sequence[list[int]]
-    text: HeldOut
+    text: HeldOut | None
+    room: int
     tokenizer: Any
+    tasks: Tasks | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was measured of one model."""
+
+    answers: Sequence[Answer] = ()
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    tasks: Sequence[Mapping[str, object]] = ()
 
 
 def evaluate(job: Job) -> Outcome:
     """Evaluate `spec["model_name"]`, or checkpoint `spec["iteration"]` of `spec["run"]` beside its base.
 
     Raises InvalidDataset where `spec["dataset"]` has nothing that is held out, CheckpointNotFound,
-    InvalidAdapter, and what loading the model raises.
+    InvalidAdapter, InvalidField for unknown `spec["tasks"]`, and what loading the model raises.
     """
     spec = job.run.spec
     base = find_model(job.workspace, job.hub_cache, str(spec["model_name"]))
-    examples = _questions(job, str(spec["dataset"]))
+    examples = _questions(job, str(spec["dataset"])) if spec.get("dataset") is not None else []
+    tasks = _tasks(job)
     job.log.append("phase", phase="loading model")
     model, config = load_base(base.path)
-    task = _task(job, base, config, examples)
+    task = _task(job, base, config, examples=examples, tasks=tasks)
     try:
-        answers, scores = _evaluated(job, model, task, what="model")
+        found = _evaluated(job, model, task, what="model")
         if spec.get("run") is None:
-            return _completed(job, task, answers, scores, None)
+            return _completed(job, task, found, None)
         load_adapter(model, *_adapter(job))
-        base_answers, base_scores = answers, scores
-        answers, scores = _evaluated(job, model, task, what="adapter")
+        adapted = _evaluated(job, model, task, what="adapter")
     except CalledOff:
         job.log.append("stopping")
         return Outcome("stopped")
-    beside = [replace(a, base_answer=b.answer) for a, b in zip(answers, base_answers, strict=True)]
-    return _completed(job, task, beside, scores, base_scores)
+    pairs = zip(adapted.answers, found.answers, strict=True)
+    beside = [replace(answer, base_answer=before.answer) for answer, before in pairs]
+    return _completed(job, task, replace(adapted, answers=beside), found)
+
+
+def _tasks(job: Job) -> Tasks | None:
+    names, folder = job.run.spec.get("tasks"), job.run.spec.get("task_folder")
+    if not isinstance(names, list) or not names:
+        return None
+    job.log.append("phase", phase="looking the tasks up")
+    limit = job.run.spec.get("limit")
+    # An extra: not everyone has it, and who has it does not always want it.
+    tasks: type[Tasks] = import_module("forgellm.jobs.lm_tasks").Tasks
+    return tasks(names, None if folder is None else str(folder), limit if isinstance(limit, int) else None)
 
 
 def _questions(job: Job, name: str) -> list[Example]:
@@ -102,22 +131,31 @@ def _questions(job: Job, name: str) -> list[Example]:
     return examples[: int(str(limit))] if limit is not None else examples
 
 
-def _task(job: Job, base: ModelFolder, config: Mapping[str, Any], examples: Sequence[Example]) -> Task:
+def _task(
+    job: Job,
+    base: ModelFolder,
+    config: Mapping[str, Any],
+    *,
+    examples: Sequence[Example],
+    tasks: Tasks | None,
+) -> Task:
     tokenizer = load_tokenizer(base.path)
-    name = str(job.run.spec["dataset"])
+    name = job.run.spec.get("dataset")
+    text = None
     if examples:
-        text = HeldOut(_expected(tokenizer, examples, name), "the expected answers")
-    else:
-        found = held_out(job, base, name)
-        assert found is not None
-        text = found
+        text = HeldOut(_expected(tokenizer, examples, str(name)), "the expected answers")
+    elif name is not None:
+        text = held_out(job, base, str(name))
     form = chat_format(tokenizer)
     texts = [prompt(form, example.messages[:-1]) for example in examples]
+    generating = load_generation_tokenizer(base.path, eos_token_ids=config.get("eos_token_id"))
     return Task(
         examples,
         [list(tokenizer.encode(one, add_special_tokens=False)) for one in texts],
         text,
-        load_generation_tokenizer(base.path, eos_token_ids=config.get("eos_token_id")),
+        int(str(job.run.spec.get("max_tokens") or _longest(generating, examples))),
+        generating,
+        tasks,
     )
 
 
@@ -136,7 +174,11 @@ def _adapter(job: Job) -> tuple[Path, Any]:
     return checkpoint_path(folder, checkpoint.iteration), read_config(folder)
 
 
-def _evaluated(job: Job, model: nn.Module, task: Task, *, what: str) -> tuple[list[Answer], Scores]:
+def _evaluated(job: Job, model: nn.Module, task: Task, *, what: str) -> Found:
+    # What may fail for want of a network comes first.
+    of_tasks = _asked(job, model, task, what=what)
+    if task.text is None:
+        return Found(tasks=of_tasks)
     scores = dict(text_scores(measured(job, model, task.text, phase=f"measuring the loss of the {what}")))
     answers: list[Answer] = []
     job.log.append("phase", phase=f"answering with the {what}", total_iterations=len(task.examples))
@@ -146,37 +188,56 @@ def _evaluated(job: Job, model: nn.Module, task: Task, *, what: str) -> tuple[li
         if job.control() != "run":
             raise CalledOff
     scores.update(answer_scores([a.answer for a in answers], [a.expected for a in answers]))
-    return answers, scores
+    return Found(answers, scores, of_tasks)
 
 
-def _completed(
-    job: Job, task: Task, answers: Sequence[Answer], scores: Scores, base_scores: Scores | None
-) -> Outcome:
-    lines = [json.dumps(asdict(answer), ensure_ascii=False) for answer in answers]
-    write_bytes(job.folder / "answers.jsonl", "".join(f"{line}\n" for line in lines).encode())
-    values: dict[str, object] = {
-        "metrics": {name: asdict(score) for name, score in scores.items()},
-        "text": task.text.origin,
-        "answers_path": f"{job.run.folder}/answers.jsonl",
-    }
-    if base_scores is not None:
-        values["base_metrics"] = {name: asdict(score) for name, score in base_scores.items()}
-    return Outcome("completed", {**(exact_match(answers) if answers else {}), **values})
+def _asked(job: Job, model: nn.Module, task: Task, *, what: str) -> list[dict[str, object]]:
+    if task.tasks is None:
+        return []
+    job.log.append("phase", phase=f"asking the {what} the tasks")
+
+    def attend(done: int, total: int) -> None:
+        job.log.append("asked", iteration=done, total_iterations=total)
+        if job.control() != "run":
+            raise CalledOff
+
+    return task.tasks.scores(model, task.tokenizer, attend)
+
+
+def _completed(job: Job, task: Task, found: Found, base: Found | None) -> Outcome:
+    values: dict[str, object] = {}
+    if task.text is not None:
+        lines = [json.dumps(asdict(answer), ensure_ascii=False) for answer in found.answers]
+        write_bytes(job.folder / "answers.jsonl", "".join(f"{line}\n" for line in lines).encode())
+        values |= {"text": task.text.origin, "answers_path": f"{job.run.folder}/answers.jsonl"}
+    if found.answers:
+        # Where answers were cut, their length says more of the room than of them.
+        values |= {**exact_match(found.answers), "max_tokens": task.room}
+    for prefix, one in (("", found), ("base_", base)):
+        if one is not None and one.scores:
+            values[f"{prefix}metrics"] = {name: asdict(score) for name, score in one.scores.items()}
+        if one is not None and one.answers:
+            values[f"{prefix}answers_cut"] = sum(answer.cut for answer in one.answers)
+        if one is not None and task.tasks is not None:
+            values[f"{prefix}tasks"] = one.tasks
+    return Outcome("completed", values)
 
 
 def _answer(model: Any, task: Task) -> Iterator[list[Answer]]:
     asked = list(zip(task.examples, task.prompts, strict=True))
-    room = _longest(task.tokenizer, task.examples)
     for start in range(0, len(asked), _BATCH):
         batch = asked[start : start + _BATCH]
-        texts = batch_generate(model, task.tokenizer, [ids for _, ids in batch], max_tokens=room).texts
-        yield [_judge(example, text) for (example, _), text in zip(batch, texts, strict=True)]
+        prompts = [ids for _, ids in batch]
+        given = batch_generate(model, task.tokenizer, prompts, max_tokens=task.room, return_token_ids=True)
+        assert given.token_ids is not None
+        results = zip(batch, given.texts, given.token_ids, strict=True)
+        yield [_judge(example, text, cut=len(ids) >= task.room) for (example, _), text, ids in results]
 
 
-def _judge(example: Example, text: str) -> Answer:
+def _judge(example: Example, text: str, *, cut: bool) -> Answer:
     expected, given = example.messages[-1].content.strip(), text.strip()
     question = example.messages[-2].content if len(example.messages) > 1 else ""
-    return Answer(question, expected, given, given == expected)
+    return Answer(question, expected, given, given == expected, cut=cut)
 
 
 def _longest(tokenizer: Any, examples: Sequence[Example]) -> int:

@@ -27,6 +27,9 @@ from forgellm.storage.model_files import described_files
 from forgellm.storage.models import ModelFolder, find_model, fingerprint
 from forgellm.training.adapters import load_base
 
+# What published.json tells of the weights before they were quantized.
+_ORIGIN = ("run", "iteration", "checkpoint_sha256", "base_model", "base_fingerprint", "spec")
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -134,17 +137,22 @@ def _loss(job: Job, model: nn.Module, data: HeldOut | None, phase: str) -> float
 def _describe(
     job: Job, building: Path, source: ModelFolder, *, values: Mapping[str, object], losses: str
 ) -> None:
-    """The card, and what the source's own published.json tells with what was done to it."""
+    """The card, and where the weights come from, with what was done to them. What was measured of the source
+    was not measured of this.
+    """
     name = str(job.run.spec["name"])
     path = source.path / "published.json"
     facts = read_json(path) if path.is_file() else {}
-    known = facts if isinstance(facts, dict) else {}
+    known = {key: facts[key] for key in _ORIGIN if key in facts} if isinstance(facts, dict) else {}
     made = {"name": name, "quantized_from": source.name, "quantized_by": job.run.id, **values}
-    write_json(building / "published.json", {**known, **made, "created": job.clock().isoformat()})
-    write_bytes(building / "README.md", _card(source, name, values=values, losses=losses).encode())
+    made |= {"created": job.clock().isoformat(), "versions": dict(job.run.versions)}
+    write_json(building / "published.json", {**known, **made})
+    on_hub = job.workspace.models.resolve() not in source.path.resolve().parents
+    card = _card(source, name, values=values, losses=losses, on_hub=on_hub)
+    write_bytes(building / "README.md", card.encode())
 
 
-def _card(source: ModelFolder, name: str, *, values: Mapping[str, object], losses: str) -> str:
+def _card(source: ModelFolder, name: str, *, values: Mapping[str, object], losses: str, on_hub: bool) -> str:
     data = ModelCardData(
         **inherited(source.path),
         library_name="mlx",
@@ -152,6 +160,9 @@ def _card(source: ModelFolder, name: str, *, values: Mapping[str, object], losse
         tags=["mlx", "forgellm", "text-generation"],
         model_name=name,
     )
+    if on_hub:
+        data.base_model = source.name
+        data["base_model_relation"] = "quantized"
     how = values["recipe"] or f"{values['bits']} bits"
     lines = [
         f"# {name}",

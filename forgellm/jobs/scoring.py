@@ -19,7 +19,8 @@ from forgellm.training.losses import Measurement
 class Answer:
     """One held-out question; `correct` when the answer equals the expected one but for outer white space.
 
-    `base_answer` is that of the model without the adapter, where one was evaluated.
+    `base_answer` is that of the model without the adapter, where one was evaluated. `cut` when there was no
+    room for its end.
     """
 
     question: str
@@ -27,6 +28,7 @@ class Answer:
     answer: str
     correct: bool
     base_answer: str | None = None
+    cut: bool = False
 
 
 def exact_match(answers: Sequence[Answer]) -> dict[str, object]:

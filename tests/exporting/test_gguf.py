@@ -73,6 +73,22 @@ def test_every_type_of_numbers_loads_and_answers(models: Path, tmp_path: Path, n
     assert types["output.weight"] == ("bf16" if numbers == "bf16" else "q8_0")
 
 
+def test_weights_of_sixteen_bits_lose_nothing_in_their_own_type(models: Path, tmp_path: Path) -> None:
+    source = tmp_path / "bf16"
+    convert(str(models / "llama"), str(source), dtype="bfloat16")
+    stored = mx.load(str(source / "model.safetensors"))
+    assert isinstance(stored, dict)
+    there = {t.name: t for t in gguf.GGUFReader(written(opened(source), tmp_path, numbers="bf16")).tensors}
+    for name, theirs in (
+        ("model.embed_tokens", "token_embd"),
+        ("model.layers.1.mlp.up_proj", "blk.1.ffn_up"),
+    ):
+        tensor = there[f"{theirs}.weight"]
+        assert stored[f"{name}.weight"].dtype == mx.bfloat16
+        values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+        assert np.array_equal(values, np.array(stored[f"{name}.weight"].astype(mx.float32)))
+
+
 def test_a_quantized_model_is_unpacked_as_mlx_unpacks_it(models: Path, tmp_path: Path) -> None:
     packed = tmp_path / "packed"
     convert(str(models / "qwen2"), str(packed), quantize=True, q_bits=4, q_group_size=32)

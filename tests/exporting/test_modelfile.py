@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,41 @@ def test_the_file_has_weights_template_and_stop_words(tokenizer: Any) -> None:
         '{{ end }}{{ end }}<|im_start|>assistant\n"""\n'
         'PARAMETER stop "<|im_end|>"\n'
     )
+
+
+def read_as_go(template: str) -> str:
+    """What Go writes of text and quoted text; as there, an action begins at the first two braces."""
+    written = ""
+    while (at := template.find("{{")) >= 0:
+        action, _, rest = template[at + 2 :].partition("}}")
+        written += template[:at] + ("CONTENT" if action == " .Content " else json.loads(action))
+        template = rest
+    return written + template
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["{", "{{", "{{{", "[{", "{{%{", "{a}", '"', '""', '{"role": "user", "content": "', '"{', "}}", "plain"],
+)
+def test_braces_and_quotation_marks_around_a_message_are_text(tokenizer: Any, before: str) -> None:
+    template = (
+        "{% for m in messages %}{{ '<|im_start|>' + m['role'] + BEFORE + m['content'] + AFTER }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant' + BEFORE }}{% endif %}"
+    )
+    changed = copy.deepcopy(tokenizer)
+    texts = {"BEFORE": json.dumps(before), "AFTER": json.dumps(before[::-1] + "<|im_end|>")}
+    for name, text in texts.items():
+        template = template.replace(name, text)
+    changed.chat_template = template
+    text = modelfile("m.gguf", chat_format(changed), stops=[], begin="")
+    inner = text.split('TEMPLATE """', 1)[1].removesuffix('"""\n')
+    assert '"""' not in inner
+    assert not inner.startswith('"')
+    assert not inner.endswith('"')
+    asks = re.search(r'eq .Role "user" }}(.*?){{ else', inner, re.DOTALL)
+    assert asks is not None
+    assert read_as_go(asks[1]) == f"<|im_start|>user{before}CONTENT{before[::-1]}<|im_end|>"
+    assert read_as_go(inner.rpartition("{{ end }}{{ end }}")[2]) == f"<|im_start|>assistant{before}"
 
 
 def test_what_llama_cpp_puts_in_front_is_not_there_twice(tokenizer: Any) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from forgellm.domain.errors import DatasetNotFound, ModelNotFound
+from forgellm.domain.errors import DatasetNotFound, InvalidField, MissingExtra, ModelNotFound
 from forgellm.domain.runs import Run
 from forgellm.forge import Forge
 from forgellm.jobs.scoring import Answer, exact_match
@@ -71,7 +72,8 @@ def test_learned_answers_are_right_others_wrong_and_all_are_kept(forge: Forge, w
     assert [a.answer for a in answers] == ["Yes."] * 6
     assert [a.correct for a in answers] == [True, True, False, True, True, True]
     end = runs.status(forge, run).progress.end or {}
-    assert (end["correct"], end["count"]) == (5, 6)
+    assert (end["correct"], end["count"], end["answers_cut"]) == (5, 6, 0)
+    assert int(str(end["max_tokens"])) > 8
     scores = cast("Mapping[str, Mapping[str, float]]", end["metrics"])
     assert {name: score["value"] for name, score in scores.items()} == {
         "loss": pytest.approx(math.log(scores["perplexity"]["value"])),
@@ -88,9 +90,10 @@ def test_learned_answers_are_right_others_wrong_and_all_are_kept(forge: Forge, w
 
 def compare_with_the_base(forge: Forge, source: Run, published: Mapping[str, Mapping[str, float]]) -> None:
     """The checkpoint answers as the model that it was published as; its base stands beside it."""
-    run = evaluation.evaluate_adapter(forge, source)
+    run = evaluation.evaluate_adapter(forge, source, max_tokens=6)
     assert wait_for(forge, run)[-1] == "completed"
     end = runs.status(forge, run).progress.end or {}
+    assert (end["max_tokens"], end["answers_cut"], end["base_answers_cut"]) == (6, 0, 6)
     scores, base = (
         cast("Mapping[str, Mapping[str, float]]", end[name]) for name in ("metrics", "base_metrics")
     )
@@ -127,6 +130,19 @@ def test_a_dataset_without_held_out_questions_is_refused_by_name(forge: Forge, w
     failure = runs.status(forge, run).failure or {}
     assert failure["code"] == "INVALID_DATASET"
     assert "heldout.jsonl" in str(failure["error"])
+
+
+def test_tasks_are_names_and_need_their_extra(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    with pytest.raises(MissingExtra) as caught:
+        evaluation.evaluate(forge, "models/base/tiny", None, tasks=["arc_easy"])
+    assert "pip install 'forgellm[lm-eval]'" in caught.value.suggestion
+    for name in ("/etc/task.yaml", "../task", "", "models/base/task.yaml"):
+        with pytest.raises(InvalidField, match="is not the name of a task"):
+            evaluation.evaluate(forge, "models/base/tiny", None, tasks=[name])
+    with pytest.raises(InvalidField, match="dataset is missing"):
+        evaluation.evaluate(forge, "models/base/tiny", None)
+    assert runs.statuses(forge) == []
 
 
 def test_a_missing_model_or_dataset_starts_nothing(forge: Forge, workspace: Workspace) -> None:

@@ -49,6 +49,15 @@ def test_losses_before_and_after_are_those_of_the_two_models(town: Forge, tmp_pa
     ours, theirs = (mx.load(str(path / "model.safetensors")) for path in (folder, tmp_path / "theirs"))
     assert ours.keys() == theirs.keys()  # type: ignore[union-attr]
     assert all(mx.array_equal(ours[name], theirs[name]) for name in ours)  # type: ignore[call-overload,index,union-attr]
+    facts = json.loads((folder / "published.json").read_text())
+    assert facts["validation_loss_after"] == end["validation_loss_after"]
+    assert (facts["run"], facts["quantized_from"]) == (trained.id, PUBLISHED)
+    # Those are the model's that it was made of.
+    assert not facts.keys() & {
+        "published_validation_loss",
+        "general_validation_loss",
+        "checkpoint_validation_loss",
+    }
     card = (folder / "README.md").read_text()
     assert f"before {losses['before']:.4f}, after {losses['after']:.4f}" in card
 

@@ -28,6 +28,12 @@ class OfModelOrRun(Body):
 class Evaluate(OfModelOrRun):
     dataset: str | None = Field(None, description="that of `run` if left out")
     limit: int | None = Field(None, ge=1, description="the first so many questions")
+    max_tokens: int | None = Field(
+        None, ge=1, le=100_000, description="room for an answer; the longest expected one and 8 if left out"
+    )
+    tasks: list[str] | None = Field(
+        None, min_length=1, max_length=100, description="tasks of lm-eval; these alone if no dataset is named"
+    )
 
 
 class Quantize(Body):
@@ -54,19 +60,23 @@ class RunStarted(Answer):
 
 
 def evaluate(forge: Forge, body: Evaluate) -> RunStarted:
-    """Measure a model on held-out questions or text, or a checkpoint beside its base."""
+    """Measure a model on held-out questions, text or tasks of lm-eval, or a checkpoint beside its base."""
     model = _model(body, "evaluate")
-    if model is None:
-        source = find_run(forge.workspace, str(body.run))
-        return run_started(
-            forge,
-            evaluation.evaluate_adapter(
-                forge, source, iteration=body.iteration, dataset=body.dataset, limit=body.limit
-            ),
-        )
-    if body.dataset is None:
-        raise _missing("dataset", "Name a dataset with held-out questions, or with documents.")
-    return run_started(forge, evaluation.evaluate(forge, model, body.dataset, limit=body.limit))
+    limit, room, tasks = body.limit, body.max_tokens, body.tasks or ()
+    if model is not None:
+        started = evaluation.evaluate(forge, model, body.dataset, limit=limit, max_tokens=room, tasks=tasks)
+        return run_started(forge, started)
+    source = find_run(forge.workspace, str(body.run))
+    started = evaluation.evaluate_adapter(
+        forge,
+        source,
+        iteration=body.iteration,
+        dataset=body.dataset,
+        limit=limit,
+        max_tokens=room,
+        tasks=tasks,
+    )
+    return run_started(forge, started)
 
 
 def quantize(forge: Forge, body: Quantize) -> RunStarted:
