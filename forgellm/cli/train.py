@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TextIO
 
 import click
@@ -9,6 +10,7 @@ import click
 from forgellm.cli.context import Invocation
 from forgellm.cli.fields import field_options, given
 from forgellm.domain.errors import InvalidField
+from forgellm.domain.hosts import hosts_of_file
 from forgellm.domain.spec import parse_spec, to_dict
 from forgellm.services.spec_text import read_yaml, to_yaml
 
@@ -18,6 +20,11 @@ from forgellm.services.spec_text import read_yaml, to_yaml
     "--config", type=click.File(encoding="utf-8"), help="YAML file with fields; options win. - is stdin."
 )
 @field_options
+@click.option(
+    "--hostfile",
+    type=click.File(encoding="utf-8"),
+    help="The machines, as a host file of mlx.launch (mlx.distributed_config writes one); gives --hosts.",
+)
 @click.option("--queue", is_flag=True, help="Wait for the run that is training instead of refusing.")
 @click.option("--detach", is_flag=True, help="Start the run and return; it goes on in the background.")
 @click.option("--print-yaml", is_flag=True, help="Print the equivalent YAML file and start nothing.")
@@ -27,6 +34,7 @@ def train(
     /,
     *,
     config: TextIO | None,
+    hostfile: TextIO | None,
     queue: bool,
     detach: bool,
     print_yaml: bool,
@@ -43,6 +51,8 @@ def train(
     """
     values = read_yaml(_text(config), name=config.name) if config else {}
     values.update(given(fields))
+    if hostfile is not None:
+        values["hosts"] = _hosts(hostfile, values.get("hosts"))
     if print_yaml and not values.get("start_from"):
         click.echo(to_yaml(to_dict(parse_spec(values))), nl=False)
         return
@@ -62,6 +72,23 @@ def train(
         click.echo(f"`forgellm runs follow {run.id}` shows it.")
     else:
         follow_to_end(forge, run)
+
+
+def _hosts(hostfile: TextIO, others: object) -> list[str]:
+    if others:
+        raise InvalidField(
+            "hosts are given twice",
+            details={"field": "hosts"},
+            suggestion="Give --hosts or --hostfile, and no hosts in the file of --config beside the latter.",
+        )
+    try:
+        return hosts_of_file(json.loads(_text(hostfile)))
+    except ValueError as error:
+        raise InvalidField(
+            f"{hostfile.name} is not JSON: {error}",
+            details={"file": hostfile.name},
+            suggestion="mlx.distributed_config writes such files; or name the machines: --hosts a,b.",
+        ) from error
 
 
 def _text(config: TextIO) -> str:

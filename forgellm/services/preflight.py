@@ -121,7 +121,9 @@ def _memory(
     if length is None:
         return None
     longest = min(length, data.longest) if data is not None and data.exact else length
-    return attempt(found, lambda: estimate(base, spec, learns, length=longest))
+    # Each machine has its rows of a batch, the first one the most of them.
+    rows = -(-spec.batch_size // max(len(spec.hosts), 1))
+    return attempt(found, lambda: estimate(base, replace(spec, batch_size=rows), learns, length=longest))
 
 
 def _checkpoints(spec: TrainingSpec, learns: Learnable, length: Course) -> Checkpoints:
