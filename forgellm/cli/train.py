@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
@@ -11,6 +12,7 @@ import click
 from forgellm.cli.context import Invocation
 from forgellm.cli.fields import field_options, given
 from forgellm.domain.errors import InvalidField
+from forgellm.domain.hosts import hosts_of_file
 from forgellm.domain.spec import parse_spec, to_dict
 from forgellm.services.spec_text import read_yaml, to_yaml
 
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
     "--config", type=click.File(encoding="utf-8"), help="YAML file with fields; options win. - is stdin."
 )
 @field_options
+@click.option(
+    "--hostfile",
+    type=click.File(encoding="utf-8"),
+    help="The machines, as a host file of mlx.launch (mlx.distributed_config writes one); gives --hosts.",
+)
 @click.option("--queue", is_flag=True, help="Wait for the run that is training instead of refusing.")
 @click.option("--detach", is_flag=True, help="Start the run and return; it goes on in the background.")
 @click.option("--print-yaml", is_flag=True, help="Print the equivalent YAML file and start nothing.")
@@ -33,6 +40,7 @@ def train(
     /,
     *,
     config: TextIO | None,
+    hostfile: TextIO | None,
     queue: bool,
     detach: bool,
     print_yaml: bool,
@@ -51,6 +59,8 @@ def train(
     """
     values = read_yaml(_text(config), name=config.name) if config else {}
     values.update(given(fields))
+    if hostfile is not None:
+        values["hosts"] = _hosts(hostfile, values.get("hosts"))
     if print_yaml and not values.get("start_from"):
         click.echo(to_yaml(to_dict(parse_spec(values))), nl=False)
         return
@@ -86,6 +96,23 @@ def _say_plan(forge: Forge, values: Mapping[str, object], *, queue: bool) -> Non
         click.echo(line)
     if not found.can_start:
         sys.exit(1)
+
+
+def _hosts(hostfile: TextIO, others: object) -> list[str]:
+    if others:
+        raise InvalidField(
+            "hosts are given twice",
+            details={"field": "hosts"},
+            suggestion="Give --hosts or --hostfile, and no hosts in the file of --config beside the latter.",
+        )
+    try:
+        return hosts_of_file(json.loads(_text(hostfile)))
+    except ValueError as error:
+        raise InvalidField(
+            f"{hostfile.name} is not JSON: {error}",
+            details={"file": hostfile.name},
+            suggestion="mlx.distributed_config writes such files; or name the machines: --hosts a,b.",
+        ) from error
 
 
 def _text(config: TextIO) -> str:

@@ -73,8 +73,10 @@ class MemoryEstimate:
 def estimate(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, length: int) -> MemoryEstimate:
     """The peak while training on batches of sequences of `length` tokens. Raises InvalidModel."""
     weights = sum(file.stat().st_size for file in weight_files(model.path))
+    # Each machine has its rows of a batch, the first one the most of them.
+    rows = -(-spec.batch_size // max(len(spec.hosts), 1))
     # A pair has two sequences, in one forward pass.
-    tokens = spec.batch_size * length * (2 if spec.objective == "dpo" else 1)
+    tokens = rows * length * (2 if spec.objective == "dpo" else 1)
     number = _number_bytes(model.config)
     activations = _activations(model.config, spec, learns, length=length) * tokens
     if spec.fine_tune_type == "dora":

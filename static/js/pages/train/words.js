@@ -9,7 +9,7 @@ const LABELS = {
   lora_rank: "Rank", lora_scale: "Scale", lora_init: "Beginning of the factors", lora_dropout: "Dropout", lora_keys: "Modules with factors", train_also: "Train also",
   optimizer: "Optimiser", max_grad_norm: "Gradient clipping", grad_checkpoint: "Compute activations twice", eval_every: "Validate every",
   save_every: "Save every", validation_fraction: "Held out", validation_tokens: "Validation tokens", keep_checkpoints: "Checkpoints to keep",
-  early_stopping_patience: "Patience", early_stopping_min_delta: "Smallest improvement", overfitting_threshold: "Rise that ends it",
+  hosts: "Machines", early_stopping_patience: "Patience", early_stopping_min_delta: "Smallest improvement", overfitting_threshold: "Rise that ends it",
 };
 const KNOWN = new Set(["training_type", "batch_size", "learning_rate", "weight_decay", "sample_prompts"]);
 const CHOICES = {

@@ -1,0 +1,228 @@
+"""A run that two processes on this machine share, through mlx.launch: its losses, and whoever is killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+from forgellm.domain.errors import HostLost
+from forgellm.domain.hosts import parse_hosts
+from forgellm.domain.runs import RunKind, RunState
+from forgellm.jobs.hostfile import PORTS, free_port, launcher_hosts, located
+from forgellm.jobs.hosts import LAUNCH
+from forgellm.jobs.job import Job, utc_now
+from forgellm.jobs.launcher import launch, pause, resume
+from forgellm.jobs.train import train
+from forgellm.jobs.watch import BEAT, PATIENCE_SECONDS, PEERS_GONE, Watch
+from forgellm.storage.events import EventLog, read_events
+from forgellm.storage.files import write_json
+from forgellm.storage.liveness import failure, state
+from forgellm.storage.runs import create_run, run_folder
+from tests.jobs.sample_worker import end_all, wait_for_end
+from tests.storage.folders import NOON
+
+SPEC = {
+    "model_name": "models/base/tiny",
+    "training_type": "ift",
+    "dataset": "questions",
+    "max_seq_length": 64,
+    "batch_size": 5,
+    "grad_accumulation_steps": 2,
+    "learning_rate": 1e-3,
+    "max_iterations": 6,
+    "save_every": 2,
+    "lora_rank": 4,
+}
+
+
+def losses(folder):
+    """What was measured at each iteration, the last time it was computed."""
+    keys = {"train": "training_loss", "validation": "validation_loss"}
+    found = [event for event in read_events(folder) if event["type"] in keys]
+    return {(event["type"], event["iteration"]): event[keys[event["type"]]] for event in found}
+
+
+def wait_for_iterations(folder, count):
+    """Returns when that many were trained since the run was last started."""
+
+    def trained():
+        events = read_events(folder)
+        begun = max(event["seq"] for event in events if event["type"] == "started")
+        types = [event["type"] for event in events if event["seq"] > begun]
+        assert "failed" not in types, failure(folder)
+        return types.count("train") >= count
+
+    wait_until(trained)
+
+
+def wait_until(holds):
+    poll = threading.Event()
+    for _ in range(2400):
+        if holds():
+            return
+        poll.wait(0.05)
+    raise AssertionError("not within two minutes")
+
+
+def processes(folder):
+    """Whatever of a run's training still lives: mlx.launch, and one process for each machine."""
+    return [process for process in psutil.process_iter() if str(folder) in words(process)[1:]]
+
+
+def words(process):
+    try:
+        return process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
+    except psutil.Error:
+        return []
+
+
+def rank(folder, number):
+    """The process of one machine."""
+    found = [one for one in processes(folder) if one.environ().get("MLX_RANK") == str(number)]
+    return found[0]
+
+
+def new_run(workspace, **spec):
+    wish = {**SPEC, **spec}
+    return create_run(
+        workspace, RunKind.IFT, spec=wish, name=None, created=NOON, versions={}, base_fingerprint=None
+    )
+
+
+@pytest.fixture
+def start(workspace, worker_environment):
+    """Launch or resume a run; ends what still lives afterwards."""
+
+    def started(run=None, **spec):
+        if run is None:
+            run = new_run(workspace, **spec)
+            launch(workspace, run, environment=worker_environment)
+        else:
+            resume(workspace, run, environment=worker_environment)
+        return run, run_folder(workspace, run)
+
+    yield started
+    end_all(workspace)
+
+
+@pytest.fixture
+def alone(workspace, hub_cache):
+    """The losses of the same run on one machine."""
+    run = new_run(workspace)
+    folder = run_folder(workspace, run)
+    log = EventLog(folder, utc_now)
+    outcome = train(Job(workspace, run, folder, log, hub_cache, control=lambda: "run", clock=utc_now))
+    log.append(outcome.type)
+    return losses(folder)
+
+
+def test_two_machines_train_as_one_also_after_a_pause_and_the_loss_of_one(workspace, start, alone):
+    run, folder = start(hosts=["127.0.0.1"] * 2)
+    wait_for_iterations(folder, 1)
+    pause(workspace, run)
+    wait_for_end(folder)
+    assert state(folder) is RunState.PAUSED
+
+    start(run)
+    wait_for_iterations(folder, 1)
+    rank(folder, 1).kill()
+    wait_for_end(folder)
+    assert state(folder) is RunState.FAILED
+    said = failure(folder)
+    assert (said["code"], said["details"]["rank"]) == ("HOST_LOST", 1)
+    assert "machine 2 of the run" in said["error"]
+
+    start(run)
+    wait_for_end(folder)
+    assert state(folder) is RunState.COMPLETED
+    assert psutil.wait_procs(processes(folder), timeout=60)[1] == []
+    found = losses(folder)
+    assert found.keys() == alone.keys()
+    assert max(abs(found[key] - alone[key]) for key in alone) < 1e-5
+
+
+def test_a_worker_that_is_killed_leaves_no_process_of_any_machine(tmp_path, worker_environment):
+    write_json(tmp_path / "hosts.json", launcher_hosts(parse_hosts(["127.0.0.1"] * 2)))
+    theirs, ours = os.pipe()
+    there = str(tmp_path / "there")
+    command = [*LAUNCH, str(theirs), "--hostfile", str(tmp_path / "hosts.json"), "--", "sh", "-c"]
+    process = subprocess.Popen(
+        [*command, 'echo here >> "$0"; sleep 300', there],
+        process_group=0,
+        pass_fds=[theirs],
+        stdin=subprocess.PIPE,
+        env=worker_environment,
+    )
+    wait_until(lambda: Path(there).exists() and Path(there).read_text().count("here") == 2)
+    started = psutil.Process(process.pid).children(recursive=True)
+    assert len(started) >= 2
+    # What the system does for one who is killed.
+    os.close(ours)
+    assert process.wait(60) == -signal.SIGKILL
+    assert psutil.wait_procs(started, timeout=60)[1] == []
+
+
+def test_what_mlx_launch_is_told_of_the_machines():
+    ring = located(parse_hosts(["127.0.0.1", "127.0.0.1"]))
+    assert launcher_hosts(ring) == {
+        "backend": "ring",
+        "envs": [],
+        "hosts": [{"ssh": "127.0.0.1", "ips": ["127.0.0.1"], "rdma": []}] * 2,
+    }
+    told = launcher_hosts(parse_hosts(["a=10.0.0.1/-/rdma_en2", "b=10.0.0.2/rdma_en2+rdma_en3/-"]))
+    assert (told["backend"], told["envs"]) == ("jaccl", ["MLX_METAL_FAST_SYNCH=1"])
+    assert [host["ssh"] for host in told["hosts"]] == ["127.0.0.1", "b"]
+    assert [host["rdma"] for host in told["hosts"]] == [[None, "rdma_en2"], [["rdma_en2", "rdma_en3"], None]]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "said"),
+    [
+        (["no-such-machine.invalid", "127.0.0.1"], "no-such-machine.invalid is not known"),
+        (["elsewhere=192.0.2.7", "127.0.0.1"], "is not this one"),
+        (["127.0.0.1", "elsewhere=192.0.2.7"], "elsewhere cannot connect to"),
+    ],
+)
+def test_machines_that_cannot_meet_are_refused_by_name_before_anything_is_started(hosts, said):
+    with pytest.raises(HostLost, match=said):
+        located(parse_hosts(hosts))
+
+
+def test_a_port_that_is_taken_is_not_chosen():
+    hosts = parse_hosts(["127.0.0.1", "127.0.0.1"])
+    first = free_port(hosts, random.Random(5))
+    assert first in PORTS
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", first + 1))
+        assert free_port(hosts, random.Random(5)) not in (first, first + 1)
+
+
+def test_the_machine_that_went_first_is_told_from_those_that_went_because_of_it():
+    watch = Watch(["one", "two", "three"], lambda: 0.0)
+    for rank, code in ((0, PEERS_GONE), (2, -9), (1, -15)):
+        watch.see(b"\x1b[33m[WARN] Node with rank %d exited with code %d \x1b[0m\n" % (rank, code))
+    assert watch.lost() == (2, "its process was ended by SIGKILL; it may have run out of memory")
+    assert watch.name(2) == "three"
+    assert not watch.port_taken
+    watch.see(b"RuntimeError: [ring] Couldn't bind socket (error: 98)\n")
+    assert watch.port_taken
+
+
+def test_a_machine_that_falls_silent_is_lost_though_nothing_says_so():
+    now = [0.0]
+    watch = Watch(["one", "two", "three"], lambda: now[0])
+    assert [watch.see(BEAT % rank) for rank in (1, 2)] == [False, False]
+    assert watch.silent() is None
+    now[0] = PATIENCE_SECONDS - 1
+    watch.see(BEAT % 2)
+    now[0] = PATIENCE_SECONDS + 1
+    assert watch.silent() == 1
+    assert watch.lost()[0] == 1
