@@ -41,6 +41,11 @@ class Batch:
     reference: np.ndarray | None = None
 
     @property
+    def learned_targets(self) -> int:
+        """How many tokens have a loss: learned ones that follow another."""
+        return int(self.learned[:, 1:].sum())
+
+    @property
     def arrays(self) -> tuple[mx.array, ...]:
         """What a loss takes, after the model."""
         given = [self.tokens, self.learned, *([] if self.reference is None else [self.reference])]

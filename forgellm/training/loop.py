@@ -26,6 +26,7 @@ from forgellm.training.checkpointing import diverged, link_best, write_checkpoin
 from forgellm.training.losses import Measurement, measure
 from forgellm.training.objective_of import objective_of
 from forgellm.training.optimizers import build_optimizer
+from forgellm.training.output_layer import Layer, OutputLayer, output_layer
 from forgellm.training.samples import Questions, answer
 from forgellm.training.state import Progress, read_progress, restore, save_state
 from forgellm.training.stepper import Stepper
@@ -56,7 +57,7 @@ class Ending:
 class TrainingLoop:
     """Holds the live run. `emit(type, **values)` records an event; `control()` says run, pause or stop;
     `monotonic()` gives seconds. `model` is a base with its adapter attached. The weights of iteration 0 and
-    of each checkpoint answer what is `asked`.
+    of each checkpoint answer what is `asked`. Its output layer is looked for where `layer` does not name it.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class TrainingLoop:
         monotonic: Callable[[], float],
         compiled: bool,
         asked: Questions | None = None,
+        layer: Layer = None,
     ) -> None:
         self._plan = plan
         self._asked = asked
@@ -80,12 +82,14 @@ class TrainingLoop:
         self._optimizer = build_optimizer(plan.spec)
         self._schedule = schedule_of(plan.spec, plan.total)
         self._progress = self._begin()
+        self._layer = layer or output_layer(model)
         self._stepper = Stepper(
             model,
             self._optimizer,
             max_grad_norm=plan.spec.max_grad_norm,
             compiled=compiled,
             loss=self._objective.loss,
+            layer=self._layer if isinstance(self._layer, OutputLayer) else None,
         )
         self._batches = self._from_cursor()
         self._last_loss: float | None = None
@@ -175,8 +179,10 @@ class TrainingLoop:
     def _validate(self) -> tuple[Measurement, Measurement | None]:
         """Measure the fixed sets on the present weights and record it."""
         corpus, iteration = self._plan.corpus, self._progress.iteration
-        domain = self._objective.measure(self._model)
-        general = measure(self._model, corpus.general_valid) if corpus.general_valid else None
+        domain = self._objective.measure(self._model, layer=self._layer)
+        general = (
+            measure(self._model, corpus.general_valid, layer=self._layer) if corpus.general_valid else None
+        )
         if not math.isfinite(domain.loss) or not math.isfinite(general.loss if general else 0.0):
             raise diverged(iteration, "the validation loss is not finite")
         before = tuple(pair for pair in self._progress.validation if pair[0] != iteration)

@@ -15,10 +15,12 @@ import mlx.nn as nn
 from forgellm.data.corpus import Corpus
 from forgellm.domain.metrics import perplexity
 from forgellm.training.batches import Batch, IntArray, collate
+from forgellm.training.chunked_loss import Chunking
 from forgellm.training.losses import Measurement, learned_loss, measure
+from forgellm.training.output_layer import Layer
 
 Loss = Callable[..., tuple[mx.array, dict[str, mx.array]]]
-"""(loss, metrics) of a model on a batch's arrays; the last argument scales both."""
+"""(loss, metrics) of a model on a batch's arrays; the last one scales both. `chunking` may save logits."""
 
 
 class Objective(Protocol):
@@ -30,7 +32,7 @@ class Objective(Protocol):
     def batch(self, indices: IntArray, width: int, *, rows: int) -> Batch:
         """The items at `indices` of the training data in [rows, width], of pairs [2 rows, width]."""
 
-    def measure(self, model: nn.Module) -> Measurement:
+    def measure(self, model: nn.Module, *, layer: Layer = None) -> Measurement:
         """The weights on the fixed validation set, dropout off."""
 
     def said(self, found: Measurement) -> Mapping[str, object]:
@@ -38,10 +40,15 @@ class Objective(Protocol):
 
 
 def likelihood(
-    model: nn.Module, tokens: mx.array, learned: mx.array, scale: mx.array
+    model: nn.Module,
+    tokens: mx.array,
+    learned: mx.array,
+    scale: mx.array,
+    *,
+    chunking: Chunking | None = None,
 ) -> tuple[mx.array, dict[str, mx.array]]:
     """`losses.learned_loss`, which has no further metrics."""
-    return learned_loss(model, tokens, learned, scale), {}
+    return learned_loss(model, tokens, learned, scale, chunking=chunking), {}
 
 
 @dataclass(frozen=True)
@@ -57,8 +64,8 @@ class Likelihood:
     def batch(self, indices: IntArray, width: int, *, rows: int) -> Batch:
         return collate(self.corpus.train, indices, width, rows=rows)
 
-    def measure(self, model: nn.Module) -> Measurement:
-        return measure(model, self.corpus.valid)
+    def measure(self, model: nn.Module, *, layer: Layer = None) -> Measurement:
+        return measure(model, self.corpus.valid, layer=layer)
 
     def said(self, found: Measurement) -> Mapping[str, object]:
         return {"perplexity": perplexity(found.loss)}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
@@ -15,7 +16,9 @@ import mlx.optimizers as optim
 from mlx.utils import tree_map
 
 from forgellm.training.batches import Batch
+from forgellm.training.chunked_loss import Chunking, learned_bound
 from forgellm.training.objectives import Loss, likelihood
+from forgellm.training.output_layer import OutputLayer
 
 Gradients = Any  # a tree of arrays shaped like the model's trainable parameters
 Values = tuple[mx.array, dict[str, mx.array]]
@@ -49,11 +52,14 @@ class Stepper:
         max_grad_norm: float | None,
         compiled: bool,
         loss: Loss = likelihood,
+        layer: OutputLayer | None = None,
     ) -> None:
         self._optimizer = optimizer
         self._model = model
         self._max_grad_norm = max_grad_norm
-        self._gradients = nn.value_and_grad(model, loss)
+        self._loss = loss
+        self._layer = layer
+        self._compiled = compiled
         self._state = [model.state, optimizer.state, mx.random.state]
         self._accumulate = self._maybe_compiled(self._add_batch, compiled)
         self._finish = self._maybe_compiled(self._add_last_batch, compiled)
@@ -67,13 +73,27 @@ class Stepper:
         parts: list[Values] = []
         carried = None
         for batch in batches[:-1]:
-            part, carried = self._accumulate(batch.arrays, scale, carried)
+            part, carried = self._accumulate(batch.arrays, scale, carried, self._count(batch))
             parts.append(part)
             mx.eval(part, carried)
-        part, norm = self._finish(batches[-1].arrays, scale, carried)
+        part, norm = self._finish(batches[-1].arrays, scale, carried, self._count(batches[-1]))
         mx.eval(part, norm, self._state)
         loss, metrics = _sum([*parts, part])
         return StepResult(loss, targets, None if self._max_grad_norm is None else float(norm.item()), metrics)
+
+    def _count(self, batch: Batch) -> int | None:
+        """A bound of the batch's learned tokens; every other one is another shape to compile."""
+        if self._layer is None:
+            return None
+        return learned_bound(batch.learned_targets, batch.learned[:, 1:].size, few=self._compiled)
+
+    def _gradients(self, arrays: Sequence[mx.array], count: int | None) -> tuple[Values, Gradients]:
+        chunking = Chunking(self._layer, count) if self._layer is not None else None
+        of_loss = nn.value_and_grad(self._model, partial(self._loss, chunking=chunking))
+        values, gradients = of_loss(self._model, *arrays)
+        for stage in () if chunking is None or self._compiled else chunking.stages:
+            mx.eval(stage)
+        return values, gradients
 
     def _maybe_compiled(self, function: Callable[..., Any], compiled: bool) -> Callable[..., Any]:
         if not compiled:
@@ -81,17 +101,17 @@ class Stepper:
         return mx.compile(function, inputs=self._state, outputs=self._state)
 
     def _add_batch(
-        self, arrays: Sequence[mx.array], scale: mx.array, carried: Gradients
+        self, arrays: Sequence[mx.array], scale: mx.array, carried: Gradients, count: int | None
     ) -> tuple[Values, Gradients]:
-        values, gradients = self._gradients(self._model, *arrays, scale)
+        values, gradients = self._gradients([*arrays, scale], count)
         if carried is not None:
             gradients = tree_map(lambda a, b: a + b, gradients, carried)
         return values, gradients
 
     def _add_last_batch(
-        self, arrays: Sequence[mx.array], scale: mx.array, carried: Gradients
+        self, arrays: Sequence[mx.array], scale: mx.array, carried: Gradients, count: int | None
     ) -> tuple[Values, mx.array]:
-        values, gradients = self._add_batch(arrays, scale, carried)
+        values, gradients = self._add_batch(arrays, scale, carried, count)
         norm = mx.array(0.0)
         if self._max_grad_norm is not None:
             gradients, norm = optim.clip_grad_norm(gradients, self._max_grad_norm)
