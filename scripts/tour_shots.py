@@ -224,7 +224,12 @@ def full_workspace(server: Server) -> list[Shot]:
 def busy_workspace(server: Server, running: str, waiting: str) -> list[Shot]:
     return [
         Shot("run-busy", "A run as it goes on", f"/runs/{running}", ".samples li"),
-        Shot("run-queued", "A run that waits for another one", f"/runs/{waiting}", "text=In the queue: starts next"),
+        Shot(
+            "run-queued",
+            "A run that waits for another one",
+            f"/runs/{waiting}",
+            "text=In the queue: starts next",
+        ),
         Shot("home-busy", "What trains is in the bar below, on every page", "/", ".recent svg"),
         Shot("runs-busy", "One runs, one waits", "/runs", ".runs-curve svg"),
         Shot(

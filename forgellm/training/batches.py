@@ -43,6 +43,11 @@ class Batch:
     segments: np.ndarray | None = None
 
     @property
+    def learned_targets(self) -> int:
+        """How many tokens have a loss: learned ones that follow another."""
+        return int(self.learned[:, 1:].sum())
+
+    @property
     def arrays(self) -> tuple[mx.array, ...]:
         """What a loss takes, after the model."""
         given = (self.tokens, self.learned, self.segments, self.reference)

@@ -18,8 +18,10 @@ import numpy as np
 from forgellm.data.corpus import Corpus
 from forgellm.data.sequences import Sequences
 from forgellm.training.batches import Batch, IntArray, collate
+from forgellm.training.chunked_loss import Chunking
 from forgellm.training.losses import Measurement, Sums, log_probabilities, sequence_losses
 from forgellm.training.objectives import Loss
+from forgellm.training.output_layer import Layer
 from forgellm.training.reference import Reference, rows_of
 
 
@@ -31,12 +33,13 @@ def preference_loss(
     scale: mx.array,
     *,
     beta: float,
+    chunking: Chunking | None = None,
 ) -> tuple[mx.array, dict[str, mx.array]]:
     """`scale` times the sum of the losses of the pairs in a batch [2 pairs, width], each chosen row first.
 
     Rows without a learned token are no pair. The metrics are scaled alike: with 1 / pairs they are means.
     """
-    rewards = beta * (log_probabilities(model, tokens, learned) - reference)
+    rewards = beta * (log_probabilities(model, tokens, learned, chunking=chunking) - reference)
     chosen, rejected = rewards[0::2], rewards[1::2]
     margin = chosen - rejected
     present = learned[0::2].any(axis=1)
@@ -67,8 +70,8 @@ class Preferences:
     def batch(self, indices: IntArray, width: int, *, rows: int) -> Batch:
         return pair_batch(self.corpus.train, indices, width, rows=rows, reference=self.reference.train)
 
-    def measure(self, model: nn.Module) -> Measurement:
-        sums, counts = sequence_losses(model, self.corpus.valid)
+    def measure(self, model: nn.Module, *, layer: Layer = None) -> Measurement:
+        sums, counts = sequence_losses(model, self.corpus.valid, layer=layer)
         rewards = self.beta * (-sums - self.reference.valid)
         chosen, rejected = rewards[0::2], rewards[1::2]
         margin = chosen - rejected

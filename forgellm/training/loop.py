@@ -28,6 +28,7 @@ from forgellm.training.group import Group
 from forgellm.training.losses import Measurement, measure
 from forgellm.training.objective_of import objective_of
 from forgellm.training.optimizers import build_optimizer
+from forgellm.training.output_layer import Layer, OutputLayer, output_layer
 from forgellm.training.packing import Packing
 from forgellm.training.samples import Questions, answer
 from forgellm.training.sharing import SharedStepper
@@ -65,6 +66,7 @@ class TrainingLoop:
     """Holds the live run. `emit(type, **values)` records an event; `control()` says run, pause or stop;
     `monotonic()` gives seconds. `model` is a base with its adapter attached. The weights of iteration 0 and
     of each checkpoint answer what is `asked`. The others of a `group` compute their share of every iteration.
+    The model's output layer is looked for where `layer` does not name it.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class TrainingLoop:
         compiled: bool,
         asked: Questions | None = None,
         group: Group | None = None,
+        layer: Layer = None,
     ) -> None:
         self._plan = plan
         self._asked = asked
@@ -89,12 +92,14 @@ class TrainingLoop:
         self._optimizer = build_optimizer(plan.spec)
         self._schedule = schedule_of(plan.spec, plan.total)
         self._progress = self._begin()
+        self._layer = layer or output_layer(model)
         stepper = Stepper(
             model,
             self._optimizer,
             max_grad_norm=plan.spec.max_grad_norm,
             compiled=compiled,
             loss=self._objective.loss,
+            layer=self._layer if isinstance(self._layer, OutputLayer) else None,
         )
         self._shared = None if group is None else SharedStepper(group, stepper, model, self._optimizer)
         self._stepper = self._shared or stepper
@@ -194,8 +199,10 @@ class TrainingLoop:
     def _validate(self) -> tuple[Measurement, Measurement | None]:
         """Measure the fixed sets on the present weights and record it."""
         corpus, iteration = self._plan.corpus, self._progress.iteration
-        domain = self._objective.measure(self._model)
-        general = measure(self._model, corpus.general_valid) if corpus.general_valid else None
+        domain = self._objective.measure(self._model, layer=self._layer)
+        general = (
+            measure(self._model, corpus.general_valid, layer=self._layer) if corpus.general_valid else None
+        )
         if not math.isfinite(domain.loss) or not math.isfinite(general.loss if general else 0.0):
             raise diverged(iteration, "the validation loss is not finite")
         before = tuple(pair for pair in self._progress.validation if pair[0] != iteration)

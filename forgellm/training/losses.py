@@ -17,6 +17,14 @@ import numpy as np
 
 from forgellm.data.corpus import Sequences
 from forgellm.training.batches import IntArray, bucket_widths, collate
+from forgellm.training.chunked_loss import (
+    Chunking,
+    chunked_losses,
+    chunked_sum,
+    learned_bound,
+    measured_losses,
+)
+from forgellm.training.output_layer import Layer, OutputLayer, output_layer
 
 Sums = np.ndarray[Any, np.dtype[np.float64]]
 Cache = Sequence[object] | None
@@ -41,7 +49,13 @@ def token_losses(logits: mx.array, targets: mx.array) -> mx.array:
 
 
 def learned_loss(
-    model: nn.Module, tokens: mx.array, learned: mx.array, scale: mx.array, *, cache: Cache = None
+    model: nn.Module,
+    tokens: mx.array,
+    learned: mx.array,
+    scale: mx.array,
+    *,
+    cache: Cache = None,
+    chunking: Chunking | None = None,
 ) -> mx.array:
     """`scale` times the sum of the losses of the learned tokens of a batch [rows, width].
 
@@ -49,14 +63,57 @@ def learned_loss(
     With `scale` = 1 / (targets of the whole iteration) the gradients of several batches add up to that of
     the token-weighted mean, and no sum grows beyond what a half-precision gradient holds.
     """
-    losses = token_losses(model(tokens[:, :-1], cache=cache), tokens[:, 1:])
-    return mx.where(learned[:, 1:], losses, 0.0).sum() * scale
+    if chunking is not None and chunking.layer.learns and chunking.pays(tokens[:, 1:].size):
+        hidden, targets, mask, _ = _learned_states(model, tokens, learned, cache=cache, chunking=chunking)
+        return chunked_sum(hidden, targets, mask * scale, chunking)
+    return learned_losses(model, tokens, learned, cache=cache, chunking=chunking).sum() * scale
 
 
-def log_probabilities(model: nn.Module, tokens: mx.array, learned: mx.array) -> mx.array:
+def log_probabilities(
+    model: nn.Module, tokens: mx.array, learned: mx.array, *, chunking: Chunking | None = None
+) -> mx.array:
     """log p of the learned tokens of each row of a batch, summed, float32 [rows]."""
-    losses = token_losses(model(tokens[:, :-1]), tokens[:, 1:])
-    return -mx.where(learned[:, 1:], losses, 0.0).sum(axis=1)
+    return -learned_losses(model, tokens, learned, chunking=chunking).sum(axis=1)
+
+
+def learned_losses(
+    model: nn.Module,
+    tokens: mx.array,
+    learned: mx.array,
+    *,
+    cache: Cache = None,
+    chunking: Chunking | None,
+) -> mx.array:
+    """The loss of every target of a batch [rows, width], 0 where none is learned: float32 [rows, width - 1].
+
+    An output layer that learns has its gradient from whole logits here: in chunks it takes `learned_loss`.
+    """
+    targets = tokens[:, 1:]
+    if chunking is None or not chunking.pays(targets.size) or chunking.layer.learns:
+        losses = token_losses(model(tokens[:, :-1], cache=cache), targets)
+        return mx.where(learned[:, 1:], losses, 0.0)
+    hidden, chosen, mask, places = _learned_states(model, tokens, learned, cache=cache, chunking=chunking)
+    losses = mx.where(mask, chunked_losses(hidden, chosen, chunking), 0.0)
+    return _laid_out(losses, places, targets.shape)
+
+
+def _learned_states(
+    model: nn.Module, tokens: mx.array, learned: mx.array, *, cache: Cache = None, chunking: Chunking
+) -> tuple[mx.array, mx.array, mx.array, mx.array | None]:
+    """Hidden states [n, hidden], targets [n], whether they are learned [n], their places or None for all."""
+    hidden = chunking.layer.hidden(lambda: model(tokens[:, :-1], cache=cache))
+    hidden = hidden.reshape(-1, hidden.shape[-1])
+    targets, mask = tokens[:, 1:].reshape(-1), learned[:, 1:].reshape(-1)
+    places = chunking.places(mask)
+    if places is None:
+        return hidden, targets, mask, None
+    return hidden[places], targets[places], mask[places], places
+
+
+def _laid_out(losses: mx.array, places: mx.array | None, shape: tuple[int, ...]) -> mx.array:
+    if places is None:
+        return losses.reshape(shape)
+    return mx.zeros(math.prod(shape)).at[places].add(losses).reshape(shape)
 
 
 def measure(
@@ -65,9 +122,12 @@ def measure(
     *,
     batch_tokens: int = 4096,
     progress: Callable[[int, int], None] | None = None,
+    layer: Layer = None,
 ) -> Measurement:
     """The mean loss of `model` over all learned tokens of `sequences`, as `sequence_losses` measures them."""
-    sums, counts = sequence_losses(model, sequences, batch_tokens=batch_tokens, progress=progress)
+    sums, counts = sequence_losses(
+        model, sequences, batch_tokens=batch_tokens, progress=progress, layer=layer
+    )
     total = int(counts.sum())
     loss = float(sums.sum()) / total if total else math.nan
     pairs = tuple((float(s), int(n)) for s, n in zip(sums, counts, strict=True))
@@ -80,13 +140,15 @@ def sequence_losses(
     *,
     batch_tokens: int = 4096,
     progress: Callable[[int, int], None] | None = None,
+    layer: Layer = None,
 ) -> tuple[Sums, IntArray]:
     """(sum of losses float64 [count], learned tokens int64 [count]) of every sequence, dropout off.
 
     `batch_tokens` bounds one forward pass; it is part of what makes two measurements equal bit for bit.
-    The model is left in evaluation mode.
+    The model is left in evaluation mode. Its output layer is looked for where `layer` does not name it.
     """
     model.eval()
+    known = layer or output_layer(model)
     widths = bucket_widths(sequences.lengths)
     order = np.argsort(widths, kind="stable")
     sums = np.zeros(len(sequences), np.float64)
@@ -95,7 +157,9 @@ def sequence_losses(
     while done < len(order):
         width = int(widths[order[done]])
         indices = _same_width(order[done : done + max(1, batch_tokens // width)], widths)
-        sums[indices], counts[indices] = _sequence_sums(model, sequences, indices, width)
+        sums[indices], counts[indices] = _sequence_sums(
+            model, sequences, indices, width, layer=known if isinstance(known, OutputLayer) else None
+        )
         done += len(indices)
         if progress is not None:
             progress(done, len(order))
@@ -108,11 +172,20 @@ def _same_width(indices: IntArray, widths: IntArray) -> IntArray:
 
 
 def _sequence_sums(
-    model: nn.Module, sequences: Sequences, indices: IntArray, width: int
+    model: nn.Module, sequences: Sequences, indices: IntArray, width: int, *, layer: OutputLayer | None
 ) -> tuple[Sums, IntArray]:
     batch = collate(sequences, indices, width, rows=len(indices))
     tokens, learned = mx.array(batch.tokens), mx.array(batch.learned)
-    losses = token_losses(model(tokens[:, :-1]), tokens[:, 1:])
-    sums = mx.where(learned[:, 1:], losses, 0.0).sum(axis=1)
+    size = tokens[:, 1:].size
+    chunking = None
+    if layer is not None:
+        chunking = Chunking(layer, learned_bound(batch.learned_targets, size, few=False))
+    if chunking is not None and chunking.pays(size):
+        hidden, targets, mask, places = _learned_states(model, tokens, learned, chunking=chunking)
+        found = mx.where(mask, measured_losses(hidden, targets, chunking), 0.0)
+        losses = _laid_out(found, places, tokens[:, 1:].shape)
+    else:
+        losses = learned_losses(model, tokens, learned, chunking=None)
+    sums = losses.sum(axis=1)
     mx.eval(sums)
     return np.array(sums, np.float64), batch.learned.sum(axis=1)

@@ -15,12 +15,14 @@ import mlx.nn as nn
 from forgellm.data.corpus import Corpus
 from forgellm.domain.metrics import perplexity
 from forgellm.training.batches import Batch, IntArray, collate
+from forgellm.training.chunked_loss import Chunking
 from forgellm.training.losses import Measurement, learned_loss, measure
+from forgellm.training.output_layer import Layer
 from forgellm.training.packing import Packing, lay_out
 from forgellm.training.separation import shared_rows
 
 Loss = Callable[..., tuple[mx.array, dict[str, mx.array]]]
-"""(loss, metrics) of a model on a batch's arrays; the last argument scales both."""
+"""(loss, metrics) of a model on a batch's arrays; the last one scales both. `chunking` may save logits."""
 
 
 class Objective(Protocol):
@@ -35,7 +37,7 @@ class Objective(Protocol):
         Where rows are shared, an item is a row.
         """
 
-    def measure(self, model: nn.Module) -> Measurement:
+    def measure(self, model: nn.Module, *, layer: Layer = None) -> Measurement:
         """The weights on the fixed validation set, dropout off."""
 
     def said(self, found: Measurement) -> Mapping[str, object]:
@@ -43,12 +45,16 @@ class Objective(Protocol):
 
 
 def likelihood(
-    model: nn.Module, tokens: mx.array, learned: mx.array, *rest: mx.array
+    model: nn.Module,
+    tokens: mx.array,
+    learned: mx.array,
+    *rest: mx.array,
+    chunking: Chunking | None = None,
 ) -> tuple[mx.array, dict[str, mx.array]]:
     """`losses.learned_loss` without further metrics. `rest`: segments where rows are shared, the scale."""
     *segments, scale = rest
     cache = shared_rows(model, segments[0][:, :-1]) if segments else None
-    return learned_loss(model, tokens, learned, scale, cache=cache), {}
+    return learned_loss(model, tokens, learned, scale, cache=cache, chunking=chunking), {}
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,8 @@ class Likelihood:
             return collate(self.corpus.train, indices, width, rows=rows)
         return lay_out(self.corpus.train, self.packing, indices, width, rows=rows)
 
-    def measure(self, model: nn.Module) -> Measurement:
-        return measure(model, self.corpus.valid)
+    def measure(self, model: nn.Module, *, layer: Layer = None) -> Measurement:
+        return measure(model, self.corpus.valid, layer=layer)
 
     def said(self, found: Measurement) -> Mapping[str, object]:
         return {"perplexity": perplexity(found.loss)}

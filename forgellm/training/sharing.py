@@ -20,6 +20,7 @@ from forgellm.training.adapters import trainable_weights
 from forgellm.training.batches import Batch
 from forgellm.training.group import Group
 from forgellm.training.objectives import Loss
+from forgellm.training.output_layer import OutputLayer, output_layer
 from forgellm.training.state import random_key
 from forgellm.training.stepper import Stepper, StepResult
 
@@ -75,12 +76,14 @@ def follow(
     Raises HostLost when another one is gone.
     """
     optimizer.init(model.trainable_parameters())
+    found = output_layer(model)
+    layer = found if isinstance(found, OutputLayer) else None
     stepper = None
     while (message := group.receive()).kind != "end":
         if message.kind == "state":
             _put_state(model, optimizer, message.arrays)
             stepper = stepper or Stepper(
-                model, optimizer, max_grad_norm=max_grad_norm, compiled=compiled, loss=loss
+                model, optimizer, max_grad_norm=max_grad_norm, compiled=compiled, loss=loss, layer=layer
             )
         elif stepper is not None:
             mx.random.seed(_seed(message.values["random_key"], group.rank))

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
+import numpy as np
 from mlx.utils import tree_map
 
 from forgellm.training.batches import Batch
+from forgellm.training.chunked_loss import Chunking, learned_bound
 from forgellm.training.objectives import Loss, likelihood
+from forgellm.training.output_layer import OutputLayer
 
 Gradients = Any  # a tree of arrays shaped like the model's trainable parameters
 Values = tuple[mx.array, dict[str, mx.array]]
@@ -49,11 +53,14 @@ class Stepper:
         max_grad_norm: float | None,
         compiled: bool,
         loss: Loss = likelihood,
+        layer: OutputLayer | None = None,
     ) -> None:
         self._optimizer = optimizer
         self._model = model
         self._max_grad_norm = max_grad_norm
-        self._gradients = nn.value_and_grad(model, loss)
+        self._loss = loss
+        self._layer = layer
+        self._compiled = compiled
         self._state = [model.state, optimizer.state, mx.random.state]
         self._accumulate = self._maybe_compiled(self._add_batch, compiled)
         self._finish = self._maybe_compiled(self._add_last_batch, compiled)
@@ -73,10 +80,11 @@ class Stepper:
         parts: list[Values] = []
         carried = None
         for batch in batches[:-1]:
-            part, carried = self._accumulate(batch.arrays, scale, carried)
+            part, carried = self._accumulate(batch.arrays, scale, carried, self._count(batch.learned))
             parts.append(part)
             mx.eval(part, carried)
-        part, norm = self._finish(batches[-1].arrays, scale, carried)
+        last = batches[-1]
+        part, norm = self._finish(last.arrays, scale, carried, self._count(last.learned))
         mx.async_eval(part, norm, self._state)
         if meanwhile is not None:
             meanwhile()
@@ -92,7 +100,8 @@ class Stepper:
         carried, loss = None, mx.array(0.0)
         metrics: dict[str, mx.array] = {}
         for arrays, scale in zip(parts, scales, strict=True):
-            (one, further), carried = self._accumulate(arrays, mx.array(scale, mx.float32), carried)
+            count = self._count(np.array(arrays[1]))
+            (one, further), carried = self._accumulate(arrays, mx.array(scale, mx.float32), carried, count)
             loss = loss + one
             metrics = {name: value + metrics.get(name, 0.0) for name, value in further.items()}
             mx.eval(loss, metrics, carried)
@@ -105,23 +114,38 @@ class Stepper:
         mx.eval(norm, self._state)
         return None if self._max_grad_norm is None else float(norm.item())
 
+    def _count(self, learned: np.ndarray) -> int | None:
+        """A bound of a batch's learned tokens; every other one is another shape to compile."""
+        if self._layer is None:
+            return None
+        targets = learned[:, 1:]
+        return learned_bound(int(targets.sum()), targets.size, few=self._compiled)
+
+    def _gradients(self, arrays: Sequence[mx.array], count: int | None) -> tuple[Values, Gradients]:
+        chunking = Chunking(self._layer, count) if self._layer is not None else None
+        of_loss = nn.value_and_grad(self._model, partial(self._loss, chunking=chunking))
+        values, gradients = of_loss(self._model, *arrays)
+        for stage in () if chunking is None or self._compiled else chunking.stages:
+            mx.eval(stage)
+        return values, gradients
+
     def _maybe_compiled(self, function: Callable[..., Any], compiled: bool) -> Callable[..., Any]:
         if not compiled:
             return function
         return mx.compile(function, inputs=self._state, outputs=self._state)
 
     def _add_batch(
-        self, arrays: Sequence[mx.array], scale: mx.array, carried: Gradients
+        self, arrays: Sequence[mx.array], scale: mx.array, carried: Gradients, count: int | None
     ) -> tuple[Values, Gradients]:
-        values, gradients = self._gradients(self._model, *arrays, scale)
+        values, gradients = self._gradients([*arrays, scale], count)
         if carried is not None:
             gradients = tree_map(lambda a, b: a + b, gradients, carried)
         return values, gradients
 
     def _add_last_batch(
-        self, arrays: Sequence[mx.array], scale: mx.array, carried: Gradients
+        self, arrays: Sequence[mx.array], scale: mx.array, carried: Gradients, count: int | None
     ) -> tuple[Values, mx.array]:
-        values, gradients = self._add_batch(arrays, scale, carried)
+        values, gradients = self._add_batch(arrays, scale, carried, count)
         return values, self._apply_gradients(gradients)
 
     def _apply_gradients(self, gradients: Gradients) -> mx.array:

@@ -1,0 +1,227 @@
+"""Cross-entropy behind an output layer whose logits never exist as a whole.
+
+Where the layer is one product that does not learn, the vocabulary is taken in blocks. The logits of a block
+give each token their log-sum-exp and, under their softmax, the mean of the block's rows; both are merged into
+a running pair, as flash attention does. At the end the pair holds the loss and its whole gradient by the
+hidden state: the mean of all rows less the target's row. That is two products a block, as many as whole
+logits cost. Any other layer is taken in chunks of tokens. Losses are float32, gradients of the layer's type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten, tree_unflatten
+
+from forgellm.training.output_layer import OutputLayer
+from forgellm.training.output_rows import Rows, rows_of_layer
+
+_PLAIN = 1 << 23
+_TILE = 1 << 22
+_MOST_TOKENS = 1024
+
+
+@dataclass(frozen=True)
+class Chunking:
+    """How the losses of one batch are computed from the hidden states before `layer`.
+
+    `count` bounds its learned tokens and is part of the compiled shape; None stands for all tokens.
+    `stages` collects what is to be evaluated in this order before anything else: mlx allocates the results
+    of hundreds of operations ahead of their computation, so a graph of blocks alone would save little.
+    """
+
+    layer: OutputLayer
+    count: int | None = None
+    stages: list[list[mx.array]] = field(default_factory=list)
+    plain: int = _PLAIN
+    tile: int = _TILE
+
+    def pays(self, tokens: int) -> bool:
+        """Whether so many tokens have logits worth saving; measured: below it whole logits are faster."""
+        return tokens * self.layer.vocabulary >= self.plain
+
+    def places(self, learned: mx.array) -> mx.array | None:
+        """The places of the learned targets in a flat mask, then others up to `count`; None for all."""
+        if self.count is None or self.count >= learned.size:
+            return None
+        # A stable sort puts the learned ones first without asking the device how many there are.
+        return mx.argsort(mx.logical_not(learned).astype(mx.int8))[: self.count]
+
+
+def learned_bound(learned: int, targets: int, *, few: bool) -> int:
+    """A bound of `learned` of `targets` tokens, at least 1: by sixteens, or one of five shares of all.
+
+    mlx keeps every traced shape for ever, so compiled steps have few.
+    """
+    if few:
+        return next(bound for eighths in (1, 2, 4, 6, 8) if learned <= (bound := -(-targets * eighths // 8)))
+    return min(targets, 16 * (learned // 16 + 1))
+
+
+def chunked_losses(hidden: mx.array, targets: mx.array, chunking: Chunking) -> mx.array:
+    """-log p of targets [n] after hidden states [n, hidden], differentiable by these, float32 [n].
+
+    The layer must not learn. Every token's gradient is found on the way and kept: [n, hidden].
+    """
+    rows = rows_of_layer(chunking.layer)
+
+    def both(hidden: mx.array) -> tuple[mx.array, mx.array]:
+        parts = [
+            _losses_and_gradients(hidden[chunk], targets[chunk], chunking, rows)
+            for chunk in _chunks(len(targets), _tokens_at_once(chunking, rows))
+        ]
+        return mx.concatenate([part[0] for part in parts]), mx.concatenate([part[1] for part in parts])
+
+    def backward(_: Any, cotangents: Any, outputs: Any) -> mx.array:
+        found: mx.array = cotangents[0][:, None].astype(hidden.dtype) * outputs[1]
+        return found
+
+    function: Any = mx.custom_function(both)
+    function.vjp(backward)
+    losses: mx.array = function(hidden)[0]
+    return losses
+
+
+def chunked_sum(hidden: mx.array, targets: mx.array, weights: mx.array, chunking: Chunking) -> mx.array:
+    """The losses' sum under `weights` [n], differentiable by the hidden states and the layer's weights."""
+    module = chunking.layer.module
+    names, values = zip(*tree_flatten(module.trainable_parameters()), strict=True)
+
+    def part(hidden: mx.array, values: list[mx.array], targets: mx.array, weights: mx.array) -> mx.array:
+        module.update(tree_unflatten(list(zip(names, values, strict=True))))
+        return (_cross_entropy(chunking.layer.logits(hidden), targets) * weights).sum()
+
+    def whole(hidden: mx.array, *values: mx.array) -> tuple[mx.array, ...]:
+        total, states = mx.array(0.0), []
+        # Many small sums in half precision would lose what one product of all tokens keeps.
+        sums = [mx.zeros(value.shape) for value in values]
+        for chunk in _chunks(len(targets), _tokens_at_once(chunking, None)):
+            loss, (state, learned) = mx.value_and_grad(part, argnums=(0, 1))(
+                hidden[chunk], list(values), targets[chunk], weights[chunk]
+            )
+            total = total + loss
+            states.append(state)
+            sums = [a + b for a, b in zip(sums, learned, strict=True)]
+            chunking.stages.append([total, state, *sums])
+        return total, mx.concatenate(states), *(a.astype(b.dtype) for a, b in zip(sums, values, strict=True))
+
+    def backward(_: Any, cotangents: Any, outputs: Any) -> tuple[mx.array, ...]:
+        return tuple(cotangents[0].astype(one.dtype) * one for one in outputs[1:])
+
+    function: Any = mx.custom_function(whole)
+    function.vjp(backward)
+    try:
+        total: mx.array = function(hidden, *values)[0]
+    finally:
+        module.update(tree_unflatten(list(zip(names, values, strict=True))))
+    return total
+
+
+def measured_losses(hidden: mx.array, targets: mx.array, chunking: Chunking) -> mx.array:
+    """-log p of targets [n] without gradients, evaluated, float32 [n]."""
+    rows = rows_of_layer(chunking.layer)
+    found = []
+    for chunk in _chunks(len(targets), _tokens_at_once(chunking, rows)):
+        if rows is None:
+            losses = _cross_entropy(chunking.layer.logits(hidden[chunk]), targets[chunk])
+        else:
+            for running in _merged(hidden[chunk], targets[chunk], chunking, rows, gradient=False):
+                mx.eval(running.arrays)
+            losses = running.normaliser - running.score
+        mx.eval(losses)
+        found.append(losses)
+    return mx.concatenate(found)
+
+
+def _chunks(count: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def _tokens_at_once(chunking: Chunking, rows: Rows | None) -> int:
+    """Blocks hold up to 1024 tokens; whole rows of logits as many as four tiles hold, but 64."""
+    if rows is not None:
+        return _MOST_TOKENS
+    return max(64, 4 * chunking.tile // chunking.layer.vocabulary)
+
+
+@dataclass(frozen=True)
+class _Running:
+    """Over the blocks so far: log-sum-exp [n], the target's logit [n], the mean row [n, hidden]."""
+
+    normaliser: mx.array
+    score: mx.array
+    mean: mx.array | None
+
+    @property
+    def arrays(self) -> list[mx.array]:
+        return [one for one in (self.normaliser, self.score, self.mean) if one is not None]
+
+
+def _losses_and_gradients(
+    hidden: mx.array, targets: mx.array, chunking: Chunking, rows: Rows | None
+) -> tuple[mx.array, mx.array]:
+    if rows is None:
+
+        def total(state: mx.array) -> tuple[mx.array, mx.array]:
+            losses = _cross_entropy(chunking.layer.logits(state), targets)
+            return losses.sum(), losses
+
+        (_, losses), gradient = mx.value_and_grad(total)(hidden)
+        chunking.stages.append([losses, gradient])
+        return losses, gradient
+    for running in _merged(hidden, targets, chunking, rows, gradient=True):
+        chunking.stages.append(running.arrays)
+    own = rows.of(targets).astype(mx.float32)
+    if not chunking.layer.after.straight:
+        own = own * chunking.layer.after.slope(running.score)[:, None]
+    gradient = (running.mean - own).astype(hidden.dtype)  # type: ignore[operator]
+    chunking.stages.append([gradient])
+    return running.normaliser - running.score, gradient
+
+
+def _merged(
+    hidden: mx.array, targets: mx.array, chunking: Chunking, rows: Rows, *, gradient: bool
+) -> Iterator[_Running]:
+    """What runs along, after each block of the vocabulary."""
+    running: _Running | None = None
+    for block in _chunks(chunking.layer.vocabulary, max(1, chunking.tile // len(targets))):
+        found = _block(hidden, targets, chunking, rows, block, gradient=gradient)
+        running = found if running is None else _merge(running, found)
+        yield running
+
+
+def _block(
+    hidden: mx.array, targets: mx.array, chunking: Chunking, rows: Rows, block: slice, *, gradient: bool
+) -> _Running:
+    after = chunking.layer.after
+    values = rows.values(hidden, block)
+    logits = after(values).astype(mx.float32)
+    place = targets - block.start
+    width = block.stop - block.start
+    score = mx.take_along_axis(logits, mx.clip(place, 0, width - 1)[:, None], axis=-1)[:, 0]
+    score = mx.where((place >= 0) & (place < width), score, 0.0)
+    normaliser = mx.logsumexp(logits, axis=-1)
+    if not gradient:
+        return _Running(normaliser, score, None)
+    weights = mx.softmax(logits, axis=-1)
+    if not after.straight:
+        weights = weights * after.slope(logits)
+    mean = rows.back(weights.astype(values.dtype), block).astype(mx.float32)
+    return _Running(normaliser, score, mean)
+
+
+def _merge(a: _Running, b: _Running) -> _Running:
+    # Exactly one block holds the target: the scores of the others are 0.
+    normaliser, score = mx.logaddexp(a.normaliser, b.normaliser), a.score + b.score
+    if a.mean is None or b.mean is None:
+        return _Running(normaliser, score, None)
+    share_a, share_b = mx.exp(a.normaliser - normaliser), mx.exp(b.normaliser - normaliser)
+    return _Running(normaliser, score, a.mean * share_a[:, None] + b.mean * share_b[:, None])
+
+
+def _cross_entropy(logits: mx.array, targets: mx.array) -> mx.array:
+    return nn.losses.cross_entropy(logits.astype(mx.float32), targets)
