@@ -90,10 +90,10 @@ def photograph_all(camera: Camera, root: Path) -> list[Shot]:
     with serving(root) as server:
         full = full_workspace(server)
         camera.take(server, full)
-        running, waiting = trains(server)
+        running, *waiting = trains(server)
         busy = busy_workspace(server, running, waiting)
         camera.take(server, busy)
-        for run in (waiting, running):
+        for run in (*waiting, running):
             stop(server, run)
         server.child("server").terminate()
         failed = [*without_model_server(server), *without_servers(server)]

@@ -91,6 +91,22 @@ def publishes(name: str, *, done: bool) -> Act:
     return act
 
 
+def chooses(*entry: str) -> Act:
+    """Open the menu of the model that is shown, and choose an entry of it."""
+
+    def act(page: Page) -> None:
+        page.get_by_role("button", name="More about this model").click()
+        for name in entry:
+            page.get_by_role("menuitem", name=name, exact=True).click()
+
+    return act
+
+
+def shows(what: str) -> Act:
+    """Bring into sight what lies below the fold."""
+    return lambda page: page.locator(what).first.scroll_into_view_if_needed()
+
+
 def brings(page: Page) -> None:
     """Choose files, one of them of a kind that is not taken."""
     files = [*sorted((ROOT / "dataset" / "everyday").glob("*.md"))[:9], ROOT / "setup.cfg"]
@@ -138,6 +154,27 @@ def full_workspace(server: Server) -> list[Shot]:
             "/models",
             "text=half-copied",
         ),
+        Shot(
+            "models-tools",
+            "What else can be made of a model",
+            f"/models?model=models/published/{guide}",
+            ".menu-list:popover-open",
+            chooses(),
+        ),
+        Shot(
+            "models-quantize",
+            "A copy in fewer bits",
+            f"/models?model=models/published/{guide}",
+            "dialog select[name=quantize-bits]",
+            chooses("Quantize"),
+        ),
+        Shot(
+            "models-export",
+            "Files for other programs",
+            f"/models?model=models/published/{guide}",
+            "dialog select[name=export-format]",
+            chooses("Export"),
+        ),
         Shot("data-full", "All datasets", "/data", "table[aria-label=Datasets]:not(:has(td .quiet))"),
         Shot("data-busy", "Files that are about to be added", "/data", "dialog .brought", brings),
         Shot("dataset-full", "A dataset, checked", "/data/tamberlough", "text=Every row was checked."),
@@ -174,6 +211,20 @@ def full_workspace(server: Server) -> list[Shot]:
             "Its process was killed: it goes on from its last state",
             f"/runs/{run_called(server, 'Cut off at night')}",
             curves,
+        ),
+        Shot(
+            "run-measured",
+            "A published model, measured on the questions that were held out",
+            f"/runs/{run_of_kind(server, 'evaluate', newest=True)}",
+            "table[aria-label=Measured]",
+            shows("table[aria-label=Measured]"),
+        ),
+        Shot(
+            "run-made",
+            "A quantized copy, and what it lost",
+            f"/runs/{run_of_kind(server, 'quantize')}",
+            ".published-path",
+            shows(".published-path"),
         ),
         Shot(
             "compare-full",
@@ -221,17 +272,25 @@ def full_workspace(server: Server) -> list[Shot]:
     ]
 
 
-def busy_workspace(server: Server, running: str, waiting: str) -> list[Shot]:
+def busy_workspace(server: Server, running: str, waiting: list[str]) -> list[Shot]:
+    last = f"tr:has(a[href='/runs/{waiting[-1]}'])"
     return [
         Shot("run-busy", "A run as it goes on", f"/runs/{running}", ".samples li"),
         Shot(
             "run-queued",
             "A run that waits for another one",
-            f"/runs/{waiting}",
+            f"/runs/{waiting[0]}",
             "text=In the queue: starts next",
         ),
         Shot("home-busy", "What trains is in the bar below, on every page", "/", ".recent svg"),
-        Shot("runs-busy", "One runs, one waits", "/runs", ".runs-curve svg"),
+        Shot("runs-busy", "One runs, the others wait", "/runs", ".runs-curve svg"),
+        Shot(
+            "runs-queue",
+            "The queue is put into another order",
+            "/runs",
+            ".menu-list:popover-open",
+            lambda page: page.locator(last).get_by_role("button").click(),
+        ),
         Shot(
             "train-busy",
             "Another run trains: this one is queued",

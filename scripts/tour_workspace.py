@@ -119,14 +119,20 @@ def prepare(root: Path) -> None:
             _ended(server, begin(server, DIVERGES, "A rate far too high"))
         if "Cut off at night" not in known:
             _cut_off(server, root)
+        if "quantize" not in {run["kind"] for run in _runs(server)}:
+            body = {"model_name": BASE, "dataset": "tamberlough", "group_size": 32}
+            _ended(server, str(server.ask("POST", "/api/quantize", body)["run_id"]))
 
 
-def trains(server: Server) -> tuple[str, str]:
-    """The ids of a run that is under way and of one that waits for it."""
+def trains(server: Server) -> tuple[str, ...]:
+    """The ids of a run that is under way and of those that wait for it, the next one first."""
     first = begin(server, ENDLESS, "Long evening run")
-    second = begin(server, {**QUICK, "queue": True}, "After that one")
+    waiting = [
+        begin(server, {**QUICK, "queue": True}, name)
+        for name in ("After that one", "Over the weekend", "Wanted by Monday")
+    ]
     server.until(f"/api/runs/{first}", lambda found: found["run"]["iteration"] > 44)
-    return first, second
+    return first, *waiting
 
 
 def stop(server: Server, run: str) -> None:
@@ -147,9 +153,10 @@ def run_called(server: Server, name: str) -> str:
     return next(str(run["id"]) for run in _runs(server) if run["name"] == name)
 
 
-def run_of_kind(server: Server, kind: str) -> str:
-    """The id of the first run of that kind."""
-    return next(str(run["id"]) for run in reversed(_runs(server)) if run["kind"] == kind)
+def run_of_kind(server: Server, kind: str, *, newest: bool = False) -> str:
+    """The id of the first run of that kind, or of the last one."""
+    found = [str(run["id"]) for run in _runs(server) if run["kind"] == kind]
+    return found[0 if newest else -1]
 
 
 def _runs(server: Server) -> list[dict[str, Any]]:

@@ -84,7 +84,7 @@ export class Plot {
 
   #names({ ctx, x, y }) {
     const widest = Math.max(...[x.min, x.max].map((value) => ctx.measureText(this.#options.x.format(Math.round(value))).width));
-    return { x: named(x, { space: Math.max(50, widest + 20), whole: true }), y: named(y, { space: 30 }) };
+    return { x: named(x, { space: Math.max(50, widest + 20), whole: true }), y: named(y, { space: 26 }) };
   }
 
   #follow() {
