@@ -12,6 +12,7 @@ import pytest
 from forgellm.domain.errors import DiskFull
 from forgellm.domain.runs import RunKind, RunState
 from forgellm.jobs.job import failure_values
+from forgellm.services import instructions
 from forgellm.services.resident import known_names
 from forgellm.storage.events import EventLog
 from forgellm.storage.labels import Label, write_label
@@ -83,6 +84,14 @@ def test_what_a_refused_job_brought_is_not_kept(forge, client):
     answer = ask(client, "POST", "/v1/fine-tune", data=form)
     assert answer.status_code == 400, answer.text
     assert {path.name for path in forge.workspace.datasets.iterdir()} == before
+
+
+def test_the_name_of_a_file_means_the_newest_of_that_name(forge, client):
+    for count in (1, 2):
+        rows = io.BytesIO(count * b'{"prompt": "When?", "completion": "Now."}\n')
+        answer = ask(client, "POST", "/modelforge/api/upload_dataset", data={"file": (rows, "twice.jsonl")})
+        assert (answer.status_code, answer.json["num_examples"]) == (200, count)
+    assert instructions.uploaded(forge, "twice.jsonl") == "twice_2"
 
 
 def test_principal_factors_that_a_model_has_not_are_refused_where_they_were_asked_for(forge, client):

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`request` and `answer` are the document's examples; an answer that is no JSON is its media type.
+    """`request` and `answer` are the document's examples; an answer that is no JSON is its media type,
+    and None is one that the document does not show.
 
     `null` says why a documented key may have no value where the tests ask: key → reason.
     """

@@ -95,6 +95,8 @@ def _gaps(document: Document, endpoint: Endpoint, mount: str, seen: Sightings) -
     asked = types(endpoint.request).keys() if endpoint.request is not None else set()
     if not any(asked <= s.sent for s in answers):
         yield f"no request had all of {', '.join(sorted(asked))}"
+    if endpoint.answer is None:
+        return
     if isinstance(endpoint.answer, str):
         yield from (f"it is {s.answer}" for s in answers if s.answer != endpoint.answer)
         return
@@ -117,7 +119,12 @@ def _row(document: Document, endpoint: Endpoint, seen: Sightings) -> str:
     answers = _answers(document, endpoint, seen)
     statuses = ", ".join(sorted({str(s.status) for s in answers}))
     asked = "" if endpoint.request is None else ", ".join(f"`{place}`" for place in types(endpoint.request))
-    verdicts = [_verdict(list(_gaps(document, endpoint, m, seen)), m, document) for m in document.mounts]
+    missing = {mount: list(_gaps(document, endpoint, mount, seen)) for mount in document.mounts}
+    has_keys = endpoint.answer is not None and not isinstance(endpoint.answer, str)
+    verdicts = [
+        _verdict(found, mount, document) if found or has_keys else "answered"
+        for mount, found in missing.items()
+    ]
     return _line([f"`{endpoint.words}`", asked, statuses, _keys(endpoint.answer, endpoint.null), *verdicts])
 
 
@@ -128,6 +135,8 @@ def _verdict(found: list[str], mount: str, document: Document) -> str:
 
 
 def _keys(answer: object, null: object) -> str:
+    if answer is None:
+        return "not shown"
     if isinstance(answer, str):
         return answer
     return ", ".join(f"`{place}`: {_kind(place, kind, null)}" for place, kind in types(answer).items())

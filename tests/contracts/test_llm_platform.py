@@ -130,8 +130,9 @@ def test_a_job_is_paused_and_goes_on_where_it_was(port):
     assert "paused" in checked(port.get(place))["logs"]
 
 
-def test_a_trained_model_goes_on_learning(port, job):
+def test_a_trained_model_goes_on_learning(server, job):
     created, _ = job
+    port = dataclasses.replace(server, prefix=STRICT)
     wish = {"model_id": created["id"], "epochs": 1}
     again = checked(port.post("/api/training", wish))
     found = port.until(f"/api/training/{again['id']}", lambda a: a["status"] in ("COMPLETED", "FAILED"))

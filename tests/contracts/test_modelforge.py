@@ -71,7 +71,8 @@ def test_a_training_runs_to_its_end(port, trained):
     assert isinstance(status["loss"], float)
 
 
-def test_preferences_are_learned_by_dpo(port):
+def test_preferences_are_learned_by_dpo(server, trained):
+    port = dataclasses.replace(server, prefix="/modelforge")
     rows = [{"prompt": r["instruction"], "chosen": r["output"], "rejected": "No."} for r in ROWS]
     folder = port.workspace.datasets / "liked"
     folder.mkdir(exist_ok=True)

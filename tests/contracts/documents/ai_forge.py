@@ -64,7 +64,7 @@ DOCUMENT = Document(
         Endpoint("POST", "/v1/fine-tune", {**FORM, **WISH}, QUEUED),
         Endpoint("GET", "/v1/fine-tune/{job_id}", answer=STATUS),
         Endpoint("GET", "/v1/fine-tune", answer=[STATUS]),
-        Endpoint("DELETE", "/v1/fine-tune/{job_id}", answer=QUEUED),
+        Endpoint("DELETE", "/v1/fine-tune/{job_id}"),
         Endpoint("POST", "/v1/chat/completions", QUESTION, ANSWER),
         Endpoint("GET", "/v1/models", answer=MODELS),
         Endpoint("GET", "/docs", answer="text/html"),
