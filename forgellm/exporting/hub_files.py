@@ -6,9 +6,12 @@ its dataset, stays at home.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
@@ -25,10 +28,15 @@ _CARD_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class HubFiles:
-    """`paths` are pushed under their own names, `card` as README.md."""
+    """`paths` are pushed under their own names, `texts` under those that they are listed by."""
 
     paths: Sequence[Path]
-    card: str
+    texts: Mapping[str, str]
+
+    @property
+    def card(self) -> str:
+        """README.md as it will be there."""
+        return self.texts[CARD]
 
 
 def model_on_hub(folder: Path, repo: str, *, ggufs: Sequence[Path] = ()) -> HubFiles:
@@ -41,8 +49,10 @@ def model_on_hub(folder: Path, repo: str, *, ggufs: Sequence[Path] = ()) -> HubF
     if ggufs:
         card.data["tags"] = [*(card.data.get("tags") or []), "gguf"]
         card.text += "\n".join(["\n## GGUF\n", *(f"- `{path.name}`" for path in ggufs), ""])
-    # Whoever reads it there has no folder of ours.
-    return HubFiles([*paths, *ggufs], str(card).replace(f"models/published/{folder.name}", repo))
+    # Whoever reads it there has no folder of ours; it may have been renamed since its card was written.
+    names = "|".join({re.escape(folder.name), re.escape(str(card.data.get("model_name") or folder.name))})
+    text = re.sub(rf"models/published/(?:{names})(?![\w.-])", lambda _: repo, str(card))
+    return HubFiles([*paths, *ggufs], {CARD: text})
 
 
 def adapter_on_hub(folder: Path, repo: str) -> HubFiles:
@@ -54,7 +64,15 @@ def adapter_on_hub(folder: Path, repo: str) -> HubFiles:
                 details={"export": folder.name},
                 suggestion="Push a model, or an adapter that was exported with --format peft.",
             )
-    return HubFiles([folder / name for name in _ADAPTER], _adapter_card(folder, repo))
+    config, weights = (folder / name for name in _ADAPTER)
+    known = read_json(config)
+    known = known if isinstance(known, dict) else {}
+    base = str(known.get("base_model_name_or_path"))
+    # A path of this machine means nothing there, and may say more than is meant to be said.
+    base_there = base if is_hub_id(base) and "/" in base and not base.startswith("models/") else None
+    known = {**known, "base_model_name_or_path": base_there}
+    texts = {CARD: _adapter_card(known, repo), config.name: json.dumps(known, indent=2) + "\n"}
+    return HubFiles([weights], texts)
 
 
 def gguf_files(folder: Path) -> list[Path]:
@@ -88,24 +106,20 @@ def _read_card(folder: Path) -> ModelCard:
     )
 
 
-def _adapter_card(folder: Path, repo: str) -> str:
-    config = read_json(folder / _ADAPTER[0])
-    known = config if isinstance(config, dict) else {}
-    base = str(known.get("base_model_name_or_path"))
-    # A path of this machine means nothing there, and an unknown base is refused.
-    on_hub = is_hub_id(base) and "/" in base and not base.startswith("models/")
-    kind = "dora" if known.get("use_dora") else "lora"
+def _adapter_card(config: Mapping[str, Any], repo: str) -> str:
+    base = config["base_model_name_or_path"]
+    kind = "dora" if config.get("use_dora") else "lora"
     data = ModelCardData(
-        base_model=base if on_hub else None,
+        base_model=base,
         library_name="peft",
         pipeline_tag="text-generation",
         tags=["peft", kind, "forgellm", "text-generation"],
     )
-    text = "\n\n".join(_adapter_text(known, base if on_hub else None, repo))
+    text = "\n\n".join(_adapter_text(config, base, repo))
     return f"---\n{data.to_yaml()}\n---\n\n{text}"
 
 
-def _adapter_text(config: dict[str, object], base: str | None, repo: str) -> Iterator[str]:
+def _adapter_text(config: Mapping[str, Any], base: str | None, repo: str) -> Iterator[str]:
     kind = "DoRA" if config.get("use_dora") else "LoRA"
     of = f"`{base}`" if base else "a model that is not on the Hub"
     yield f"# {repo.rpartition('/')[2]}"

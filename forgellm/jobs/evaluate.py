@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.generate import batch_generate
 from mlx_lm.utils import load_tokenizer as load_generation_tokenizer
@@ -182,11 +183,9 @@ def _evaluated(job: Job, model: nn.Module, task: Task, *, what: str) -> Found:
     scores = dict(text_scores(measured(job, model, task.text, phase=f"measuring the loss of the {what}")))
     answers: list[Answer] = []
     job.log.append("phase", phase=f"answering with the {what}", total_iterations=len(task.examples))
-    for part in _answer(model, task):
+    for part in _answer(model, task, job.control):
         answers += part
         job.log.append("answers", iteration=len(answers))
-        if job.control() != "run":
-            raise CalledOff
     scores.update(answer_scores([a.answer for a in answers], [a.expected for a in answers]))
     return Found(answers, scores, of_tasks)
 
@@ -223,12 +222,20 @@ def _completed(job: Job, task: Task, found: Found, base: Found | None) -> Outcom
     return Outcome("completed", values)
 
 
-def _answer(model: Any, task: Task) -> Iterator[list[Answer]]:
+def _answer(model: Any, task: Task, control: Callable[[], str]) -> Iterator[list[Answer]]:
+    def greedy(logprobs: mx.array) -> mx.array:
+        # Called for every token of a batch: long answers are called off in the middle.
+        if control() != "run":
+            raise CalledOff
+        return mx.argmax(logprobs, axis=-1)
+
     asked = list(zip(task.examples, task.prompts, strict=True))
     for start in range(0, len(asked), _BATCH):
         batch = asked[start : start + _BATCH]
         prompts = [ids for _, ids in batch]
-        given = batch_generate(model, task.tokenizer, prompts, max_tokens=task.room, return_token_ids=True)
+        given = batch_generate(
+            model, task.tokenizer, prompts, max_tokens=task.room, return_token_ids=True, sampler=greedy
+        )
         assert given.token_ids is not None
         results = zip(batch, given.texts, given.token_ids, strict=True)
         yield [_judge(example, text, cut=len(ids) >= task.room) for (example, _), text, ids in results]

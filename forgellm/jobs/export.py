@@ -23,7 +23,7 @@ from forgellm.jobs.job import Job, Outcome
 from forgellm.storage.adapters import read_config
 from forgellm.storage.checkpoints import checkpoint_path, find_checkpoint
 from forgellm.storage.files import write_bytes
-from forgellm.storage.model_files import whole_files
+from forgellm.storage.model_files import read_whole, whole_files
 from forgellm.storage.models import ModelFolder, find_model, fingerprint
 from forgellm.storage.runs import find_run, run_folder
 from forgellm.training.adapters import read_weights
@@ -35,7 +35,8 @@ _PLAIN_MODELFILE = 'FROM ./{weights}\nTEMPLATE """{{{{ .Prompt }}}}"""\n'
 def export(job: Job) -> Outcome:
     """Export `spec["model_name"]`, or checkpoint `spec["iteration"]` of `spec["run"]`, as `spec["format"]`.
 
-    Raises InvalidModel where the model is no longer the one that was asked for, UnsupportedExport,
+    Raises InvalidModel where the model is no longer the one that was asked for, ModelNotFound where it goes
+    meanwhile, UnsupportedExport,
     CheckpointNotFound, InvalidAdapter, DiskFull.
     """
     target = job.workspace.exports / str(job.run.spec["name"])
@@ -67,9 +68,11 @@ def _write(job: Job, building: Path) -> Iterator[int]:
             suggestion="Export it again.",
         )
     write = {ExportFormat.SAFETENSORS: _copy_files, ExportFormat.ZIP: _write_archive}.get(kind, _write_gguf)
-    yield from write(job, building, model)
-    if kind is ExportFormat.OLLAMA:
-        _write_modelfile(building, model, weights=_gguf_name(job))
+    with read_whole(model):
+        if kind is ExportFormat.OLLAMA:
+            # What may be refused comes before what takes long.
+            _write_modelfile(building, model, weights=_gguf_name(job))
+        yield from write(job, building, model)
 
 
 def _gguf_name(job: Job) -> str:

@@ -46,7 +46,7 @@ def push(job: Job) -> Outcome:
         "private": spec["private"],
         "update": spec["update"],
         "paths": [str(path) for path in files.paths],
-        "card": files.card,
+        "texts": dict(files.texts),
     }
     process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None

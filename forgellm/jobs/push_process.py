@@ -61,10 +61,10 @@ class Push:
             sent += addition.upload_info.size
             self.tell(type="uploaded", iteration=done, file=addition.path_in_repo, sent_bytes=sent)
         self.tell(type="phase", phase="committing")
-        card = CommitOperationAdd(CARD, str(self._wish["card"]).encode())
+        texts = [CommitOperationAdd(name, text.encode()) for name, text in self._wish["texts"].items()]
         stale = [CommitOperationDelete(name) for name in _stale(there, additions)]
         commit = self._api.create_commit(
-            self._repo, [card, *additions, *stale], commit_message="Upload with ForgeLLM"
+            self._repo, [*texts, *additions, *stale], commit_message="Upload with ForgeLLM"
         )
         self.tell(type="done", commit=commit.oid, url=f"{self._api.endpoint}/{self._repo}", sent_bytes=sent)
 

@@ -23,7 +23,7 @@ from forgellm.jobs.held_out import CalledOff, HeldOut, held_out, measured
 from forgellm.jobs.job import Job, Outcome
 from forgellm.jobs.model_card import inherited
 from forgellm.storage.files import read_json, write_bytes, write_json
-from forgellm.storage.model_files import described_files
+from forgellm.storage.model_files import described_files, read_whole
 from forgellm.storage.models import ModelFolder, find_model, fingerprint
 from forgellm.training.adapters import load_base
 
@@ -69,9 +69,11 @@ def _build(job: Job, building: Path) -> dict[str, object]:
     _phase(job, "loading model")
     model, config = load_base(source.path)
     before = _loss(job, model, data, "measuring the model as it is")
+    _go_on(job)
     _phase(job, "quantizing")
     bits = _write_quantized(building, model, config, wish=wish, source=source)
     del model
+    _go_on(job)
     losses = _measured(job, building, data, before)
     values = {**asdict(wish), "bits_per_weight": bits, **asdict(losses)}
     _describe(job, building, source, values=values, losses=_losses(losses))
@@ -87,6 +89,12 @@ def _source(job: Job) -> ModelFolder:
             suggestion="Quantize it again.",
         )
     return source
+
+
+def _go_on(job: Job) -> None:
+    """Raises CalledOff once the run is to stop."""
+    if job.control() != "run":
+        raise CalledOff
 
 
 def _phase(job: Job, name: str) -> None:
@@ -107,8 +115,9 @@ def _write_quantized(
         )
     bits = float(compute_bits_per_weight(model))
     save_model(building, model)
-    for path in described_files(source.path):
-        shutil.copyfile(path, building / path.name)
+    with read_whole(source):
+        for path in described_files(source.path):
+            shutil.copyfile(path, building / path.name)
     kept = {
         **source.config,
         "quantization": config["quantization"],

@@ -11,7 +11,7 @@ from huggingface_hub import get_token
 
 from forgellm.domain.errors import InvalidField, PathNotFound, nearest
 from forgellm.domain.runs import Run, RunKind
-from forgellm.exporting.hub_files import CARD, HubFiles, adapter_on_hub, gguf_files, model_on_hub
+from forgellm.exporting.hub_files import HubFiles, adapter_on_hub, gguf_files, model_on_hub
 from forgellm.jobs import launcher
 from forgellm.jobs.push_process import no_token
 from forgellm.services.parts import Parts
@@ -58,9 +58,9 @@ def preview(parts: Parts, wish: PushWish) -> Preview:
     Raises InvalidField, ModelNotFound, InvalidModel, PathNotFound, UnsupportedExport.
     """
     files, _ = _files(parts, wish)
+    texts = [HubFile(name, len(text.encode())) for name, text in files.texts.items()]
     known = [HubFile(path.name, path.stat().st_size) for path in files.paths]
-    card = HubFile(CARD, len(files.card.encode()))
-    return Preview(wish.repo_id, wish.private, [card, *known], files.card)
+    return Preview(wish.repo_id, wish.private, [*texts, *known], files.card)
 
 
 def push(parts: Parts, wish: PushWish) -> Run:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from forgellm.domain.errors import InvalidModel
-from forgellm.storage.models import TOKENIZERS
+from forgellm.domain.errors import InvalidModel, ModelNotFound
+from forgellm.storage.models import TOKENIZERS, ModelFolder
 from forgellm.storage.weights import INDEX, weight_files
 
 # The tokenizer's files, the chat template, generation settings, licences: never code, pickles or images.
@@ -45,6 +46,21 @@ def check_complete(folder: Path) -> None:
                 details={"file": path.name, "model": folder.name},
                 suggestion="Put the file itself into the folder.",
             )
+
+
+@contextmanager
+def read_whole(model: ModelFolder) -> Iterator[None]:
+    """Name that a file of the model went while the block read it: ModelNotFound."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if model.path not in Path(str(error.filename)).parents and error.filename != str(model.path):
+            raise
+        raise ModelNotFound(
+            f"{model.name} has gone, or lost files, while it was read",
+            details={"model": model.name},
+            suggestion="Put it back, and ask for it again.",
+        ) from error
 
 
 def _belongs(path: Path, folder: Path) -> bool:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from forgellm.domain.runs import RunKind
 from forgellm.forge import Forge
+from forgellm.jobs.job import Job, utc_now
 from forgellm.services import publishing, training
 from forgellm.settings import Settings
+from forgellm.storage.events import EventLog
+from forgellm.storage.models import find_model, fingerprint
+from forgellm.storage.runs import create_run, run_folder
 from tests.conftest import make_workspace
 from tests.services.conftest import SHORT_RUN, wait_for
 
@@ -25,3 +31,20 @@ def town(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, hub_cache: 
     assert wait_for(forge, run)[-1] == "completed"
     assert wait_for(forge, publishing.publish(forge, run, name="town"))[-1] == "completed"
     return forge
+
+
+def job_of(forge: Forge, kind: RunKind, spec: Mapping[str, object], *, control: Callable[[], str]) -> Job:
+    """A run's work, to be done in this process."""
+    model = find_model(forge.workspace, forge.hub_cache, str(spec["model_name"]))
+    run = create_run(
+        forge.workspace,
+        kind,
+        spec=spec,
+        name=None,
+        created=utc_now(),
+        versions={},
+        base_fingerprint=fingerprint(model.path),
+    )
+    folder = run_folder(forge.workspace, run)
+    log = EventLog(folder, utc_now)
+    return Job(forge.workspace, run, folder, log, forge.hub_cache, control, utc_now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import shutil
@@ -13,14 +14,17 @@ from typing import cast
 import pytest
 
 from forgellm.domain.errors import DatasetNotFound, InvalidField, MissingExtra, ModelNotFound
-from forgellm.domain.runs import Run
+from forgellm.domain.runs import Run, RunKind
 from forgellm.forge import Forge
+from forgellm.jobs.evaluate import evaluate
 from forgellm.jobs.scoring import Answer, exact_match
 from forgellm.services import evaluation, publishing, runs, training
 from forgellm.settings import Settings
+from forgellm.storage.events import read_events
 from forgellm.storage.runs import list_runs
 from forgellm.storage.workspace import Workspace
 from tests.conftest import question_rows
+from tests.jobs.conftest import job_of
 from tests.services.conftest import wait_for
 
 LEARN_TO_SAY_YES = {
@@ -130,6 +134,18 @@ def test_a_dataset_without_held_out_questions_is_refused_by_name(forge: Forge, w
     failure = runs.status(forge, run).failure or {}
     assert failure["code"] == "INVALID_DATASET"
     assert "heldout.jsonl" in str(failure["error"])
+
+
+def test_a_stop_is_obeyed_in_the_middle_of_an_answer(forge: Forge, workspace: Workspace) -> None:
+    write_held_out(workspace, list(question_rows())[:2])
+    looks = itertools.count()
+    spec = {"model_name": "models/base/tiny", "dataset": "questions", "max_tokens": 100_000}
+    job = job_of(forge, RunKind.EVALUATE, spec, control=lambda: "run" if next(looks) < 5 else "stop")
+    assert evaluate(job).type == "stopped"
+    told = [event["type"] for event in read_events(job.folder)]
+    assert told == ["phase", "phase", "measured", "phase", "stopping"]
+    assert not (job.folder / "answers.jsonl").exists()
+    job.log.append("stopped")
 
 
 def test_tasks_are_names_and_need_their_extra(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,10 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from forgellm.domain.errors import InvalidField, RunConflict, UnsupportedExport
+from forgellm.domain.errors import InvalidField, ModelNotFound, RunConflict, UnsupportedExport
 from forgellm.domain.runs import Run, RunKind
 from forgellm.forge import Forge
+from forgellm.jobs.export import export
 from forgellm.jobs.job import utc_now
 from forgellm.services import exporting, runs
 from forgellm.storage.events import read_events
@@ -24,7 +25,7 @@ from forgellm.storage.models import fingerprint
 from forgellm.storage.runs import create_run, list_runs, run_folder
 from forgellm.storage.workspace import Workspace
 from tests.exporting.models import LlamaCpp, greedy_here
-from tests.jobs.conftest import PUBLISHED
+from tests.jobs.conftest import PUBLISHED, job_of
 from tests.services.conftest import wait_for
 
 
@@ -150,4 +151,21 @@ def test_an_export_that_fails_leaves_nothing(
     )
     assert read_events(run_folder(town.workspace, run))[-1]["code"] == code
     assert list(town.workspace.exports.glob(f"broken-{code}")) == []
+    assert list(town.workspace.exports.glob(".building*")) == []
+
+
+def test_a_model_that_goes_while_it_is_copied_is_named(town: Forge) -> None:
+    going = town.workspace.base_models / "going"
+    shutil.copytree(town.workspace.base_models / "tiny", going)
+    spec = {"model_name": "models/base/going", "format": "zip", "name": "gone"}
+
+    def control() -> str:
+        shutil.rmtree(going, ignore_errors=True)
+        return "run"
+
+    job = job_of(town, RunKind.EXPORT, spec, control=control)
+    with pytest.raises(ModelNotFound, match="going has gone, or lost files, while it was read"):
+        export(job)
+    job.log.append("failed")
+    assert [path.name for path in town.workspace.exports.glob("*gone*")] == []
     assert list(town.workspace.exports.glob(".building*")) == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from itertools import count
 from pathlib import Path
 
 import mlx.core as mx
@@ -14,15 +16,14 @@ from forgellm.data.corpus import load_corpus
 from forgellm.domain.errors import InvalidField, InvalidModel, RunConflict
 from forgellm.domain.runs import Event, Run, RunKind
 from forgellm.forge import Forge
-from forgellm.jobs.job import Job, utc_now
 from forgellm.jobs.quantize import quantize
 from forgellm.services import quantizing, runs
-from forgellm.storage.events import EventLog, read_events
-from forgellm.storage.models import find_model, fingerprint, is_quantized
-from forgellm.storage.runs import create_run, list_runs, run_folder
+from forgellm.storage.events import read_events
+from forgellm.storage.models import find_model, is_quantized
+from forgellm.storage.runs import list_runs, run_folder
 from forgellm.training.adapters import load_base
 from forgellm.training.losses import measure
-from tests.jobs.conftest import PUBLISHED
+from tests.jobs.conftest import PUBLISHED, job_of
 from tests.services.conftest import wait_for
 
 
@@ -103,30 +104,24 @@ def test_what_mlx_cannot_do_starts_no_run(town: Forge, wish: dict[str, object], 
     assert len(list_runs(town.workspace)) == before
 
 
-def test_a_run_that_is_stopped_while_it_measures_leaves_nothing(town: Forge) -> None:
-    run = create_run(
-        town.workspace,
-        RunKind.QUANTIZE,
-        spec={"model_name": PUBLISHED, "bits": 4, "recipe": None, "group_size": 32, "name": "unwanted"},
-        name=None,
-        created=utc_now(),
-        versions={},
-        base_fingerprint=fingerprint(town.workspace.root / PUBLISHED),
-    )
-    folder = run_folder(town.workspace, run)
-    log = EventLog(folder, utc_now)
-    asked = iter(["stop"])
-    job = Job(
-        workspace=town.workspace,
-        run=run,
-        folder=folder,
-        log=log,
-        hub_cache=town.hub_cache,
-        control=lambda: next(asked),
-        clock=utc_now,
-    )
-    assert quantize(job).type == "stopped"
-    assert [event["type"] for event in read_events(folder)] == ["phase", "phase", "measured", "stopping"]
-    assert not list(town.workspace.published.glob("*unwanted*"))
-    assert not list(town.workspace.published.glob(".building*"))
-    log.append("stopped")
+def test_a_stop_is_obeyed_at_every_look_and_leaves_nothing(town: Forge) -> None:
+    spec = {"model_name": PUBLISHED, "bits": 4, "recipe": None, "group_size": 32, "name": "unwanted"}
+    phases: list[object] = []
+    for looks in count():
+        answers = iter(["run"] * looks)
+        job = job_of(town, RunKind.QUANTIZE, spec, control=lambda: next(answers, "stop"))  # noqa: B023
+        outcome = quantize(job)
+        events = read_events(job.folder)
+        job.log.append(outcome.type)
+        assert not list(town.workspace.published.glob(".building*"))
+        if outcome.type == "completed":
+            break
+        assert events[-1]["type"] == "stopping"
+        assert not list(town.workspace.published.glob("unwanted"))
+        phases += [event["phase"] for event in events if event["type"] == "phase"][-1:]
+    assert list(dict.fromkeys(phases)) == [
+        "measuring the model as it is",
+        "quantizing",
+        "measuring the quantized model",
+    ]
+    shutil.rmtree(town.workspace.published / "unwanted")
