@@ -27,6 +27,7 @@ from forgellm.storage.models import ModelFolder, context_length, find_model, fin
 from forgellm.training.adapters import attach, check_precision, load_base, load_trainable, read_weights
 from forgellm.training.loop import Plan, TrainingLoop
 from forgellm.training.objective_of import order_of
+from forgellm.training.output_layer import OutputLayer, Unproven, output_layer
 from forgellm.training.pissa import begin_at_principal
 from forgellm.training.reference import measure_reference
 from forgellm.training.samples import Questions, end_tokens, questions
@@ -82,7 +83,8 @@ def _train(job: Job) -> Outcome:
     if spec.objective == "dpo":
         _measure_reference(job, plan, model)
     _attach(job, spec, model)
-    _announce(job, plan)
+    layer = output_layer(model)
+    _announce(job, plan, layer)
     loop = TrainingLoop(
         plan,
         model,
@@ -91,6 +93,7 @@ def _train(job: Job) -> Outcome:
         monotonic=time.perf_counter,
         compiled=mx.default_device() == mx.gpu,
         asked=asked,
+        layer=layer,
     )
     ending = loop.run()
     return Outcome(ending.type, ending.values)
@@ -190,8 +193,11 @@ def _plan(job: Job, spec: TrainingSpec, corpus: Corpus) -> Plan:
     return Plan(job.folder, spec, corpus, order, total, job.run.base_fingerprint or "")
 
 
-def _announce(job: Job, plan: Plan) -> None:
-    """Say where training begins; after a resume the iterations behind it are about to be repeated."""
+def _announce(job: Job, plan: Plan, layer: OutputLayer | Unproven) -> None:
+    """Say where training begins; after a resume the iterations behind it are about to be repeated.
+
+    `whole_logits` says why the losses cannot do without; None where they can.
+    """
     progress = read_progress(job.folder)
     if job.resumed:
         job.log.append("resumed", iteration=progress.iteration if progress else 0)
@@ -201,4 +207,5 @@ def _announce(job: Job, plan: Plan) -> None:
         total_iterations=plan.total,
         batches_per_epoch=plan.order.batches_per_epoch,
         device=str(mx.default_device()),
+        whole_logits=layer.reason if isinstance(layer, Unproven) else None,
     )
