@@ -20,7 +20,7 @@ def event_line(event: Event) -> str | None:
     wording: dict[str, Callable[[Event], str]] = {
         "started": lambda e: "Resuming" if e.get("resume") else "Started",
         "resumed": lambda e: f"Resumed at iteration {e.get('iteration')}",
-        "phase": lambda e: _sentence(str(e.get("phase"))),
+        "phase": _phase,
         "corpus": _corpus,
         "validation": _validation,
         "checkpoint": _checkpoint,
@@ -55,6 +55,12 @@ def figures(progress: Progress) -> list[str]:
         ("{:.2f} GB", progress.memory_usage_gb),
     ]
     return [form.format(value) for form, value in known if value is not None]
+
+
+def _phase(event: Event) -> str:
+    text = _sentence(str(event.get("phase")))
+    reason = event.get("whole_logits")
+    return text if reason is None else f"{text}, with logits for every token at once: {reason}"
 
 
 def _sentence(text: str) -> str:

@@ -29,6 +29,7 @@ from forgellm.training.adapters import attach, check_precision, load_base, load_
 from forgellm.training.group import Group
 from forgellm.training.loop import Plan, TrainingLoop
 from forgellm.training.objective_of import order_of
+from forgellm.training.output_layer import OutputLayer, Unproven, output_layer
 from forgellm.training.packing import Packing, pack
 from forgellm.training.pissa import begin_at_principal
 from forgellm.training.reference import measure_reference
@@ -87,7 +88,8 @@ def _train(job: Job, group: Group | None) -> Outcome:
     if spec.objective == "dpo":
         _measure_reference(job, plan, model)
     _attach(job, spec, model)
-    _announce(job, plan)
+    layer = output_layer(model)
+    _announce(job, plan, layer)
     loop = TrainingLoop(
         plan,
         model,
@@ -97,6 +99,7 @@ def _train(job: Job, group: Group | None) -> Outcome:
         compiled=mx.default_device() == mx.gpu,
         asked=asked,
         group=group,
+        layer=layer,
     )
     ending = loop.run()
     return Outcome(ending.type, ending.values)
@@ -220,8 +223,11 @@ def _plan(job: Job, spec: TrainingSpec, corpus: Corpus, *, packing: Packing | No
     return Plan(job.folder, spec, corpus, order, total, job.run.base_fingerprint or "", packing)
 
 
-def _announce(job: Job, plan: Plan) -> None:
-    """Say where training begins; after a resume the iterations behind it are about to be repeated."""
+def _announce(job: Job, plan: Plan, layer: OutputLayer | Unproven) -> None:
+    """Say where training begins; after a resume the iterations behind it are about to be repeated.
+
+    `whole_logits` says why the losses cannot do without; None where they can.
+    """
     progress = read_progress(job.folder)
     if job.resumed:
         job.log.append("resumed", iteration=progress.iteration if progress else 0)
@@ -231,4 +237,5 @@ def _announce(job: Job, plan: Plan) -> None:
         total_iterations=plan.total,
         batches_per_epoch=plan.order.batches_per_epoch,
         device=str(mx.default_device()),
+        whole_logits=layer.reason if isinstance(layer, Unproven) else None,
     )

@@ -9,12 +9,12 @@ logits cost. Any other layer is taken in chunks of tokens. Losses are float32, g
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import mlx.core as mx
-import mlx.nn as nn
 from mlx.utils import tree_flatten, tree_unflatten
 
 from forgellm.training.output_layer import OutputLayer
@@ -36,13 +36,18 @@ class Chunking:
 
     layer: OutputLayer
     count: int | None = None
-    stages: list[list[mx.array]] = field(default_factory=list)
+    stages: deque[list[mx.array]] = field(default_factory=deque)
     plain: int = _PLAIN
     tile: int = _TILE
 
     def pays(self, tokens: int) -> bool:
         """Whether so many tokens have logits worth saving; measured: below it whole logits are faster."""
         return tokens * self.layer.vocabulary >= self.plain
+
+    def settle(self) -> None:
+        """Evaluate the stages; each is forgotten before the next, so that its arrays can be reused."""
+        while self.stages:
+            mx.eval(self.stages.popleft())
 
     def places(self, learned: mx.array) -> mx.array | None:
         """The places of the learned targets in a flat mask, then others up to `count`; None for all."""
@@ -224,4 +229,19 @@ def _merge(a: _Running, b: _Running) -> _Running:
 
 
 def _cross_entropy(logits: mx.array, targets: mx.array) -> mx.array:
-    return nn.losses.cross_entropy(logits.astype(mx.float32), targets)
+    """`nn.losses.cross_entropy` in float32, whose gradient takes one array of that size and not three."""
+    function: Any = mx.custom_function(_normaliser_less_score)
+    function.vjp(_slopes)
+    losses: mx.array = function(logits.astype(mx.float32), targets)
+    return losses
+
+
+def _normaliser_less_score(logits: mx.array, targets: mx.array) -> mx.array:
+    score = mx.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
+    return mx.logsumexp(logits, axis=-1) - score
+
+
+def _slopes(primals: Any, cotangent: mx.array, _: Any) -> tuple[mx.array, mx.array]:
+    logits, targets = primals
+    slopes = mx.softmax(logits, axis=-1) * cotangent[:, None]
+    return slopes.at[mx.arange(len(targets)), targets].add(-cotangent), mx.zeros_like(targets)

@@ -16,7 +16,7 @@ import mlx.nn as nn
 import numpy as np
 
 from forgellm.data.corpus import Sequences
-from forgellm.training.batches import IntArray, bucket_widths, collate
+from forgellm.training.batches import Batch, IntArray, bucket_widths, collate
 from forgellm.training.chunked_loss import (
     Chunking,
     chunked_losses,
@@ -157,9 +157,9 @@ def sequence_losses(
     while done < len(order):
         width = int(widths[order[done]])
         indices = _same_width(order[done : done + max(1, batch_tokens // width)], widths)
-        sums[indices], counts[indices] = _sequence_sums(
-            model, sequences, indices, width, layer=known if isinstance(known, OutputLayer) else None
-        )
+        batch = collate(sequences, indices, width, rows=len(indices))
+        sums[indices] = row_losses(model, batch, layer=known)
+        counts[indices] = batch.learned.sum(axis=1)
         done += len(indices)
         if progress is not None:
             progress(done, len(order))
@@ -171,21 +171,17 @@ def _same_width(indices: IntArray, widths: IntArray) -> IntArray:
     return chosen
 
 
-def _sequence_sums(
-    model: nn.Module, sequences: Sequences, indices: IntArray, width: int, *, layer: OutputLayer | None
-) -> tuple[Sums, IntArray]:
-    batch = collate(sequences, indices, width, rows=len(indices))
+def row_losses(model: nn.Module, batch: Batch, *, layer: Layer) -> Sums:
+    """The losses of the learned tokens of each row of a batch, summed, without gradients: float64 [rows]."""
     tokens, learned = mx.array(batch.tokens), mx.array(batch.learned)
-    size = tokens[:, 1:].size
+    shape = tokens[:, 1:].shape
+    size = math.prod(shape)
     chunking = None
-    if layer is not None:
+    if isinstance(layer, OutputLayer):
         chunking = Chunking(layer, learned_bound(batch.learned_targets, size, few=False))
     if chunking is not None and chunking.pays(size):
         hidden, targets, mask, places = _learned_states(model, tokens, learned, chunking=chunking)
-        found = mx.where(mask, measured_losses(hidden, targets, chunking), 0.0)
-        losses = _laid_out(found, places, tokens[:, 1:].shape)
+        losses = _laid_out(mx.where(mask, measured_losses(hidden, targets, chunking), 0.0), places, shape)
     else:
         losses = learned_losses(model, tokens, learned, chunking=None)
-    sums = losses.sum(axis=1)
-    mx.eval(sums)
-    return np.array(sums, np.float64), batch.learned.sum(axis=1)
+    return np.array(losses.sum(axis=1), np.float64)

@@ -13,7 +13,6 @@ from itertools import islice
 from pathlib import Path
 from zipfile import BadZipFile
 
-import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
@@ -21,7 +20,8 @@ from forgellm.data.corpus import Corpus
 from forgellm.domain.errors import ResumeMismatch
 from forgellm.storage.files import atomic_path
 from forgellm.training.batches import BatchOrder, Cursor, IntArray, collate
-from forgellm.training.losses import Sums, log_probabilities, sequence_losses
+from forgellm.training.losses import Sums, row_losses, sequence_losses
+from forgellm.training.output_layer import OutputLayer, Unproven, output_layer
 
 FILE = "reference.npz"
 
@@ -56,16 +56,17 @@ def measure_reference(
     """
     found = _known(folder, corpus) or Reference(np.full(len(corpus.train), np.nan), np.zeros(0))
     base.eval()
+    layer = output_layer(base)
     try:
         for _, pairs, width in islice(order.from_cursor(Cursor()), batches):
             if np.isnan(found.train[2 * pairs]).any():
                 attend()
-                _measure_batch(base, corpus, found.train, pairs=pairs, width=width, rows=rows)
+                _measure_batch(base, corpus, found.train, pairs=pairs, width=width, rows=rows, layer=layer)
             elif not np.isnan(found.train).any():
                 break
         if not len(found.valid):
             attend()
-            found = Reference(found.train, -sequence_losses(base, corpus.valid)[0])
+            found = Reference(found.train, -sequence_losses(base, corpus.valid, layer=layer)[0])
     finally:
         _write(folder, corpus, found)
 
@@ -83,14 +84,19 @@ def read_reference(folder: Path, corpus: Corpus) -> Reference:
 
 
 def _measure_batch(
-    base: nn.Module, corpus: Corpus, known: Sums, *, pairs: IntArray, width: int, rows: int
+    base: nn.Module,
+    corpus: Corpus,
+    known: Sums,
+    *,
+    pairs: IntArray,
+    width: int,
+    rows: int,
+    layer: OutputLayer | Unproven,
 ) -> None:
     """In batches like those that are trained on: other shapes would be rounded otherwise."""
     both = rows_of(pairs)
     batch = collate(corpus.train, both, width, rows=2 * rows)
-    found = log_probabilities(base, *batch.arrays)
-    mx.eval(found)
-    measured = np.array(found, np.float64)[: len(both)]
+    measured = -row_losses(base, batch, layer=layer)[: len(both)]
     known[both] = np.where(np.isnan(known[both]), measured, known[both])
 
 

@@ -125,8 +125,8 @@ class Stepper:
         chunking = Chunking(self._layer, count) if self._layer is not None else None
         of_loss = nn.value_and_grad(self._model, partial(self._loss, chunking=chunking))
         values, gradients = of_loss(self._model, *arrays)
-        for stage in () if chunking is None or self._compiled else chunking.stages:
-            mx.eval(stage)
+        if chunking is not None and not self._compiled:
+            chunking.settle()
         return values, gradients
 
     def _maybe_compiled(self, function: Callable[..., Any], compiled: bool) -> Callable[..., Any]:
