@@ -6,8 +6,8 @@ import math
 
 from forgellm.domain.spec import TrainingSpec
 
-FILLED = 0.95
-"""The share of packed batches that is tokens, for lengths like a chat dataset's."""
+FILLED = 0.9
+"""The share of what a packed batch may hold that it does, for lengths like a chat dataset's."""
 
 
 def batches_per_epoch(spec: TrainingSpec, *, sequences: int, tokens: int) -> int:

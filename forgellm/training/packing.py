@@ -37,7 +37,7 @@ class Packing:
 
 
 def pack(lengths: IntArray, width: int, *, seed: int) -> Packing:
-    """Rows of `width` tokens, a half, a quarter … of it; a longer sequence has a row to itself.
+    """Rows of `row_widths`; a sequence of more than `width` tokens has one to itself.
 
     Best fit, the longest first: the fullest row that has room takes a sequence. Which of equally long
     sequences meet is drawn.
@@ -54,10 +54,12 @@ def pack(lengths: IntArray, width: int, *, seed: int) -> Packing:
 
 
 def row_widths(width: int, longest: int) -> list[int]:
-    """The widths of rows: halves of `width` down to 64, and beyond it buckets up to the longest sequence."""
-    halves = [width >> k for k in range(1, width.bit_length()) if width >> k >= _NARROWEST]
+    """The widths of rows: `width`, three quarters, a half, three eighths … of it down to 32 tokens, and beyond
+    it buckets up to the longest sequence."""
+    octaves = range(width.bit_length())
+    parts = [part for k in octaves for part in (width >> k, 3 * width >> k + 2) if part >= _NARROWEST]
     longer = bucket_widths(np.arange(width + 1, longest + 1)).tolist()
-    return sorted({*halves, width, *longer})
+    return sorted({*parts, width, *longer})
 
 
 def lay_out(sequences: Sequences, packing: Packing, chosen: IntArray, width: int, *, rows: int) -> Batch:
@@ -109,7 +111,7 @@ def _rows(lengths: list[int], edges: list[int], *, shared: int) -> tuple[IntArra
     return chosen, np.array(widths, np.int64)
 
 
-_NARROWEST = 64
+_NARROWEST = 32
 """Rows narrower than this gain nothing more, and are one more shape."""
 
 _PACKING = 4
