@@ -1,4 +1,4 @@
-"""How many rows and batches the sequences of a corpus come to, before they are laid out."""
+"""How many batches a corpus comes to, and how long its rows are, before it is laid out."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import math
 
 from forgellm.domain.spec import TrainingSpec
 
-FILLED = 0.98
-"""The share of shared rows that is tokens, for lengths like a chat dataset's; of many it is more."""
+FILLED = 0.9
+"""The share of what a packed batch may hold that it does, for lengths like a chat dataset's."""
 
 
 def batches_per_epoch(spec: TrainingSpec, *, sequences: int, tokens: int) -> int:
-    """Batches that a pass over so many sequences takes. `tokens` are all of theirs; with packing about."""
-    rows = sequences
-    if spec.packing is not None:
-        rows = min(sequences, math.ceil(tokens / (spec.packing * FILLED)))
-    return math.ceil(rows / spec.batch_size)
+    """Batches that a pass over so many sequences takes; with packing about. `tokens` are all of theirs."""
+    if spec.packing is None:
+        return math.ceil(sequences / spec.batch_size)
+    return min(sequences, math.ceil(tokens / (FILLED * spec.packing * spec.batch_size)))
 
 
 def longest_row(spec: TrainingSpec, longest: int) -> int:

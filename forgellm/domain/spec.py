@@ -37,7 +37,7 @@ def _required(help: str, typical: str = "", **bounds: object) -> typing.Any:
 class TrainingSpec:
     """Everything that decides a training run. Build it with `parse_spec`, which checks and explains.
 
-    An iteration is one optimiser update; `batch_size` is in sequences, with `packing` in shared rows;
+    An iteration is one optimiser update; `batch_size` is in sequences, with `packing` in so many tokens each;
     losses are nats per token.
     """
 
@@ -108,7 +108,7 @@ class TrainingSpec:
     )
     packing: int | None = _field(
         None,
-        "tokens of a row that short sequences share, unseen by each other; batch_size then counts rows",
+        "batch_size then counts so many tokens each; short sequences share rows, unseen by each other",
         "512 to 2048",
         minimum=16,
     )

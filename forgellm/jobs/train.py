@@ -200,15 +200,9 @@ def _packing(
     if spec.packing is None:
         return None
     _phase(job, "trying whether sequences can share rows")
-    found = decided(
-        job.folder,
-        model,
-        width=spec.packing,
-        rows=spec.batch_size,
-        vocabulary=vocabulary_size(base.config),
-    )
+    found = decided(job.folder, model, width=spec.packing, vocabulary=vocabulary_size(base.config))
     if not found.exact:
-        why = f"one sequence in each row, because this model cannot be packed: {found.reason}"
+        why = f"no sequences share rows, because this model cannot be packed: {found.reason}"
         job.log.append("phase", phase=why, packed=False)
         return None
     packing = pack(corpus.train.lengths, found.width, seed=spec.seed)

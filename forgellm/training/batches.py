@@ -58,18 +58,33 @@ class BatchOrder:
     """The endless, repeatable order of batches over a set of sequences.
 
     Epoch `e` is a permutation from `default_rng((seed, e))`: shuffle, sort by width, cut into batches,
-    shuffle the batches. The same arguments give the same order on every machine.
+    shuffle the batches. The same arguments give the same order on every machine. With `tokens` a batch has
+    as many rows as they fill at its width. `widths` are those of the rows where they are known.
     """
 
-    def __init__(self, lengths: IntArray, batch_size: int, *, seed: int) -> None:
-        self._widths = bucket_widths(lengths)
+    def __init__(
+        self,
+        lengths: IntArray,
+        batch_size: int,
+        *,
+        seed: int,
+        tokens: int | None = None,
+        widths: IntArray | None = None,
+    ) -> None:
+        self._widths = bucket_widths(lengths) if widths is None else widths
         self._batch_size = batch_size
+        self._tokens = tokens
         self._seed = seed
+        self._cuts = self._cut(np.sort(self._widths))
         self._planned: tuple[int, list[IntArray]] | None = None
 
     @property
     def batches_per_epoch(self) -> int:
-        return -(-len(self._widths) // self._batch_size)
+        return len(self._cuts) + 1
+
+    def rows(self, width: int) -> int:
+        """Rows of a batch of that width, the empty ones of an incomplete batch included."""
+        return self._batch_size if self._tokens is None else max(1, self._tokens // width)
 
     def from_cursor(self, cursor: Cursor) -> Iterator[tuple[Cursor, IntArray, int]]:
         """Yield (cursor after this batch, indices, width) for ever, beginning at `cursor`."""
@@ -91,8 +106,31 @@ class BatchOrder:
         rng = np.random.default_rng((self._seed, epoch))
         shuffled = rng.permutation(len(self._widths))
         alike = shuffled[np.argsort(self._widths[shuffled], kind="stable")]
-        batches = [alike[i : i + self._batch_size] for i in range(0, len(alike), self._batch_size)]
+        batches = np.split(alike, self._cuts)
         return [batches[i] for i in rng.permutation(len(batches))]
+
+    def _cut(self, widths: IntArray) -> list[int]:
+        """Where rows, sorted by these widths, are cut into batches; all epochs have the same widths."""
+        if self._tokens is None:
+            return list(range(self._batch_size, len(widths), self._batch_size))
+        cuts, end = [], 0
+        while end < len(widths):
+            cuts.append(end)
+            end = self._end(widths, end)
+        return cuts[1:]
+
+    def _end(self, widths: IntArray, start: int) -> int:
+        """The end of the batch that begins at row `start`. A rest that does not fill half a batch goes into
+        wider rows: empty ones would cost more."""
+        while True:
+            width = int(widths[start])
+            last = int(np.searchsorted(widths, width, side="right"))
+            rows = self.rows(width)
+            if last >= start + rows:
+                return start + rows
+            if last == len(widths) or 2 * (last - start) >= rows:
+                return last
+            widths = np.maximum(widths, widths[last])
 
 
 def bucket_widths(lengths: IntArray) -> IntArray:

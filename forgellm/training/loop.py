@@ -141,9 +141,9 @@ class TrainingLoop:
         return saved
 
     def _from_cursor(self) -> Iterator[tuple[Cursor, Batch]]:
-        rows = self._plan.spec.batch_size
-        for cursor, indices, width in self._plan.order.from_cursor(self._progress.cursor):
-            yield cursor, self._objective.batch(indices, width, rows=rows)
+        order = self._plan.order
+        for cursor, indices, width in order.from_cursor(self._progress.cursor):
+            yield cursor, self._objective.batch(indices, width, rows=order.rows(width))
 
     def _take(self) -> list[tuple[Cursor, Batch]]:
         return list(islice(self._batches, self._plan.spec.grad_accumulation_steps))

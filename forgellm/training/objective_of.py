@@ -31,6 +31,9 @@ def loss_of(spec: TrainingSpec) -> Loss:
 def order_of(spec: TrainingSpec, corpus: Corpus, packing: Packing | None = None) -> BatchOrder:
     """The order in which its items, sequences, pairs or shared rows, are trained on."""
     lengths = pair_lengths(corpus) if spec.objective == "dpo" else corpus.train.lengths
-    if packing is not None:
-        lengths = packing.lengths
-    return BatchOrder(lengths, spec.batch_size, seed=spec.seed)
+    if spec.packing is None:
+        return BatchOrder(lengths, spec.batch_size, seed=spec.seed)
+    tokens = spec.batch_size * spec.packing
+    if packing is None:
+        return BatchOrder(lengths, spec.batch_size, seed=spec.seed, tokens=tokens)
+    return BatchOrder(packing.lengths, spec.batch_size, seed=spec.seed, tokens=tokens, widths=packing.widths)

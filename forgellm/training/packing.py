@@ -1,26 +1,31 @@
-"""Short sequences laid together in rows of one width, and the batches made of such rows.
+"""Short sequences laid together in rows of few widths, and the batches made of such rows.
 
-Which sequences share a row is decided once, from the seed, for all epochs: so every epoch has as many
-batches, and no sequence is left out or cut. That they do not see each other is the part of `separation`.
+What a token costs in attention grows with the width of its row. So a sequence goes into the narrowest row
+that holds it, with shorter ones in the room it leaves, and a batch has many narrow rows or few wide ones: as
+many tokens. Which sequences share a row is decided once, from the seed, for all epochs: every epoch has
+as many batches, and no sequence is left out or cut. That they do not see each other is `separation`'s part.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
 
 from forgellm.data.corpus import Sequences
-from forgellm.training.batches import Batch, IntArray
+from forgellm.training.batches import Batch, IntArray, bucket_widths
 
 
 @dataclass(frozen=True)
 class Packing:
-    """Row r holds the sequences `members[offsets[r]:offsets[r + 1]]`, of `lengths[r]` tokens together."""
+    """Row r has room for `widths[r]` tokens and holds the sequences `members[offsets[r]:offsets[r + 1]]`, of
+    `lengths[r]` tokens together."""
 
     members: IntArray
     offsets: IntArray
     lengths: IntArray
+    widths: IntArray
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -32,20 +37,29 @@ class Packing:
 
 
 def pack(lengths: IntArray, width: int, *, seed: int) -> Packing:
-    """Rows of at most `width` tokens; a longer sequence has a row to itself.
+    """Rows of `row_widths`; a sequence of more than `width` tokens has one to itself.
 
-    Best fit, the longest first: the fullest row that has room takes a sequence. Of real chat lengths more
-    than 99 % of the tokens of a row are used. Which of equally long sequences meet is drawn.
+    Best fit, the longest first: the fullest row that has room takes a sequence. Which of equally long
+    sequences meet is drawn.
     """
     drawn = np.random.default_rng((seed, _PACKING)).permutation(len(lengths))
     order = drawn[np.argsort(-lengths[drawn], kind="stable")]
-    rows = _rows(lengths[order].tolist(), width)
-    by_row = np.argsort(rows, kind="stable")
-    counts = np.bincount(rows, minlength=1) if len(rows) else np.zeros(0, np.int64)
+    edges = row_widths(width, int(lengths.max(initial=0)))
+    rows, widths = _rows(lengths[order].tolist(), edges, shared=width)
+    members = order[np.argsort(rows, kind="stable")]
+    counts = np.bincount(rows, minlength=len(widths))
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
-    members = order[by_row]
-    tokens = np.add.reduceat(lengths[members], offsets[:-1]) if len(rows) else np.zeros(0, np.int64)
-    return Packing(members, offsets, tokens)
+    tokens = np.bincount(rows, weights=lengths[order], minlength=len(widths)).astype(np.int64)
+    return Packing(members, offsets, tokens, widths)
+
+
+def row_widths(width: int, longest: int) -> list[int]:
+    """The widths of rows: `width`, three quarters, a half, three eighths … of it down to 32 tokens, and beyond
+    it buckets up to the longest sequence."""
+    octaves = range(width.bit_length())
+    parts = [part for k in octaves for part in (width >> k, 3 * width >> k + 2) if part >= _NARROWEST]
+    longer = bucket_widths(np.arange(width + 1, longest + 1)).tolist()
+    return sorted({*parts, width, *longer})
 
 
 def lay_out(sequences: Sequences, packing: Packing, chosen: IntArray, width: int, *, rows: int) -> Batch:
@@ -71,10 +85,14 @@ def lay_out(sequences: Sequences, packing: Packing, chosen: IntArray, width: int
     return Batch(tokens, learned, int(learned.sum()), true_tokens, segments=segments if shared else None)
 
 
-def _rows(lengths: list[int], width: int) -> IntArray:
-    """The row of each sequence, the lengths falling. Bit r of `rooms` says that a row has room for r more."""
-    with_room: list[list[int]] = [[] for _ in range(width + 1)]
-    rooms, opened = 0, 0
+def _rows(lengths: list[int], edges: list[int], *, shared: int) -> tuple[IntArray, IntArray]:
+    """The row of each sequence, the lengths falling, and the width of each row.
+
+    Bit r of `rooms` says that a row of at most `shared` tokens has room for r more.
+    """
+    with_room: list[list[int]] = [[] for _ in range(edges[-1] + 1)]
+    rooms = 0
+    widths: list[int] = []
     chosen = np.zeros(len(lengths), np.int64)
     for at, length in enumerate(lengths):
         fitting = rooms >> length
@@ -83,14 +101,18 @@ def _rows(lengths: list[int], width: int) -> IntArray:
             row = with_room[room].pop()
             rooms ^= 0 if with_room[room] else 1 << room
         else:
-            room, row, opened = max(width, length), opened, opened + 1
+            room, row = edges[bisect_left(edges, length)], len(widths)
+            widths.append(room)
         left = room - length
-        if left > 0:
+        if left and widths[row] <= shared:
             with_room[left].append(row)
             rooms |= 1 << left
         chosen[at] = row
-    return chosen
+    return chosen, np.array(widths, np.int64)
 
+
+_NARROWEST = 32
+"""Rows narrower than this gain nothing more, and are one more shape."""
 
 _PACKING = 4
 """What the draw is for; the corpus and the epochs have others."""

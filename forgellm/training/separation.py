@@ -66,20 +66,19 @@ def shared_rows(model: nn.Module, segments: mx.array) -> list[SharedRow]:
     return [SharedRow(segments)] * len(make_prompt_cache(model))
 
 
-def decided(folder: Path, model: nn.Module, *, width: int, rows: int, vocabulary: int) -> Separation:
+def decided(folder: Path, model: nn.Module, *, width: int, vocabulary: int) -> Separation:
     """What `tried` says of the base of the run in `folder`: found once, for a resumed run goes on alike."""
     path = folder / FILE
     if path.exists():
         return Separation(**read_json(path))  # type: ignore[arg-type]
-    found = tried(model, width=width, rows=rows, vocabulary=vocabulary)
+    found = tried(model, width=width, vocabulary=vocabulary)
     write_json(path, asdict(found))
     return found
 
 
-def tried(model: nn.Module, *, width: int, rows: int, vocabulary: int) -> Separation:
-    """Compare the losses of random sequences alone and in rows of `width` tokens, three in each.
-
-    Of several `rows` two are tried, which differ: some models take one mask for all.
+def tried(model: nn.Module, *, width: int, vocabulary: int) -> Separation:
+    """Compare the losses of random sequences alone and three in a row: in one row of `width` tokens, and in
+    two of a half, which differ, because some models take one mask for all rows.
     """
     kinds = {type(cache).__name__ for cache in make_prompt_cache(model)}
     strange = kinds - {KVCache.__name__, RotatingKVCache.__name__}
@@ -88,17 +87,19 @@ def tried(model: nn.Module, *, width: int, rows: int, vocabulary: int) -> Separa
         return Separation(width, False, reason)
     model.eval()
     try:
-        change, seen, dtype = _changes(model, width=width, rows=min(rows, 2), vocabulary=vocabulary)
+        found = [_changes(model, width=width // n, rows=n, vocabulary=vocabulary) for n in (1, 2)]
+        dtype = model(mx.zeros((1, 1), mx.int32)).dtype
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         reason = f"it does not take our mask ({type(error).__name__}: {error})"
         return Separation(width, False, reason)
+    change, seen = np.array(found).max(axis=0)
     said = f"its losses change by {change:.1e} nats per token; by {seen:.1e} if sequences see each other"
     # Not "greater": a loss that is not a number proves nothing.
-    return Separation(width, change <= seen * _SHARES.get(dtype, _SHARE), said)
+    return Separation(width, bool(change <= seen * _SHARES.get(dtype, _SHARE)), said)
 
 
-def _changes(model: nn.Module, *, width: int, rows: int, vocabulary: int) -> tuple[float, float, mx.Dtype]:
-    """How much losses change in shared rows, and in ones whose sequences see each other; their type."""
+def _changes(model: nn.Module, *, width: int, rows: int, vocabulary: int) -> tuple[float, float]:
+    """How much losses change in shared rows, and in ones whose sequences see each other."""
     lengths = [width // 2, width // 3, width - width // 2 - width // 3]
     layouts = [lengths, lengths[::-1]][:rows]
     ids = mx.array(np.random.default_rng(0).integers(0, vocabulary, (rows, width), dtype=np.int32))
@@ -112,7 +113,7 @@ def _changes(model: nn.Module, *, width: int, rows: int, vocabulary: int) -> tup
             own = (row, slice(end - length, end - 1))
             changes.append([np.abs(losses[own] - alone).mean() for losses in (together, seeing)])
     change, seen = np.array(changes).max(axis=0)
-    return float(change), float(seen), model(ids[:, :1]).dtype
+    return float(change), float(seen)
 
 
 def _losses(model: nn.Module, ids: mx.array, cache: list[SharedRow] | None = None) -> Losses:

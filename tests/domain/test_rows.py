@@ -17,10 +17,10 @@ def test_without_packing_a_row_is_a_sequence():
     assert longest_row(spec, 300) == 300
 
 
-def test_shared_rows_are_counted_by_their_tokens_and_are_never_more_than_sequences():
+def test_packed_batches_are_counted_by_their_tokens_and_are_never_more_than_sequences():
     spec = parse_spec(NEEDED | {"packing": 512})
-    assert batches_per_epoch(spec, sequences=1000, tokens=512 * 98) == 50
-    assert batches_per_epoch(spec, sequences=10, tokens=10 * 2000) == 5
+    assert batches_per_epoch(spec, sequences=10_000, tokens=90 * 1024) == 100
+    assert batches_per_epoch(spec, sequences=10, tokens=10 * 2000) == 10
     assert (longest_row(spec, 300), longest_row(spec, 2000)) == (512, 2000)
 
 
