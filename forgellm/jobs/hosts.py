@@ -29,7 +29,8 @@ from forgellm.storage.files import read_json, write_json
 from forgellm.storage.liveness import read_control, write_control
 
 LAUNCH = (sys.executable, "-m", "forgellm.jobs.lifeline")
-RANK = (sys.executable, "-m", "forgellm.jobs.rank")
+# Elsewhere it is started in a folder of ours, or in the home folder: no file there can pose as a module.
+RANK = (sys.executable, "-P", "-m", "forgellm.jobs.rank")
 
 _HOSTFILE = ".hosts.json"
 _STARTS = 3
@@ -165,6 +166,6 @@ def _lost(watch: Watch) -> HostLost:
     return HostLost(
         what,
         details={**details, "output": watch.last_lines()},
-        suggestion="See that every machine is up, in the network, and lets ssh in without a password; then "
-        "resume the run. To go on without one, start a new run with start_from.",
+        suggestion="See that every machine is up, in the network, and lets ssh in without a password (`ssh "
+        "NAME true` shows it); then resume the run. To go on without one, start a new run with start_from.",
     )

@@ -22,6 +22,8 @@ PATIENCE_SECONDS = 60.0
 
 _BEAT = re.compile(BEAT.replace(b"%d", rb"(\d+)").strip())
 _ENDED = re.compile(rb"Node with rank (\d+) (?:was killed|exited with code (-?\d+))")
+_COLOUR = re.compile(rb"\x1b\[\d*m")
+_REPEATED = b"was closed by the peer"
 _PORT_TAKEN = b"Couldn't bind socket"
 _LINES = 12
 _NOT_ITS_FAULT = (None, 0, PEERS_GONE, -signal.SIGTERM)
@@ -47,7 +49,8 @@ class Watch:
         self.port_taken = self.port_taken or _PORT_TAKEN in line
         if _BEAT.search(line):
             return False
-        self._lines.append(line.decode(errors="replace").rstrip())
+        if _REPEATED not in line:
+            self._lines.append(_COLOUR.sub(b"", line).decode(errors="replace").strip())
         return True
 
     def silent(self) -> int | None:
@@ -74,8 +77,10 @@ class Watch:
 def _how(code: int) -> str:
     if code == 255:
         return "ssh could not reach it, or lost it"
-    if code >= 0:
-        return f"its process ended with status {code}"
-    if -code in (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS):
-        return f"its process was ended by {signal.Signals(-code).name}; it may have run out of memory"
-    return f"its process was ended by signal {-code}"
+    # A shell on the other side of ssh adds 128 to the number of a signal.
+    number = -code if code < 0 else code - 128
+    if number in (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS):
+        return f"its process was ended by {signal.Signals(number).name}; it may have run out of memory"
+    return (
+        f"its process was ended by signal {number}" if number > 0 else f"its process ended with status {code}"
+    )

@@ -18,8 +18,8 @@ def test_a_machine_has_a_name_and_may_have_addresses_and_devices():
     assert parse_hosts(["127.0.0.1", "10.0.0.7"])[1] == Host("10.0.0.7", ("10.0.0.7",))
 
 
-REFUSED = """-oProxyCommand=sh|a b|a;b|$(sh)|a`b`|a'b|a"b|a&b|a>b|a\nb|é|a..b||a=1.2.3|a=1.2.3.4.5|a=|a=::1|a=-o
-|ada@|-l@b|b@-o|a:22|../a|a/|a\0|a=1.2.3.4/$x|a*b|a,b|~|a%h|[::1]|ada@b@c"""
+REFUSED = """-oProxyCommand=sh|a b|a;b|$(sh)|a`b`|a'b|a"b|a&b|a>b|a\nb|é|a..b||a=1.2.3|a=1.2.3.4.5|a=|a=::1
+|a=-o|ada@|-l@b|b@-o|a:22|../a|a/|a\0|a=1.2.3.4/$x|a*b|a,b|~|a%h|[::1]|ada@b@c"""
 
 
 @pytest.mark.parametrize("name", [*REFUSED.split("|"), "a|b", "x" * 300])

@@ -37,7 +37,7 @@ SPEC = {
     "batch_size": 5,
     "grad_accumulation_steps": 2,
     "learning_rate": 1e-3,
-    "max_iterations": 6,
+    "max_iterations": 16,
     "save_every": 2,
     "lora_rank": 4,
 }
@@ -124,15 +124,9 @@ def alone(workspace, hub_cache):
     return losses(folder)
 
 
-def test_two_machines_train_as_one_also_after_a_pause_and_the_loss_of_one(workspace, start, alone):
+def test_two_machines_train_as_one_also_after_the_loss_of_one_and_can_be_paused(workspace, start, alone):
     run, folder = start(hosts=["127.0.0.1"] * 2)
-    wait_for_iterations(folder, 1)
-    pause(workspace, run)
-    wait_for_end(folder)
-    assert state(folder) is RunState.PAUSED
-
-    start(run)
-    wait_for_iterations(folder, 1)
+    wait_for_iterations(folder, 3)
     rank(folder, 1).kill()
     wait_for_end(folder)
     assert state(folder) is RunState.FAILED
@@ -141,12 +135,15 @@ def test_two_machines_train_as_one_also_after_a_pause_and_the_loss_of_one(worksp
     assert "machine 2 of the run" in said["error"]
 
     start(run)
+    wait_for_iterations(folder, 2)
+    pause(workspace, run)
     wait_for_end(folder)
-    assert state(folder) is RunState.COMPLETED
+    assert state(folder) is RunState.PAUSED
     assert psutil.wait_procs(processes(folder), timeout=60)[1] == []
     found = losses(folder)
-    assert found.keys() == alone.keys()
-    assert max(abs(found[key] - alone[key]) for key in alone) < 1e-5
+    assert len(found) >= 5
+    assert found.keys() <= alone.keys()
+    assert max(abs(found[key] - alone[key]) for key in found) < 1e-5
 
 
 def test_a_worker_that_is_killed_leaves_no_process_of_any_machine(tmp_path, worker_environment):
