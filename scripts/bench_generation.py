@@ -276,7 +276,7 @@ def main() -> int:
         make_workspace(Path(folder))
         found = measure(Path(folder), rounds=options.rounds)
     if options.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps({**found, "wanted": WANTED}, indent=2))
     else:
         for name, ratio in found["ratios"].items():
             print(f"{name:20} {ratio:6.2f}   wanted {WANTED[name]:.2f}")
