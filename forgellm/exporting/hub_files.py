@@ -44,8 +44,9 @@ def model_on_hub(folder: Path, repo: str, *, ggufs: Sequence[Path] = ()) -> HubF
 
     Raises InvalidModel where its card is missing or cannot be read.
     """
-    paths = [path for path in whole_files(folder) if path.name != CARD]
-    card = _read_card(folder)
+    files = whole_files(folder)
+    paths = [path for path in files if path.name != CARD]
+    card = _read_card(folder, files)
     if ggufs:
         card.data["tags"] = [*(card.data.get("tags") or []), "gguf"]
         card.text += "\n".join(["\n## GGUF\n", *(f"- `{path.name}`" for path in ggufs), ""])
@@ -58,7 +59,7 @@ def model_on_hub(folder: Path, repo: str, *, ggufs: Sequence[Path] = ()) -> HubF
 def adapter_on_hub(folder: Path, repo: str) -> HubFiles:
     """An export for PEFT. Raises InvalidModel where one of its two files is missing."""
     for name in _ADAPTER:
-        if not (folder / name).is_file():
+        if not (folder / name).is_file() or (folder / name).is_symlink():
             raise InvalidModel(
                 f"models/exports/{folder.name} has no {name}",
                 details={"export": folder.name},
@@ -87,9 +88,11 @@ def gguf_files(folder: Path) -> list[Path]:
     return found
 
 
-def _read_card(folder: Path) -> ModelCard:
+def _read_card(folder: Path, files: Sequence[Path]) -> ModelCard:
     path = folder / CARD
     try:
+        if path not in files:
+            raise FileNotFoundError(path)
         text = path.read_bytes()[:_CARD_BYTES].decode("utf-8")
         card = ModelCard(text)
     except FileNotFoundError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ from forgellm.domain.errors import (
 from forgellm.exporting.hub_files import CARD
 from forgellm.jobs.job import failure_values
 
+_TOKEN = re.compile(r"[!-~]+")
 _BEGUN = {".gitattributes", CARD}
 """What a repository may hold that nothing was pushed to."""
 
@@ -185,6 +187,12 @@ def main() -> None:
     try:
         if not token:
             raise no_token()
+        if not _TOKEN.fullmatch(token):
+            # What sends it would say what it could not send.
+            raise HubTokenRefused(
+                "what HF_TOKEN or the Hub's login gives is no token",
+                suggestion="Tokens are letters, digits and underscores: set it anew.",
+            )
         with hub_push_errors(str(wish["repo_id"]), token):
             push.run()
     except ForgeError as error:

@@ -113,7 +113,7 @@ def _files(parts: Parts, wish: PushWish) -> tuple[HubFiles, str | None]:
 
 
 def _adapter_folder(parts: Parts, name: str) -> Path | None:
-    found = re.fullmatch(r"(?:models/)?exports/([^/]+)/?", name)
+    found = re.fullmatch(r"(?:models/)?exports/([^/.][^/]*)/?", name)
     folder = parts.workspace.exports / found[1] if found else None
     return folder if folder is not None and (folder / "adapter_config.json").is_file() else None
 

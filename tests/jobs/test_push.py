@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,7 +29,7 @@ from forgellm.domain.errors import (
 from forgellm.domain.runs import Run
 from forgellm.exporting.hub_files import adapter_on_hub
 from forgellm.forge import Forge
-from forgellm.jobs import launcher
+from forgellm.jobs import launcher, push
 from forgellm.jobs.push_process import Push, hub_push_errors
 from forgellm.services import pushing, runs
 from forgellm.services.parts import Parts
@@ -205,11 +207,32 @@ def test_what_cannot_be_pushed_starts_no_run(
             pushing.push(parts, PushWish(PUBLISHED, repo))
     with pytest.raises(InvalidModel, match=r"card of tiny, README\.md, is missing"):
         pushing.push(parts, PushWish("models/base/tiny", REPO))
+    linked = parts.workspace.base_models / "linked"
+    shutil.copytree(parts.workspace.base_models / "tiny", linked)
+    (tmp_path / "secret").write_text("# Secret\n")
+    (linked / "README.md").symlink_to(tmp_path / "secret")
+    with pytest.raises(InvalidModel, match=r"card of linked, README\.md, is missing"):
+        pushing.push(parts, PushWish("models/base/linked", REPO))
     environment = {name: value for name, value in parts.environment.items() if name != "HF_TOKEN"}
     poor = Parts(parts.workspace, parts.hub_cache, environment, parts.clock, parts.inspections)
     with pytest.raises(NoHubToken):
         pushing.push(poor, WISH)
     assert len(list_runs(parts.workspace)) == before
+
+
+def test_a_token_that_cannot_be_one_is_not_quoted(parts: Parts) -> None:
+    environment = {**parts.environment, "HF_TOKEN": "hf_secret\x01secret"}
+    wish = {"repo_id": REPO, "private": True, "update": False, "paths": [], "texts": {}}
+    done = subprocess.run(
+        push.COMMAND,
+        input=json.dumps(wish) + "\n",
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert json.loads(done.stdout)["code"] == "HUB_TOKEN_REFUSED"
+    assert "secret" not in done.stdout + done.stderr
 
 
 def test_weights_that_the_hub_has_are_not_sent_again(pushed: Named, monkeypatch: pytest.MonkeyPatch) -> None:
