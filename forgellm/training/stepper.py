@@ -83,9 +83,10 @@ class Stepper:
 
     def _count(self, batch: Batch) -> int | None:
         """A bound of the batch's learned tokens; every other one is another shape to compile."""
-        if self._layer is None:
+        size = batch.learned[:, 1:].size
+        if self._layer is None or not Chunking(self._layer).pays(size):
             return None
-        return learned_bound(batch.learned_targets, batch.learned[:, 1:].size, few=self._compiled)
+        return learned_bound(batch.learned_targets, size, few=self._compiled)
 
     def _gradients(self, arrays: Sequence[mx.array], count: int | None) -> tuple[Values, Gradients]:
         chunking = Chunking(self._layer, count) if self._layer is not None else None
