@@ -231,5 +231,11 @@ def _announce(job: Job, plan: Plan, layer: OutputLayer | Unproven) -> None:
         total_iterations=plan.total,
         batches_per_epoch=plan.order.batches_per_epoch,
         device=str(mx.default_device()),
-        whole_logits=layer.reason if isinstance(layer, Unproven) else None,
+        whole_logits=_why_whole(plan.spec, layer),
     )
+
+
+def _why_whole(spec: TrainingSpec, layer: OutputLayer | Unproven) -> str | None:
+    if isinstance(layer, Unproven):
+        return layer.reason
+    return "preferences train the output layer" if spec.objective == "dpo" and layer.learns else None

@@ -80,11 +80,11 @@ class Stepper:
         parts: list[Values] = []
         carried = None
         for batch in batches[:-1]:
-            part, carried = self._accumulate(batch.arrays, scale, carried, self._count(batch.learned))
+            part, carried = self._accumulate(batch.arrays, scale, carried, self._count(batch))
             parts.append(part)
             mx.eval(part, carried)
         last = batches[-1]
-        part, norm = self._finish(last.arrays, scale, carried, self._count(last.learned))
+        part, norm = self._finish(last.arrays, scale, carried, self._count(last))
         mx.async_eval(part, norm, self._state)
         if meanwhile is not None:
             meanwhile()
@@ -114,12 +114,12 @@ class Stepper:
         mx.eval(norm, self._state)
         return None if self._max_grad_norm is None else float(norm.item())
 
-    def _count(self, learned: np.ndarray) -> int | None:
-        """A bound of a batch's learned tokens; every other one is another shape to compile."""
-        if self._layer is None:
+    def _count(self, batch: Batch) -> int | None:
+        """A bound of the batch's learned tokens; every other one is another shape to compile."""
+        size = batch.learned[:, 1:].size
+        if self._layer is None or not Chunking(self._layer).pays(size):
             return None
-        targets = learned[:, 1:]
-        return learned_bound(int(targets.sum()), targets.size, few=self._compiled)
+        return learned_bound(batch.learned_targets, size, few=self._compiled)
 
     def _gradients(self, arrays: Sequence[mx.array], count: int | None) -> tuple[Values, Gradients]:
         chunking = Chunking(self._layer, count) if self._layer is not None else None

@@ -119,7 +119,7 @@ def test_preferences_have_the_same_loss_metrics_and_gradients() -> None:
 
 def updates(*, chunked: bool) -> list[float]:
     """The losses of three updates of a model whose vocabulary is worth it, the second of two batches."""
-    model = adapted(a_model("llama", vocab_size=40_000, hidden_size=32, intermediate_size=32, head_dim=8))
+    model = adapted(a_model("llama", vocab_size=10_000, hidden_size=32, intermediate_size=32, head_dim=8))
     stepper = Stepper(
         model,
         optim.AdamW(1e-3),
@@ -127,7 +127,7 @@ def updates(*, chunked: bool) -> list[float]:
         compiled=False,
         layer=proven(model) if chunked else None,
     )
-    rows = random_sequences([129] * 6, learned_share=0.3, vocabulary=40_000)
+    rows = random_sequences([129] * 6, learned_share=0.3, vocabulary=10_000)
     batches = [collate(rows, np.arange(start, start + 2), 129, rows=2) for start in (0, 2, 4)]
     return [stepper.update(part, 1e-3).loss for part in (batches[:1], batches[1:], batches[:1])]
 
@@ -154,8 +154,8 @@ def test_it_is_the_same_when_compiled() -> None:
 
 
 def test_a_measurement_is_that_of_whole_logits_and_the_same_bit_for_bit() -> None:
-    model = a_model("llama", vocab_size=40_000, hidden_size=32, intermediate_size=32, head_dim=8)
-    rows = random_sequences([65] * 4, learned_share=0.5, vocabulary=40_000)
+    model = a_model("llama", vocab_size=10_000, hidden_size=32, intermediate_size=32, head_dim=8)
+    rows = random_sequences([65] * 4, learned_share=0.5, vocabulary=10_000)
     found = measure(model, rows)
     assert found == measure(model, rows)
     whole = measure(model, rows, layer=Unproven("for comparison"))

@@ -9,7 +9,7 @@ from mlx.utils import tree_flatten
 
 from forgellm.cli.wording import event_line
 from forgellm.training.output_layer import After, OutputLayer, Unproven, output_layer
-from tests.training.architectures import a_model, adapted
+from tests.training.architectures import VOCABULARY, a_model, adapted
 
 
 class Around(nn.Module):
@@ -47,6 +47,11 @@ class Pair(Around):
         return logits, None
 
 
+class Particular(Around):
+    def changed(self, logits: mx.array) -> mx.array:
+        return logits.reshape(*logits.shape[:2], VOCABULARY)
+
+
 @pytest.mark.parametrize(
     ("kind", "after"),
     [
@@ -75,10 +80,11 @@ def test_a_model_inside_another_is_found() -> None:
         (lambda: Shifted(a_model("llama")), "neither a factor nor a soft cap"),
         (lambda: Squared(a_model("llama")), "neither a factor nor a soft cap"),
         (lambda: Twice(a_model("llama", tied=False)), "2 layers could be"),
+        (lambda: Particular(a_model("llama")), "cannot be listened to"),
         (lambda: Pair(a_model("llama")), "more than logits"),
         (lambda: a_model("minicpm"), "0 layers could be"),
     ],
-    ids=["shifted", "squared", "called twice", "pair", "no layer"],
+    ids=["shifted", "squared", "called twice", "particular", "pair", "no layer"],
 )
 def test_what_cannot_be_proven_is_told(model: object, reason: str) -> None:
     found = output_layer(model())  # type: ignore[operator]
