@@ -28,6 +28,7 @@ BENCHES: dict[str, list[str]] = {
     "memory": ["--rounds", "1"],
     "plan": [],
     "training": ["--rounds", "2"],
+    "learning": [],
     "generation": ["--rounds", "5"],
     "data": ["--sizes", "20", "40", "80"],
     "web": ["--seconds", "8"],

@@ -54,7 +54,7 @@ def pack(lengths: IntArray, width: int, *, seed: int) -> Packing:
 
 
 def row_widths(width: int, longest: int) -> list[int]:
-    """The widths of rows: `width`, three quarters, a half, three eighths … of it down to 32 tokens, and beyond
+    """The widths of rows: `width`, three quarters, a half, three eighths … of it down to 32 tokens, beyond
     it buckets up to the longest sequence."""
     octaves = range(width.bit_length())
     parts = [part for k in octaves for part in (width >> k, 3 * width >> k + 2) if part >= _NARROWEST]
