@@ -8,6 +8,7 @@ machine has the run: data, events, files. The others are sent what they need, an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import mlx.core as mx
@@ -18,13 +19,11 @@ from mlx.utils import tree_flatten, tree_unflatten
 
 from forgellm.training.adapters import trainable_weights
 from forgellm.training.batches import Batch
-from forgellm.training.group import Group
+from forgellm.training.group import Group, Message
 from forgellm.training.objectives import Loss
 from forgellm.training.output_layer import OutputLayer, output_layer
 from forgellm.training.state import random_key
 from forgellm.training.stepper import Stepper, StepResult
-
-Parts = Sequence[Sequence[mx.array]]
 
 
 class SharedStepper:
@@ -46,19 +45,17 @@ class SharedStepper:
     ) -> StepResult:
         """Train on `batches` as one iteration, together; `meanwhile` is called while the others compute."""
         targets = sum(batch.targets for batch in batches)
-        parts = [batch.arrays for batch in batches]
+        said = [_said(batch) for batch in batches]
         values = {
             "learning_rate": learning_rate,
             "scale": 1.0 / max(targets, 1),
-            "arrays": [len(part) for part in parts],
+            "batches": [(numbers, list(arrays)) for numbers, arrays in said],
             "random_key": random_key(),
-            # The two rows of a pair stay together.
-            "unit": 1 if batches[0].reference is None else 2,
         }
-        self._group.send("step", values, [array for part in parts for array in part])
+        self._group.send("step", values, [mx.array(one) for _, arrays in said for one in arrays.values()])
         if meanwhile is not None:
             meanwhile()
-        loss, metrics, norm = _together(self._group, self._stepper, parts, values=values)
+        loss, metrics, norm = _together(self._group, self._stepper, batches, values=values)
         return StepResult(loss, targets, norm, metrics)
 
 
@@ -87,20 +84,17 @@ def follow(
             )
         elif stepper is not None:
             mx.random.seed(_seed(message.values["random_key"], group.rank))
-            rest = iter(message.arrays)
-            counts: Any = message.values["arrays"]
-            parts = [[next(rest) for _ in range(count)] for count in counts]
-            _together(group, stepper, parts, values=message.values)
+            _together(group, stepper, _batches(message), values=message.values)
 
 
 def _together(
-    group: Group, stepper: Stepper, parts: Parts, *, values: Mapping[str, Any]
+    group: Group, stepper: Stepper, batches: Sequence[Batch], *, values: Mapping[str, Any]
 ) -> tuple[float, dict[str, float], float | None]:
     """This machine's rows, the sum over all machines, the same update on each: loss, metrics, norm."""
-    mine = [_rows_of(part, values["unit"], rank=group.rank, size=group.size) for part in parts]
+    mine = [_share(batch, rank=group.rank, size=group.size) for batch in batches]
     # Who has no row in some batch computes another's, and adds nothing.
     scales = [values["scale"] if has_some else 0.0 for _, has_some in mine]
-    loss, metrics, gradients = stepper.gradients([rows for rows, _ in mine], scales)
+    loss, metrics, gradients = stepper.gradients([share for share, _ in mine], scales)
     found: Any = tree_flatten(gradients, destination={})
     leaves: dict[str, mx.array] = dict(sorted(found.items()))
     said = mx.stack([loss, *metrics.values()]).astype(mx.float32)
@@ -110,13 +104,33 @@ def _together(
     return first, dict(zip(metrics, further, strict=True)), norm
 
 
-def _rows_of(part: Sequence[mx.array], unit: int, *, rank: int, size: int) -> tuple[Sequence[mx.array], bool]:
-    """A machine's rows of a batch [rows, …], and whether it has any; `unit` rows stay together."""
-    items = part[0].shape[0] // unit
+def _share(batch: Batch, *, rank: int, size: int) -> tuple[Batch, bool]:
+    """A machine's rows of a batch, and whether it has any. The two rows of a pair stay together."""
+    unit = 1 if batch.reference is None else 2
+    items = len(batch.tokens) // unit
     first, end = (-(-items * place // size) * unit for place in (rank, rank + 1))
-    if first == end:
-        return [array[:unit] for array in part], False
-    return [array[first:end] for array in part], True
+    _, arrays = _said(batch)
+    has_some = end > first
+    rows: Any = {name: array[first:end] if has_some else array[:unit] for name, array in arrays.items()}
+    return replace(batch, **rows), has_some
+
+
+def _said(batch: Batch) -> tuple[dict[str, int], dict[str, np.ndarray]]:
+    """The numbers and the arrays [rows, …] of a batch, as far as it has them, by name."""
+    found = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    arrays = {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
+    return {name: value for name, value in found.items() if isinstance(value, int)}, arrays
+
+
+def _batches(message: Message) -> list[Batch]:
+    """The batches that `_said` took apart."""
+    rest = iter(message.arrays)
+    said: Any = message.values["batches"]
+    found: list[Batch] = []
+    for numbers, names in said:
+        arrays: Any = {name: np.array(next(rest)) for name in names}
+        found.append(Batch(**numbers, **arrays))
+    return found
 
 
 def _state(model: nn.Module, optimizer: optim.Optimizer) -> dict[str, mx.array]:

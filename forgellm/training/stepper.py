@@ -13,7 +13,6 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
-import numpy as np
 from mlx.utils import tree_map
 
 from forgellm.training.batches import Batch
@@ -93,15 +92,15 @@ class Stepper:
         return StepResult(loss, targets, None if self._max_grad_norm is None else float(norm.item()), metrics)
 
     def gradients(
-        self, parts: Sequence[Sequence[mx.array]], scales: Sequence[float]
+        self, batches: Sequence[Batch], scales: Sequence[float]
     ) -> tuple[mx.array, Mapping[str, mx.array], Gradients]:
         """The first half of an update: loss, metrics and gradients of batches, which others add theirs to."""
         self._model.train()
         carried, loss = None, mx.array(0.0)
         metrics: dict[str, mx.array] = {}
-        for arrays, scale in zip(parts, scales, strict=True):
-            count = self._count(np.array(arrays[1]))
-            (one, further), carried = self._accumulate(arrays, mx.array(scale, mx.float32), carried, count)
+        for batch, scale in zip(batches, scales, strict=True):
+            factor, count = mx.array(scale, mx.float32), self._count(batch)
+            (one, further), carried = self._accumulate(batch.arrays, factor, carried, count)
             loss = loss + one
             metrics = {name: value + metrics.get(name, 0.0) for name, value in further.items()}
             mx.eval(loss, metrics, carried)
