@@ -119,7 +119,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", nargs="+", choices=BENCHES, default=list(BENCHES))
     options = parser.parse_args()
-    on, begun, taken, table = machine(), time.perf_counter(), {}, []
+    on, begun, taken = machine(), time.perf_counter(), {}
+    table: list[Row] = []
     for name in options.only:
         found, seconds = run(name, BENCHES[name])
         taken[name] = {"seconds": seconds, "found": found}

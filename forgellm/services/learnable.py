@@ -45,7 +45,7 @@ class Learnable:
     """`parameters` learn and take `size_bytes`; `blocks` have a part in it.
 
     `added_bytes` are those that come on top of the model, `saved_bytes` go into a checkpoint; `matrices`
-    count the layers with factors.
+    count the layers with factors; `output_elements` are those of an output layer that learns.
     """
 
     parameters: int
@@ -55,6 +55,7 @@ class Learnable:
     blocks: int
     matrices: int
     block_elements: int
+    output_elements: int
 
 
 def modules_of(model: ModelFolder) -> list[Module]:
@@ -92,6 +93,7 @@ def learnable(model: ModelFolder, spec: TrainingSpec) -> Learnable:
         blocks=blocks,
         matrices=len(factors),
         block_elements=sum(m.elements for m in inside),
+        output_elements=sum(m.elements for m in _output(modules) if m in whole),
     )
 
 
@@ -138,11 +140,17 @@ def _factors(module: Module, spec: TrainingSpec) -> int:
 
 def _whole(modules: list[Module], spec: TrainingSpec) -> Iterator[Module]:
     """The weights outside of factors that `train_also` names; a tied output layer is the embedding."""
-    heads = [m for m in modules if m.name.rpartition(".")[2] == "lm_head"]
-    embeddings = [m for m in modules if "embed" in m.name or m.name.rpartition(".")[2] == "wte"]
     wanted = {
-        "embeddings": embeddings,
+        "embeddings": _embeddings(modules),
         "norms": [m for m in modules if "norm" in m.name or m.name.rpartition(".")[2].startswith("ln_")],
-        "output": heads or embeddings,
+        "output": _output(modules),
     }
     yield from dict.fromkeys(m for choice in spec.train_also for m in wanted[choice])
+
+
+def _embeddings(modules: list[Module]) -> list[Module]:
+    return [m for m in modules if "embed" in m.name or m.name.rpartition(".")[2] == "wte"]
+
+
+def _output(modules: list[Module]) -> list[Module]:
+    return [m for m in modules if m.name.rpartition(".")[2] == "lm_head"] or _embeddings(modules)

@@ -15,6 +15,7 @@ from typing import Literal
 
 import psutil
 
+from forgellm.domain.logits import BLOCK, WHOLE_LOGITS, logits_at_once
 from forgellm.domain.spec import TrainingSpec
 from forgellm.services.learnable import Learnable
 from forgellm.services.model_info import quantization_of
@@ -30,7 +31,11 @@ _PER_HIDDEN, _PER_INTERMEDIATE, _PER_SCORE, _PER_FACTOR = 4.5, 6.0, 1.0, 1.0
 """Numbers that one token leaves behind in one block until the gradient has passed it."""
 
 _LOGITS = {4: 4.0, 2: 5.0}
-"""Arrays of float32 logits alive at once, by the bytes of the model's own numbers."""
+"""Arrays of float32 logits alive at once where they are whole, by the bytes of the model's own numbers."""
+
+_BLOCKS, _LEARNED_BLOCKS, _LEARNED_SUMS = 1.0, 12.0, 3.0
+"""Blocks of float32 logits where they are not, beside what activations leave free; those of a layer that learns,
+whose chunks are larger, and float32 copies of it that its gradient is summed in."""
 
 _CHECKPOINTED = 0.75
 """What is left of the activations with grad_checkpoint: every block's input, and one block whole."""
@@ -77,7 +82,6 @@ def estimate(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, lengt
     rows = -(-spec.batch_size // max(len(spec.hosts), 1))
     # A pair has two sequences, in one forward pass.
     tokens = rows * length * (2 if spec.objective == "dpo" else 1)
-    number = _number_bytes(model.config)
     activations = _activations(model.config, spec, learns, length=length) * tokens
     if spec.fine_tune_type == "dora":
         activations += _DORA * 4 * learns.block_elements
@@ -88,8 +92,19 @@ def estimate(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, lengt
         gradients=learns.size_bytes * carried,
         optimizer=round(optimizer_bytes(spec, learns)),
         activations=round(activations),
-        logits=round(_LOGITS[number] * 4 * tokens * vocabulary_size(model.config)),
+        logits=round(4 * _logits(model.config, spec, learns, tokens=tokens)),
     )
+
+
+def _logits(config: Mapping[str, object], spec: TrainingSpec, learns: Learnable, *, tokens: int) -> float:
+    """Numbers that the loss takes for so many tokens, all of which are learned."""
+    vocabulary = vocabulary_size(config)
+    whole = _LOGITS[_number_bytes(config)] * tokens * vocabulary
+    if tokens * vocabulary < WHOLE_LOGITS or (learns.output_elements and spec.objective == "dpo"):
+        return whole
+    if learns.output_elements:
+        return min(whole, _LEARNED_BLOCKS * BLOCK + _LEARNED_SUMS * learns.output_elements)
+    return _BLOCKS * logits_at_once(tokens, vocabulary)
 
 
 def optimizer_bytes(spec: TrainingSpec, learns: Learnable) -> float:

@@ -17,11 +17,10 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_unflatten
 
+from forgellm.domain.logits import BLOCK, WHOLE_LOGITS
 from forgellm.training.output_layer import OutputLayer
 from forgellm.training.output_rows import Rows, rows_of_layer
 
-_PLAIN = 1 << 21
-_TILE = 1 << 22
 _MOST_TOKENS = 1024
 
 
@@ -37,8 +36,8 @@ class Chunking:
     layer: OutputLayer
     count: int | None = None
     stages: deque[list[mx.array]] = field(default_factory=deque)
-    plain: int = _PLAIN
-    tile: int = _TILE
+    plain: int = WHOLE_LOGITS
+    tile: int = BLOCK
 
     def pays(self, tokens: int) -> bool:
         """Whether so many tokens have logits worth saving: below 8 MB neither memory nor time is gained."""
