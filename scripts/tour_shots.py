@@ -168,13 +168,6 @@ def full_workspace(server: Server) -> list[Shot]:
             "dialog select[name=quantize-bits]",
             chooses("Quantize"),
         ),
-        Shot(
-            "models-export",
-            "Files for other programs",
-            f"/models?model=models/published/{guide}",
-            "dialog select[name=export-format]",
-            chooses("Export"),
-        ),
         Shot("data-full", "All datasets", "/data", "table[aria-label=Datasets]:not(:has(td .quiet))"),
         Shot("data-busy", "Files that are about to be added", "/data", "dialog .brought", brings),
         Shot("dataset-full", "A dataset, checked", "/data/tamberlough", "text=Every row was checked."),
@@ -289,7 +282,7 @@ def busy_workspace(server: Server, running: str, waiting: list[str]) -> list[Sho
             "The queue is put into another order",
             "/runs",
             ".menu-list:popover-open",
-            lambda page: page.locator(last).get_by_role("button").click(),
+            lambda page: page.locator(last).get_by_role("button").press("Enter"),
         ),
         Shot(
             "train-busy",

@@ -5,8 +5,15 @@ import { colour } from "../frame/theme.js";
 import { tick } from "./format.js";
 
 const TONES = { good: "good", bad: "bad", waiting: "waiting", quiet: "quiet", accent: "accent" };
-// A curve with fewer values shows each as a point.
+// A sparse curve with fewer values shows each as a point; others those that stand alone, which no line reaches.
 const POINTS = 80;
+
+/** Where nothing is drawn yet. */
+export function drawNothing({ ctx, box }) {
+  ctx.fillStyle = colour("quiet");
+  ctx.textAlign = "center";
+  ctx.fillText("Nothing measured yet", box.left + box.width / 2, box.top + box.height / 2);
+}
 
 /** The names of both axes, and a line through the plot for each of y's. `names`: the values that are named. */
 export function drawAxes({ ctx, box, x: across, y: upwards }, { x, y, names }) {
@@ -46,7 +53,7 @@ export function drawCurve({ ctx, box, x: across, y: upwards }, series, { x, colu
   Object.assign(ctx, { lineWidth: width, lineJoin: "round" });
   ctx.setLineDash(dash);
   curve(ctx, sparse ? places.filter(Boolean) : places);
-  if (sparse) points(ctx, places.filter(Boolean));
+  points(ctx, sparse ? places.filter(Boolean) : places.filter((place, n) => place && !places[n - 1] && !places[n + 1]));
   ctx.restore();
 }
 

@@ -1,7 +1,7 @@
 // A plot: curves between two axes on a canvas, and above it what follows the pointer. What is shown, and what a pointer
 // or a zoom means, is said by the chart that owns it.
 
-import { drawAxes, drawCurve, drawMarks } from "./chart_drawing.js";
+import { drawAxes, drawCurve, drawMarks, drawNothing } from "./chart_drawing.js";
 import { axis, named } from "./plot_axes.js";
 
 const ROOM = { top: 12, right: 28, left: 58, bottom: 30, label: 18 };
@@ -48,6 +48,8 @@ export class Plot {
     const { fontFamily: family } = getComputedStyle(this.canvas);
     const plot = { ctx: this.#context(width, height), box, family, ...this.#axes };
     plot.ctx.font = `12px ${family}`;
+    // An axis of values that nobody measured would be made up.
+    if (!x.length) return drawNothing(plot);
     drawAxes(plot, { x: below, y: beside, names: this.#names(plot) });
     series.forEach((one, n) => hidden.has(n) || drawCurve(plot, one, { x, column: columns[n] }));
     drawMarks(plot, marks);
@@ -82,9 +84,9 @@ export class Plot {
     return ctx;
   }
 
-  #names({ ctx, x, y }) {
+  #names({ ctx, box, x, y }) {
     const widest = Math.max(...[x.min, x.max].map((value) => ctx.measureText(this.#options.x.format(Math.round(value))).width));
-    return { x: named(x, { space: Math.max(50, widest + 20), whole: true }), y: named(y, { space: 26 }) };
+    return { x: named(x, { space: Math.max(50, widest + 20), whole: true }), y: named(y, { space: Math.min(32, box.height / 4) }) };
   }
 
   #follow() {

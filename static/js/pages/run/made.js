@@ -36,7 +36,7 @@ const quantized = (end) => card({ title: "Quantized", body: html`<div class="sta
     ["Quantized", loss(end.validation_loss_after), "Validation loss of the copy, loaded from the disk"],
   ]) : nothing}
   <p class="quiet">${sentence(end.validation_data)}</p>
-  <a class="button" href="/models?model=${encodeURIComponent(end.published_model_path)}">${icon("model")}Look at it</a></div>` });
+  <div class="actions"><a class="button" href="/models?model=${encodeURIComponent(end.published_model_path)}">${icon("model")}Look at it</a></div></div>` });
 
 function evaluated({ metrics, base_metrics: base, text, answers_path: answers }) {
   const known = Object.keys(MEASURES).filter((name) => metrics[name]?.count);
