@@ -13,11 +13,12 @@ import numpy as np
 
 from forgellm.data.corpus import build_corpus, load_corpus
 from forgellm.data.records import Example
-from forgellm.data.sequences import Sequences
+from forgellm.data.sequences import Sequences, choose
 from forgellm.data.sources import items
 from forgellm.data.token_cache import TokenCache
 from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.errors import ForgeError
+from forgellm.domain.metrics import prefers
 from forgellm.domain.spec import parse_spec, sequence_length
 from forgellm.jobs.job import Job
 from forgellm.storage.datasets import find_dataset
@@ -43,7 +44,8 @@ class HeldOut:
 
 def held_out(job: Job, model: ModelFolder, dataset: str | None) -> HeldOut | None:
     """The validation set of the run that is asked about, or that `model` was published from, where it is kept
-    and is of `dataset`; else what a run with default settings on `dataset` holds out. None without either.
+    and is of `dataset` (of preferences the chosen answers); else what a run with default
+    settings on `dataset` holds out. None without either.
 
     Raises DatasetNotFound, InvalidDataset.
     """
@@ -96,9 +98,11 @@ def _of_its_run(job: Job, model: ModelFolder, dataset: str | None) -> HeldOut | 
         run = find_run(job.workspace, str(facts["run"] if isinstance(facts, Mapping) else ""))
         if dataset not in (None, run.spec.get("dataset")):
             return None
-        return HeldOut(
-            load_corpus(run_folder(job.workspace, run) / "corpus").valid, f"validation set of {run.id}"
-        )
+        valid, words = load_corpus(run_folder(job.workspace, run) / "corpus").valid, "validation set"
+        if prefers(run.spec):
+            # Every second one is what was to become less likely.
+            valid, words = choose(valid, range(0, len(valid), 2)), "chosen answers in the validation set"
+        return HeldOut(valid, f"{words} of {run.id}")
     except (OSError, ValueError, KeyError, ForgeError):
         return None
 

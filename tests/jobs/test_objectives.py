@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.runs import Run, RunKind
 from forgellm.domain.spec import folder_name, parse_spec, to_dict
+from forgellm.jobs.held_out import held_out
 from forgellm.jobs.job import Job, Outcome, utc_now
 from forgellm.jobs.publish import publish
 from forgellm.jobs.train import train
 from forgellm.storage.adapters import read_config
 from forgellm.storage.events import EventLog, read_events
+from forgellm.storage.models import find_model
 from forgellm.storage.runs import create_run, run_folder
 from forgellm.storage.workspace import Workspace
 from tests.conftest import question_rows
@@ -86,6 +89,14 @@ def test_a_preference_run_measures_its_base_once_goes_on_after_a_pause_and_is_pu
     card = (workspace.published / "out" / "README.md").read_text()
     assert "Preference tuning (DPO)" in card
     assert "Nats per pair" in card
+    asked = {"model_name": SPEC["model_name"], "dataset": "preferences", "run": job.run.id}
+    base = find_model(workspace, hub_cache, str(SPEC["model_name"]))
+    evaluated = held_out(begun(workspace, hub_cache, RunKind.EVALUATE, asked), base, "preferences")
+    assert evaluated is not None
+    assert evaluated.origin == f"chosen answers in the validation set of {job.run.id}"
+    said = load_tokenizer(base.path).decode(evaluated.sequences.tokens)
+    assert "is held every" in said
+    assert "I will not say" not in said
 
 
 def test_a_run_begun_with_pissa_is_published_as_it_was_trained_and_leaves_the_base_alone(
