@@ -15,6 +15,7 @@ from typing import Literal
 
 import psutil
 
+from forgellm.domain import loss_chunks
 from forgellm.domain.spec import TrainingSpec
 from forgellm.services.learnable import Learnable
 from forgellm.services.model_info import quantization_of
@@ -31,6 +32,9 @@ _PER_HIDDEN, _PER_INTERMEDIATE, _PER_SCORE, _PER_FACTOR = 4.5, 6.0, 1.0, 1.0
 
 _LOGITS = {4: 4.0, 2: 5.0}
 """Arrays of float32 logits alive at once, by the bytes of the model's own numbers."""
+
+_IN_CHUNKS = {4: 2.0, 2: 3.0}
+"""As many where logits are computed in chunks."""
 
 _CHECKPOINTED = 0.75
 """What is left of the activations with grad_checkpoint: every block's input, and one block whole."""
@@ -86,8 +90,18 @@ def estimate(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, lengt
         gradients=learns.size_bytes * carried,
         optimizer=round(optimizer_bytes(spec, learns)),
         activations=round(activations),
-        logits=round(_LOGITS[number] * 4 * tokens * vocabulary_size(model.config)),
+        logits=round(4 * _logits(spec, number, tokens, vocabulary_size(model.config))),
     )
+
+
+def _logits(spec: TrainingSpec, number: int, tokens: int, vocabulary: int) -> float:
+    """Numbers: of all logits of a small batch, else of one chunk of what computes the loss."""
+    whole = tokens * vocabulary
+    learns = bool({"output", "embeddings"} & set(spec.train_also))
+    if whole < loss_chunks.WHOLE or (learns and spec.objective == "dpo"):
+        return _LOGITS[number] * whole
+    chunk = max(loss_chunks.ROWS, loss_chunks.FEWEST * vocabulary) if learns else loss_chunks.TILE
+    return _IN_CHUNKS[number] * min(whole, chunk)
 
 
 def optimizer_bytes(spec: TrainingSpec, learns: Learnable) -> float:
