@@ -132,6 +132,7 @@ def a_spec(setting: Setting) -> TrainingSpec:
             "max_seq_length": setting.length,
             "max_iterations": 2,
             "eval_every": 1,
+            "validation_tokens": _VALIDATED,
             **setting.fields,
         }
     )

@@ -9,13 +9,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import psutil
 
-from forgellm.domain.logits import BLOCK, WHOLE_LOGITS, logits_at_once
+from forgellm.domain import loss_chunks
 from forgellm.domain.spec import TrainingSpec
 from forgellm.services.learnable import Learnable
 from forgellm.services.model_info import quantization_of
@@ -33,9 +33,12 @@ _PER_HIDDEN, _PER_INTERMEDIATE, _PER_SCORE, _PER_FACTOR = 4.5, 6.0, 1.0, 1.0
 _LOGITS = {4: 4.0, 2: 5.0}
 """Arrays of float32 logits alive at once where they are whole, by the bytes of the model's own numbers."""
 
-_BLOCKS, _LEARNED_BLOCKS, _LEARNED_SUMS = 1.0, 12.0, 3.0
-"""Blocks of float32 logits where they are not, beside what activations leave free; those of a layer that learns,
-whose chunks are larger, and float32 copies of it that its gradient is summed in."""
+_LEARNED_CHUNKS, _LEARNED_SUMS = 3.0, 3.0
+"""Of an output layer that learns: chunks of logits, and float32 copies of it that its gradient is summed in. Of
+any other one block is as much as there is beside what the activations leave free."""
+
+_VALIDATED, _VALIDATED_BLOCK, _VALIDATED_LOGITS = 4096, 0.5, 2.0
+"""Tokens of one forward pass of a validation, the share of a block's activations that it holds, blocks of logits."""
 
 _CHECKPOINTED = 0.75
 """What is left of the activations with grad_checkpoint: every block's input, and one block whole."""
@@ -61,7 +64,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes at the peak of a training step."""
+    """Bytes at the peak of a training step; `validation` is what a validation takes beyond that, if it does."""
 
     weights: int
     adapter: int
@@ -69,6 +72,7 @@ class MemoryEstimate:
     optimizer: int
     activations: int
     logits: int
+    validation: int = 0
 
     @property
     def total(self) -> int:
@@ -82,11 +86,12 @@ def estimate(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, lengt
     rows = -(-spec.batch_size // max(len(spec.hosts), 1))
     # A pair has two sequences, in one forward pass.
     tokens = rows * length * (2 if spec.objective == "dpo" else 1)
-    activations = _activations(model.config, spec, learns, length=length) * tokens
+    block = _block(model.config, spec, learns, length=length)
+    activations = (_CHECKPOINTED if spec.grad_checkpoint else 1.0) * block * (learns.blocks + 1) * tokens
     if spec.fine_tune_type == "dora":
         activations += _DORA * 4 * learns.block_elements
     carried = 2 if spec.grad_accumulation_steps > 1 else 1
-    return MemoryEstimate(
+    step = MemoryEstimate(
         weights=weights,
         adapter=learns.added_bytes,
         gradients=learns.size_bytes * carried,
@@ -94,17 +99,26 @@ def estimate(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, lengt
         activations=round(activations),
         logits=round(4 * _logits(model.config, spec, learns, tokens=tokens)),
     )
+    return replace(step, validation=max(0, _validation(step, spec, block) - step.total))
+
+
+def _validation(step: MemoryEstimate, spec: TrainingSpec, block: float) -> int:
+    """The peak of a validation, which has no gradients; a token leaves `block` bytes in one block of a step."""
+    passed = _VALIDATED_BLOCK * block * min(_VALIDATED, spec.validation_tokens)
+    logits = _VALIDATED_LOGITS * 4 * loss_chunks.TILE
+    return round(step.weights + step.adapter + step.optimizer + passed + logits)
 
 
 def _logits(config: Mapping[str, object], spec: TrainingSpec, learns: Learnable, *, tokens: int) -> float:
     """Numbers that the loss takes for so many tokens, all of which are learned."""
     vocabulary = vocabulary_size(config)
     whole = _LOGITS[_number_bytes(config)] * tokens * vocabulary
-    if tokens * vocabulary < WHOLE_LOGITS or (learns.output_elements and spec.objective == "dpo"):
+    if tokens * vocabulary < loss_chunks.WHOLE or (learns.output_elements and spec.objective == "dpo"):
         return whole
     if learns.output_elements:
-        return min(whole, _LEARNED_BLOCKS * BLOCK + _LEARNED_SUMS * learns.output_elements)
-    return _BLOCKS * logits_at_once(tokens, vocabulary)
+        chunk = max(loss_chunks.ROWS, loss_chunks.FEWEST * vocabulary)
+        return min(whole, _LEARNED_CHUNKS * chunk + _LEARNED_SUMS * learns.output_elements)
+    return float(min(whole, loss_chunks.TILE))
 
 
 def optimizer_bytes(spec: TrainingSpec, learns: Learnable) -> float:
@@ -132,10 +146,8 @@ def fit(needed: int, limit: int) -> Fit:
     return "fits" if needed <= _TIGHT * limit else "tight" if needed <= limit else "too large"
 
 
-def _activations(
-    config: Mapping[str, object], spec: TrainingSpec, learns: Learnable, *, length: int
-) -> float:
-    """Bytes per token over all blocks that the gradient passes, and one more that is being computed."""
+def _block(config: Mapping[str, object], spec: TrainingSpec, learns: Learnable, *, length: int) -> float:
+    """Bytes that one token leaves behind in one block that the gradient passes."""
     hidden = _number(config, "hidden_size", "n_embd", "d_model") or 0
     numbers = (
         _PER_HIDDEN * hidden
@@ -143,8 +155,7 @@ def _activations(
         + _PER_SCORE * (_number(config, "num_attention_heads", "n_head") or 0) * length
         + _PER_FACTOR * spec.lora_rank * (learns.matrices / max(learns.blocks, 1))
     )
-    share = _CHECKPOINTED if spec.grad_checkpoint else 1.0
-    return share * numbers * (learns.blocks + 1) * _activation_bytes(config, spec)
+    return numbers * _activation_bytes(config, spec)
 
 
 def _intermediate(config: Mapping[str, object], hidden: int) -> int:

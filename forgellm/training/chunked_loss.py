@@ -17,11 +17,9 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_unflatten
 
-from forgellm.domain.logits import BLOCK, WHOLE_LOGITS
+from forgellm.domain import loss_chunks
 from forgellm.training.output_layer import OutputLayer
 from forgellm.training.output_rows import Rows, rows_of_layer
-
-_MOST_TOKENS = 1024
 
 
 @dataclass(frozen=True)
@@ -36,11 +34,11 @@ class Chunking:
     layer: OutputLayer
     count: int | None = None
     stages: deque[list[mx.array]] = field(default_factory=deque)
-    plain: int = WHOLE_LOGITS
-    tile: int = BLOCK
+    plain: int = loss_chunks.WHOLE
+    tile: int = loss_chunks.TILE
 
     def pays(self, tokens: int) -> bool:
-        """Whether so many tokens have logits worth saving: below 8 MB neither memory nor time is gained."""
+        """Whether so many tokens have logits worth saving."""
         return tokens * self.layer.vocabulary >= self.plain
 
     def settle(self) -> None:
@@ -146,10 +144,11 @@ def _chunks(count: int, size: int) -> Iterator[slice]:
 
 
 def _tokens_at_once(chunking: Chunking, rows: Rows | None) -> int:
-    """Blocks hold up to 1024 tokens; whole rows of logits as many as four tiles hold, but 64."""
+    """Blocks of the vocabulary hold more tokens than rows of whole logits."""
     if rows is not None:
-        return _MOST_TOKENS
-    return max(64, 4 * chunking.tile // chunking.layer.vocabulary)
+        return loss_chunks.TOKENS
+    share = chunking.tile / loss_chunks.TILE
+    return max(loss_chunks.FEWEST, round(loss_chunks.ROWS * share) // chunking.layer.vocabulary)
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ class MemoryPlan(BaseModel):
     optimizer: int
     activations: int
     logits: int
+    validation: int = Field(description="what a validation takes beyond a step, where it takes more")
     total: int
     limit: int
     available: int = Field(description="free at this moment")

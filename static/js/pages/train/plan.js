@@ -12,6 +12,7 @@ import { choiceOf, labelOf, said, TO_CHOOSE } from "./words.js";
 
 const MEMORY = [
   ["weights", "curve-1"], ["adapter", "curve-4"], ["gradients", "curve-2"], ["optimizer", "curve-5"], ["activations", "curve-3"], ["logits", "curve-6"],
+  ["validation", "quiet"],
 ];
 const FITS = { fits: ["Fits", "good"], tight: ["Tight", "waiting"], "too large": ["Too large", "bad"] };
 const LEVELS = { problem: ["warning", "bad"], warning: ["warning", "waiting"], note: ["info", "quiet"] };
