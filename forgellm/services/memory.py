@@ -103,7 +103,7 @@ def estimate(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, lengt
 
 
 def _validation(step: MemoryEstimate, spec: TrainingSpec, block: float) -> int:
-    """The peak of a validation, which has no gradients; a token leaves `block` bytes in one block of a step."""
+    """The peak of a validation, without gradients; a token leaves `block` bytes in one block of a step."""
     passed = _VALIDATED_BLOCK * block * min(_VALIDATED, spec.validation_tokens)
     logits = _VALIDATED_LOGITS * 4 * loss_chunks.TILE
     return round(step.weights + step.adapter + step.optimizer + passed + logits)
