@@ -75,9 +75,9 @@ setup(
         # installing this extra, `pip install --force-reinstall --no-deps mlx-cuda-13` puts the GPU's back.
         "cuda": ['mlx[cuda13]>=0.32,<0.33; sys_platform == "linux"'],
         "documents": [*DOCUMENTS],
-        # What mlx_lm.evaluate asks with: no torch, yet 440 MB with pandas, scipy and their like. It prints tables
-        # with packages that want an older chardet, which nothing here has it print: with mbstrdecoder below 1
-        # pip finds versions that take ours at once.
+        # What mlx_lm.evaluate asks with: no torch, yet 440 MB with pandas, scipy and others. Tables, which
+        # nothing here has it print, it prints with packages that want an older chardet: with mbstrdecoder
+        # below 1 pip finds versions that take ours at once.
         "lm-eval": ["lm-eval>=0.4.10,<0.5", "mbstrdecoder<1"],
         "parquet": [*PARQUET],
         "test": [
