@@ -57,18 +57,18 @@ class Push:
         there = self._opened()
         additions = [self._addition(str(path)) for path in self._wish["paths"]]
         self.tell(type="phase", phase="uploading", total_iterations=len(additions))
-        sent = 0
+        size = 0
         for done, addition in enumerate(additions, start=1):
             self._api.preupload_lfs_files(self._repo, [addition], free_memory=False)
-            sent += addition.upload_info.size
-            self.tell(type="uploaded", iteration=done, file=addition.path_in_repo, sent_bytes=sent)
+            size += addition.upload_info.size
+            self.tell(type="uploaded", iteration=done, file=addition.path_in_repo, done_bytes=size)
         self.tell(type="phase", phase="committing")
         texts = [CommitOperationAdd(name, text.encode()) for name, text in self._wish["texts"].items()]
         stale = [CommitOperationDelete(name) for name in _stale(there, additions)]
         commit = self._api.create_commit(
             self._repo, [*texts, *additions, *stale], commit_message="Upload with ForgeLLM"
         )
-        self.tell(type="done", commit=commit.oid, url=f"{self._api.endpoint}/{self._repo}", sent_bytes=sent)
+        self.tell(type="done", commit=commit.oid, url=f"{self._api.endpoint}/{self._repo}", done_bytes=size)
 
     def _opened(self) -> Sequence[str]:
         """Make sure of a repository that may be written to; the files that are there."""

@@ -34,11 +34,11 @@ _LOGITS = {4: 4.0, 2: 5.0}
 """Arrays of float32 logits alive at once where they are whole, by the bytes of the model's own numbers."""
 
 _LEARNED_CHUNKS, _LEARNED_SUMS = 3.0, 3.0
-"""Of an output layer that learns: chunks of logits, and float32 copies of it that its gradient is summed in. Of
-any other one block is as much as there is beside what the activations leave free."""
+"""Of an output layer that learns: chunks of logits, and float32 copies of it that its gradient is summed in.
+Of any other one block is as much as there is beside what the activations leave free."""
 
 _VALIDATED, _VALIDATED_BLOCK, _VALIDATED_LOGITS = 4096, 0.5, 2.0
-"""Tokens of one forward pass of a validation, the share of a block's activations that it holds, blocks of logits."""
+"""Tokens of one pass of a validation, the share of a block's activations that it holds, blocks of logits."""
 
 _CHECKPOINTED = 0.75
 """What is left of the activations with grad_checkpoint: every block's input, and one block whole."""
@@ -64,7 +64,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes at the peak of a training step; `validation` is what a validation takes beyond that, if it does."""
+    """Bytes at the peak of a training step, and what a validation takes beyond that, if it does."""
 
     weights: int
     adapter: int
