@@ -59,11 +59,11 @@ class Case:
 
 
 CASES = [
-    Case("vocabulary 4k, 8 x 256", 4096, 8, 1.0, False, 0.75, None),
+    Case("vocabulary 4k, 8 x 256", 4096, 8, 1.0, False, 0.5, None),
     Case("vocabulary 32k, 8 x 256", 32_000, 8, 1.0, False, 0.15, 1.0),
     Case("vocabulary 32k, 40 % learned", 32_000, 8, 0.4, False, 0.15, 0.6),
     Case("vocabulary 32k, weights learn", 32_000, 4, 1.0, True, 0.5, None),
-    Case("vocabulary 152k, 4 x 256", 152_000, 4, 1.0, False, 0.1, 1.0),
+    Case("vocabulary 152k, 2 x 256", 152_000, 2, 1.0, False, 0.1, 1.0),
 ]
 
 
@@ -273,7 +273,7 @@ def main() -> int:
     options = parser.parse_args()
     say = (lambda text: print(text, file=sys.stderr)) if options.json else print
     results = [compare_layers(case, rounds=options.rounds, say=say) for case in CASES]
-    results += [compare_steps(32_000, 0.6, say=say), compare_steps(152_000, 0.6, say=say)]
+    results += [compare_steps(32_000, 0.4, say=say), compare_steps(152_000, 0.2, say=say)]
     for result in results:
         say(told(result))
     if options.json:
