@@ -92,6 +92,7 @@ class TrainingLoop:
             max_grad_norm=plan.spec.max_grad_norm,
             compiled=compiled,
             loss=self._objective.loss,
+            usual=self._objective.targets / plan.order.batches_per_epoch * plan.spec.grad_accumulation_steps,
         )
         self._batches = self._from_cursor()
         self._next: list[tuple[Cursor, Batch]] = []
