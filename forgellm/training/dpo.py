@@ -67,6 +67,10 @@ class Preferences:
     def loss(self) -> Loss:
         return partial(preference_loss, beta=self.beta)
 
+    @property
+    def targets(self) -> int:
+        return len(self.corpus.train) // 2
+
     def batch(self, indices: IntArray, width: int, *, rows: int) -> Batch:
         return pair_batch(self.corpus.train, indices, width, rows=rows, reference=self.reference.train)
 

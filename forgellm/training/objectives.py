@@ -11,6 +11,7 @@ from typing import Protocol
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 
 from forgellm.data.corpus import Corpus
 from forgellm.domain.metrics import perplexity
@@ -30,6 +31,10 @@ class Objective(Protocol):
 
     @property
     def loss(self) -> Loss: ...
+
+    @property
+    def targets(self) -> int:
+        """What the losses of an epoch are the mean over."""
 
     def batch(self, indices: IntArray, width: int, *, rows: int) -> Batch:
         """The items at `indices` of the training data in [rows, width], of pairs [2 rows, width].
@@ -67,6 +72,10 @@ class Likelihood:
     @property
     def loss(self) -> Loss:
         return likelihood
+
+    @property
+    def targets(self) -> int:
+        return int(np.count_nonzero(self.corpus.train.learned))
 
     def batch(self, indices: IntArray, width: int, *, rows: int) -> Batch:
         if self.packing is None:

@@ -48,7 +48,7 @@ class SharedStepper:
         said = [_said(batch) for batch in batches]
         values = {
             "learning_rate": learning_rate,
-            "scale": 1.0 / max(targets, 1),
+            "scale": self._stepper.scale(targets),
             "batches": [(numbers, list(arrays)) for numbers, arrays in said],
             "random_key": random_key(),
         }
@@ -56,7 +56,7 @@ class SharedStepper:
         if meanwhile is not None:
             meanwhile()
         loss, metrics, norm = _together(self._group, self._stepper, batches, values=values)
-        return StepResult(loss, targets, norm, metrics)
+        return self._stepper.result(loss, metrics, targets=targets, norm=norm)
 
 
 def follow(

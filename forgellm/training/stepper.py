@@ -42,6 +42,10 @@ class Stepper:
 
     `mx.compile` captures the state it finds: exact resume depends on that order. On a CPU compiling
     gains nothing (measured 1.01) and costs a C++ compiler, so it is the caller's choice.
+
+    `usual` are the targets of an iteration on the average. Gradients are means over so many, whatever the
+    iteration has: else a token among few would weigh more than one among many, and batches of like length
+    have from tens to thousands. None: over the iteration's own.
     """
 
     def __init__(
@@ -53,7 +57,9 @@ class Stepper:
         compiled: bool,
         loss: Loss = likelihood,
         layer: OutputLayer | None = None,
+        usual: float | None = None,
     ) -> None:
+        self._usual = usual
         self._optimizer = optimizer
         self._model = model
         self._max_grad_norm = max_grad_norm
@@ -75,7 +81,7 @@ class Stepper:
         self._model.train()
         self._optimizer.learning_rate = mx.array(learning_rate, mx.float32)
         targets = sum(batch.targets for batch in batches)
-        scale = mx.array(1.0 / max(targets, 1), mx.float32)
+        scale = mx.array(self.scale(targets), mx.float32)
         parts: list[Values] = []
         carried = None
         for batch in batches[:-1]:
@@ -89,7 +95,19 @@ class Stepper:
             meanwhile()
         mx.eval(part, norm, self._state)
         loss, metrics = _sum([*parts, part])
-        return StepResult(loss, targets, None if self._max_grad_norm is None else float(norm.item()), metrics)
+        norm_of = None if self._max_grad_norm is None else float(norm.item())
+        return self.result(loss, metrics, targets=targets, norm=norm_of)
+
+    def scale(self, targets: int) -> float:
+        """What the sums of losses of an iteration with so many targets are multiplied by."""
+        return 1.0 / (self._usual or max(targets, 1))
+
+    def result(
+        self, loss: float, metrics: Mapping[str, float], *, targets: int, norm: float | None
+    ) -> StepResult:
+        """What is told of an iteration: sums that were scaled become means over its own targets."""
+        own = 1.0 / (self.scale(targets) * max(targets, 1))
+        return StepResult(loss * own, targets, norm, {name: value * own for name, value in metrics.items()})
 
     def gradients(
         self, batches: Sequence[Batch], scales: Sequence[float]

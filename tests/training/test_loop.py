@@ -12,7 +12,7 @@ from forgellm.domain.errors import Diverged
 from forgellm.storage.adapters import config_of as adapter_of
 from forgellm.storage.adapters import read_config, write_config
 from forgellm.storage.checkpoints import read_checkpoints
-from forgellm.training.adapters import load_adapter, load_base
+from forgellm.training.adapters import load_adapter, load_base, trainable_weights
 from forgellm.training.losses import measure
 from tests.training.loops import Run, a_spec, random_sequences
 
@@ -111,6 +111,23 @@ def test_accumulated_batches_count_as_one_batch_weighted_by_tokens(run_loop: Run
     assert loss == ([1], [1])
     a, b = (read_checkpoints(tmp_path / x)[0].validation_loss for x in "ab")
     assert a == pytest.approx(b, abs=1e-5)
+
+
+def test_a_token_weighs_the_same_in_a_short_batch_and_in_a_long_one(
+    run_loop: Run, tiny_model: Path, tmp_path: Path
+) -> None:
+    """Two small steps, on 10 tokens and on 100, go where one goes on both together that is twice as long."""
+    sequences = random_sequences([10, 100], seed=5)
+    plain = {"optimizer": "sgd", "weight_decay": 0.0, "lr_schedule": "constant", "max_grad_norm": None}
+    common = plain | {"fine_tune_type": "full", "eval_every": 10, "save_every": 10}
+    moved = []
+    for batch_size, steps, rate in ((1, 2, 1e-3), (2, 1, 2e-3)):
+        spec = a_spec(**common, batch_size=batch_size, max_iterations=steps, learning_rate=rate)
+        trained = run_loop(spec, folder=tmp_path / str(batch_size), train=sequences)
+        moved.append(trainable_weights(trained.model)["model.layers.1.mlp.down_proj.weight"])
+    start = load_base(tiny_model)[0].model.layers[1].mlp.down_proj.weight
+    one, other = (np.array(weight - start) for weight in moved)
+    assert np.abs(one - other).max() <= 0.01 * np.abs(other).max()
 
 
 @pytest.mark.parametrize("kind", ["lora", "dora"])
