@@ -65,9 +65,9 @@ def _run(job: Job, hosts: Sequence[Host], watch: Watch, *, port: int) -> None:
         over: float | None = None
         while _is_running(process):
             _pass_on(job)
-            if over is None and (watch.silent() is not None or (job.folder / OUTCOME).exists()):
+            if over is None and (job.folder / OUTCOME).exists():
                 over = time.monotonic()
-            if watch.silent() is not None or (over and time.monotonic() - over > _CLEARING_SECONDS):
+            if watch.is_hopeless() or (over and time.monotonic() - over > _CLEARING_SECONDS):
                 return
 
 
@@ -157,9 +157,11 @@ def _outcome(folder: Path, watch: Watch) -> Outcome:
 
 def _lost(watch: Watch) -> HostLost:
     details: dict[str, object] = {}
-    what = "a port that was free is taken" if watch.port_taken else "the machines lost each other"
+    what = "the machines lost each other" if watch.met() else "the machines could not connect to each other"
     lost = watch.lost()
-    if lost is not None and not watch.port_taken:
+    if watch.port_taken:
+        what = "a port that was free is taken"
+    elif lost is not None:
         rank, how = lost
         what = f"{watch.name(rank)}, machine {rank + 1} of the run, went away: {how}"
         details = {"host": watch.name(rank), "rank": rank}

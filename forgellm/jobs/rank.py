@@ -27,7 +27,11 @@ def main(arguments: Sequence[str]) -> int:
     """Take this machine's part in the run; answers the exit status."""
     options = _parse(arguments)
     threading.Thread(target=_end_with_input, name="whoever started this", daemon=True).start()
-    group = Group(options.backend)
+    try:
+        group = Group(options.backend)
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return PEERS_GONE
     if group.rank == 0:
         status: int = importlib.import_module(_WORK).lead(options.folder, group)
         return status

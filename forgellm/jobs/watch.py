@@ -19,6 +19,8 @@ PEERS_GONE = 75
 BEAT = b"forgellm: machine %d is here\n"
 BEAT_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
+CONNECT_SECONDS = 120.0
+"""The first machine waits for the others for ever; ssh to a machine that is off takes a minute or more."""
 
 _BEAT = re.compile(BEAT.replace(b"%d", rb"(\d+)").strip())
 _ENDED = re.compile(rb"Node with rank (\d+) (?:was killed|exited with code (-?\d+))")
@@ -35,6 +37,7 @@ class Watch:
     def __init__(self, names: Sequence[str], monotonic: Callable[[], float]) -> None:
         self._names = names
         self._monotonic = monotonic
+        self._begun = monotonic()
         self._beats: dict[int, float] = {}
         self._ended: dict[int, int | None] = {}
         self._lines: deque[str] = deque(maxlen=_LINES)
@@ -57,6 +60,15 @@ class Watch:
         """A machine that has not been heard of for too long, or None."""
         now = self._monotonic()
         return next((rank for rank, at in self._beats.items() if now - at > PATIENCE_SECONDS), None)
+
+    def met(self) -> bool:
+        """Whether they were connected."""
+        return bool(self._beats)
+
+    def is_hopeless(self) -> bool:
+        """Whether waiting is of no use: one has fallen silent, or they have not met for too long."""
+        late = self._monotonic() - self._begun > CONNECT_SECONDS
+        return self.silent() is not None or (late and not self.met())
 
     def lost(self) -> tuple[int, str] | None:
         """The machine that was the first to go, and how; None where that is not known."""

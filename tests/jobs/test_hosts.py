@@ -21,7 +21,7 @@ from forgellm.jobs.hosts import LAUNCH
 from forgellm.jobs.job import Job, utc_now
 from forgellm.jobs.launcher import launch, pause, resume
 from forgellm.jobs.train import train
-from forgellm.jobs.watch import BEAT, PATIENCE_SECONDS, PEERS_GONE, Watch
+from forgellm.jobs.watch import BEAT, CONNECT_SECONDS, PATIENCE_SECONDS, PEERS_GONE, Watch
 from forgellm.storage.events import EventLog, read_events
 from forgellm.storage.files import write_json
 from forgellm.storage.liveness import failure, state
@@ -223,3 +223,14 @@ def test_a_machine_that_falls_silent_is_lost_though_nothing_says_so():
     now[0] = PATIENCE_SECONDS + 1
     assert watch.silent() == 1
     assert watch.lost()[0] == 1
+    assert watch.is_hopeless()
+
+
+def test_machines_that_do_not_meet_are_not_waited_for_for_ever():
+    now = [0.0]
+    watch = Watch(["one", "two"], lambda: now[0])
+    now[0] = CONNECT_SECONDS + 1
+    assert watch.is_hopeless()
+    assert watch.lost() is None
+    watch.see(BEAT % 1)
+    assert not watch.is_hopeless()
