@@ -77,7 +77,7 @@ class OnlyHead(nn.Module):
         if not learns:
             self.lm_head.freeze()
 
-    def __call__(self, _: mx.array) -> mx.array:
+    def __call__(self, _: mx.array, cache: None = None) -> mx.array:
         logits: mx.array = self.lm_head(self.states)
         return logits
 

@@ -7,7 +7,7 @@ sequences give the same bits, in any process on the same machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from forgellm.training.chunked_loss import (
 )
 from forgellm.training.output_layer import Layer, OutputLayer, output_layer
 
+Cache = Sequence[object] | None
 Sums = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -53,17 +54,19 @@ def learned_loss(
     learned: mx.array,
     scale: mx.array,
     *,
+    cache: Cache = None,
     chunking: Chunking | None = None,
 ) -> mx.array:
     """`scale` times the sum of the losses of the learned tokens of a batch [rows, width].
 
     With `scale` = 1 / (targets of the whole iteration) the gradients of several batches add up to that of
-    the token-weighted mean, and no sum grows beyond what a half-precision gradient holds.
+    the token-weighted mean, and no sum grows beyond what a half-precision gradient holds. `cache` is
+    handed to the model.
     """
     if chunking is not None and chunking.layer.learns and chunking.pays(tokens[:, 1:].size):
-        hidden, targets, mask, _ = _learned_states(model, tokens, learned, chunking)
+        hidden, targets, mask, _ = _learned_states(model, tokens, learned, chunking, cache=cache)
         return chunked_sum(hidden, targets, mask * scale, chunking)
-    return learned_losses(model, tokens, learned, chunking=chunking).sum() * scale
+    return learned_losses(model, tokens, learned, cache=cache, chunking=chunking).sum() * scale
 
 
 def log_probabilities(
@@ -74,7 +77,12 @@ def log_probabilities(
 
 
 def learned_losses(
-    model: nn.Module, tokens: mx.array, learned: mx.array, *, chunking: Chunking | None
+    model: nn.Module,
+    tokens: mx.array,
+    learned: mx.array,
+    *,
+    cache: Cache = None,
+    chunking: Chunking | None,
 ) -> mx.array:
     """The loss of every target of a batch [rows, width], 0 where none is learned: float32 [rows, width - 1].
 
@@ -82,18 +90,18 @@ def learned_losses(
     """
     targets = tokens[:, 1:]
     if chunking is None or not chunking.pays(targets.size) or chunking.layer.learns:
-        losses = token_losses(model(tokens[:, :-1]), targets)
+        losses = token_losses(model(tokens[:, :-1], cache=cache), targets)
         return mx.where(learned[:, 1:], losses, 0.0)
-    hidden, chosen, mask, places = _learned_states(model, tokens, learned, chunking)
+    hidden, chosen, mask, places = _learned_states(model, tokens, learned, chunking, cache=cache)
     losses = mx.where(mask, chunked_losses(hidden, chosen, chunking), 0.0)
     return _laid_out(losses, places, targets.shape)
 
 
 def _learned_states(
-    model: nn.Module, tokens: mx.array, learned: mx.array, chunking: Chunking
+    model: nn.Module, tokens: mx.array, learned: mx.array, chunking: Chunking, *, cache: Cache = None
 ) -> tuple[mx.array, mx.array, mx.array, mx.array | None]:
     """Hidden states [n, hidden], targets [n], whether they are learned [n], their places or None for all."""
-    hidden = chunking.layer.hidden(lambda: model(tokens[:, :-1]))
+    hidden = chunking.layer.hidden(lambda: model(tokens[:, :-1], cache=cache))
     hidden = hidden.reshape(-1, hidden.shape[-1])
     targets, mask = tokens[:, 1:].reshape(-1), learned[:, 1:].reshape(-1)
     places = chunking.places(mask)
