@@ -26,8 +26,8 @@ from forgellm.training.chunked_loss import (
 )
 from forgellm.training.output_layer import Layer, OutputLayer, output_layer
 
-Sums = np.ndarray[Any, np.dtype[np.float64]]
 Cache = Sequence[object] | None
+Sums = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ def learned_loss(
 ) -> mx.array:
     """`scale` times the sum of the losses of the learned tokens of a batch [rows, width].
 
-    `cache` says who sees whom where rows are shared (`separation.shared_rows`).
     With `scale` = 1 / (targets of the whole iteration) the gradients of several batches add up to that of
-    the token-weighted mean, and no sum grows beyond what a half-precision gradient holds.
+    the token-weighted mean, and no sum grows beyond what a half-precision gradient holds. `cache` is
+    handed to the model.
     """
     if chunking is not None and chunking.layer.learns and chunking.pays(tokens[:, 1:].size):
-        hidden, targets, mask, _ = _learned_states(model, tokens, learned, cache=cache, chunking=chunking)
+        hidden, targets, mask, _ = _learned_states(model, tokens, learned, chunking, cache=cache)
         return chunked_sum(hidden, targets, mask * scale, chunking)
     return learned_losses(model, tokens, learned, cache=cache, chunking=chunking).sum() * scale
 
@@ -92,13 +92,13 @@ def learned_losses(
     if chunking is None or not chunking.pays(targets.size) or chunking.layer.learns:
         losses = token_losses(model(tokens[:, :-1], cache=cache), targets)
         return mx.where(learned[:, 1:], losses, 0.0)
-    hidden, chosen, mask, places = _learned_states(model, tokens, learned, cache=cache, chunking=chunking)
+    hidden, chosen, mask, places = _learned_states(model, tokens, learned, chunking, cache=cache)
     losses = mx.where(mask, chunked_losses(hidden, chosen, chunking), 0.0)
     return _laid_out(losses, places, targets.shape)
 
 
 def _learned_states(
-    model: nn.Module, tokens: mx.array, learned: mx.array, *, cache: Cache = None, chunking: Chunking
+    model: nn.Module, tokens: mx.array, learned: mx.array, chunking: Chunking, *, cache: Cache = None
 ) -> tuple[mx.array, mx.array, mx.array, mx.array | None]:
     """Hidden states [n, hidden], targets [n], whether they are learned [n], their places or None for all."""
     hidden = chunking.layer.hidden(lambda: model(tokens[:, :-1], cache=cache))
@@ -180,7 +180,7 @@ def row_losses(model: nn.Module, batch: Batch, *, layer: Layer) -> Sums:
     if isinstance(layer, OutputLayer):
         chunking = Chunking(layer, learned_bound(batch.learned_targets, size, few=False))
     if chunking is not None and chunking.pays(size):
-        hidden, targets, mask, places = _learned_states(model, tokens, learned, chunking=chunking)
+        hidden, targets, mask, places = _learned_states(model, tokens, learned, chunking)
         losses = _laid_out(mx.where(mask, measured_losses(hidden, targets, chunking), 0.0), places, shape)
     else:
         losses = learned_losses(model, tokens, learned, chunking=None)
