@@ -39,7 +39,7 @@ _LOOK_SECONDS = 0.25
 _CLEARING_SECONDS = 20.0
 
 
-def train_on_hosts(job: Job) -> Outcome:
+def train(job: Job) -> Outcome:
     """Train a run on the machines of its spec to its end, from its saved state where it has one.
 
     A machine that goes away ends it as `failed` with HOST_LOST: it can be resumed. Raises HostLost where the
