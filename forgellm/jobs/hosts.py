@@ -25,6 +25,7 @@ from forgellm.jobs.hostfile import free_port, launcher_hosts, located
 from forgellm.jobs.job import Job, Outcome, failure_values
 from forgellm.jobs.watch import OUTCOME, Watch
 from forgellm.settings import importing_this, worker_environment
+from forgellm.storage.events import EventLog
 from forgellm.storage.files import read_json, write_json
 from forgellm.storage.liveness import read_control, write_control
 
@@ -38,7 +39,7 @@ _LOOK_SECONDS = 0.25
 _CLEARING_SECONDS = 20.0
 
 
-def train_on_hosts(job: Job) -> Outcome:
+def train(job: Job) -> Outcome:
     """Train a run on the machines of its spec to its end, from its saved state where it has one.
 
     A machine that goes away ends it as `failed` with HOST_LOST: it can be resumed. Raises HostLost where the
@@ -52,7 +53,7 @@ def train_on_hosts(job: Job) -> Outcome:
         job.log.append("phase", phase="connecting " + ", ".join(host.name for host in hosts))
         watch = Watch([host.name for host in hosts], time.monotonic)
         _run(job, hosts, watch, port=free_port(hosts, source))
-        outcome = _outcome(job.folder, watch)
+        outcome = _called_off(job, watch) or _outcome(job.folder, watch)
         # Somebody may have taken the port between the look and the start.
         if not watch.port_taken:
             break
@@ -64,7 +65,8 @@ def _run(job: Job, hosts: Sequence[Host], watch: Watch, *, port: int) -> None:
     with _launched(job, hosts, port) as process, _read(process, watch):
         over: float | None = None
         while _is_running(process):
-            _pass_on(job)
+            if _pass_on(job) != "run" and not watch.met():
+                return
             if over is None and (job.folder / OUTCOME).exists():
                 over = time.monotonic()
             if watch.is_hopeless() or (over and time.monotonic() - over > _CLEARING_SECONDS):
@@ -137,11 +139,22 @@ def _is_running(process: subprocess.Popen[bytes]) -> bool:
     return False
 
 
-def _pass_on(job: Job) -> None:
-    """Let the first machine's process know what a signal told this one."""
+def _pass_on(job: Job) -> str:
+    """Let the first machine's process know what a signal told this one; answers what is to be done."""
     command = job.control()
     if command in ("pause", "stop") and command != read_control(job.folder):
         write_control(job.folder, "pause" if command == "pause" else "stop")
+    return command
+
+
+def _called_off(job: Job, watch: Watch) -> Outcome | None:
+    """A pause or a stop that came before the machines had met."""
+    command = job.control()
+    if command == "run" or watch.met() or (job.folder / OUTCOME).exists():
+        return None
+    # The first machine's process may have written some events, too.
+    EventLog(job.folder, job.clock).append("stopping", iteration=0, command=command)
+    return Outcome("paused" if command == "pause" else "stopped", {"iteration": 0})
 
 
 def _outcome(folder: Path, watch: Watch) -> Outcome:

@@ -44,7 +44,7 @@ JOBS: Mapping[RunKind, str] = {
 }
 """Where the function of each kind is: named, not imported, so that importing it can fail as a run does."""
 
-ON_HOSTS = "forgellm.jobs.hosts:train_on_hosts"
+ON_HOSTS = "forgellm.jobs.hosts:train"
 """The same for a run that trains on several machines."""
 
 Work = Callable[[Job], Outcome]
