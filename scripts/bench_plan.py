@@ -93,6 +93,7 @@ def grid() -> list[Setting]:
         Setting("152k", 4, 256, {"grad_checkpoint": True}),
         Setting("152k", 2, 256, {"fine_tune_type": "full", "train_also": ["embeddings", "norms"]}),
         Setting("bf16", 2, 128),
+        Setting("bf16", 8, 128),
         Setting("bf16", 2, 128, {"fine_tune_type": "full"}),
         Setting("4bit", 2, 128),
         Setting("qwen3", 4, 256),

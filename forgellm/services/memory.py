@@ -33,12 +33,17 @@ _PER_HIDDEN, _PER_INTERMEDIATE, _PER_SCORE, _PER_FACTOR = 4.5, 6.0, 1.0, 1.0
 _LOGITS = {4: 4.0, 2: 5.0}
 """Arrays of float32 logits alive at once where they are whole, by the bytes of the model's own numbers."""
 
-_LEARNED_CHUNKS, _LEARNED_SUMS = 3.0, 3.0
-"""Of an output layer that learns: chunks of logits, and float32 copies of it that its gradient is summed in.
-Of any other one block is as much as there is beside what the activations leave free."""
+_BLOCKS = {4: 1.0, 2: 3.0}
+"""Blocks of float32 logits where they are not, beside what the activations leave free."""
 
-_VALIDATED, _VALIDATED_BLOCK, _VALIDATED_LOGITS = 4096, 0.5, 2.0
-"""Tokens of one pass of a validation, the share of a block's activations that it holds, blocks of logits."""
+_LEARNED_CHUNKS, _LEARNED_SUMS = 1.4, 1.4
+"""Of an output layer that learns: chunks of logits, and float32 copies of it that its gradient is summed in."""
+
+_VALIDATED, _VALIDATED_BLOCK = 4096, 0.5
+"""Tokens of one pass of a validation, and the share of a block's activations that it holds."""
+
+_VALIDATED_LOGITS = {4: 2.0, 2: 2.7}
+"""Blocks of float32 logits in a validation, by the bytes of the model's own numbers."""
 
 _CHECKPOINTED = 0.75
 """What is left of the activations with grad_checkpoint: every block's input, and one block whole."""
@@ -99,13 +104,15 @@ def estimate(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, lengt
         activations=round(activations),
         logits=round(4 * _logits(model.config, spec, learns, tokens=tokens)),
     )
-    return replace(step, validation=max(0, _validation(step, spec, block) - step.total))
+    return replace(step, validation=max(0, _validation(step, model, spec, block=block) - step.total))
 
 
-def _validation(step: MemoryEstimate, spec: TrainingSpec, block: float) -> int:
+def _validation(step: MemoryEstimate, model: ModelFolder, spec: TrainingSpec, *, block: float) -> int:
     """The peak of a validation, without gradients; a token leaves `block` bytes in one block of a step."""
-    passed = _VALIDATED_BLOCK * block * min(_VALIDATED, spec.validation_tokens)
-    logits = _VALIDATED_LOGITS * 4 * loss_chunks.TILE
+    tokens = min(_VALIDATED, spec.validation_tokens)
+    at_once = min(loss_chunks.TILE, tokens * vocabulary_size(model.config))
+    logits = 4 * _VALIDATED_LOGITS[_number_bytes(model.config)] * at_once
+    passed = _VALIDATED_BLOCK * block * tokens
     return round(step.weights + step.adapter + step.optimizer + passed + logits)
 
 
@@ -118,7 +125,7 @@ def _logits(config: Mapping[str, object], spec: TrainingSpec, learns: Learnable,
     if learns.output_elements:
         chunk = max(loss_chunks.ROWS, loss_chunks.FEWEST * vocabulary)
         return min(whole, _LEARNED_CHUNKS * chunk + _LEARNED_SUMS * learns.output_elements)
-    return float(min(whole, loss_chunks.TILE))
+    return min(whole, _BLOCKS[_number_bytes(config)] * loss_chunks.TILE)
 
 
 def optimizer_bytes(spec: TrainingSpec, learns: Learnable) -> float:

@@ -14,7 +14,13 @@ from forgellm.services.memory import estimate
 from forgellm.storage.models import ModelFolder, read_model_config
 
 LENGTH = 512
-WISH = {"model_name": "tiny", "training_type": "cpt", "dataset": "none", "batch_size": 8}
+WISH = {
+    "model_name": "tiny",
+    "training_type": "cpt",
+    "dataset": "none",
+    "batch_size": 8,
+    "validation_tokens": 64,
+}
 
 
 @pytest.fixture
