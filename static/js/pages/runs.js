@@ -37,7 +37,7 @@ const CHOICES = [
 const KINDS = [
   { value: "", label: "Every kind" }, { value: "cpt", label: "CPT" }, { value: "ift", label: "IFT" },
   { value: "publish", label: "Publishing" }, { value: "evaluate", label: "Evaluation" },
-  { value: "quantize", label: "Quantizing" }, { value: "export", label: "Export" },
+  { value: "quantize", label: "Quantizing" }, { value: "export", label: "Export" }, { value: "push", label: "Push to the Hub" },
 ];
 
 export function open({ element, query, signal }) {
