@@ -45,7 +45,7 @@ def test_a_preflight_answers_and_nothing_is_started(client, forge):
     assert len(answer["learning_rate"]) <= 200
     assert answer["memory"]["total"] == sum(
         answer["memory"][part]
-        for part in ("weights", "adapter", "gradients", "optimizer", "activations", "logits")
+        for part in ("weights", "adapter", "gradients", "optimizer", "activations", "logits", "validation")
     )
     assert answer["time"] is None
     assert answer["unknown"]["time"]

@@ -4,6 +4,7 @@ export const MISSING = "–";
 
 const KINDS = {
   cpt: "CPT", ift: "IFT", publish: "Publishing", evaluate: "Evaluation", quantize: "Quantizing", export: "Export",
+  push: "Push to the Hub",
 };
 const TONES = {
   running: "busy", stopping: "busy", pending: "quiet", paused: "waiting", stopped: "quiet",

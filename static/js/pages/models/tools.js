@@ -7,6 +7,7 @@ import { openDialog } from "../../parts/dialog.js";
 import { selectField, textField } from "../../parts/fields.js";
 import { get, post } from "../../state/api.js";
 import { runs } from "../../state/runs.js";
+import { openPush } from "./push.js";
 import { called } from "./words.js";
 
 const BITS = [
@@ -46,6 +47,7 @@ export function otherForms(model) {
         { label: "Evaluate", icon: "check", run: action(() => openEvaluate(model), { failed: "Nothing is evaluated" }) },
         { label: "Quantize", icon: "memory", disabled: model.quantized, run: () => openQuantize(model) },
         { label: "Export", icon: "download", run: () => openExport(model) },
+        { label: "Push to the Hub", icon: "upload", run: () => openPush(model) },
       ]);
   }
   return itemsOf.get(model);

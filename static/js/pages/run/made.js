@@ -1,7 +1,7 @@
 // What came of a run that trains nothing: files for other programs, a quantized copy, or an evaluation.
 
 import { html, nothing } from "lit-html";
-import { count, gigabytes, loss, MISSING, sentence } from "../../parts/format.js";
+import { count, gigabytes, loss, MISSING, plural, sentence } from "../../parts/format.js";
 import { icon } from "../../parts/icons.js";
 import { card, figures } from "../../parts/page.js";
 import { table } from "../../parts/table.js";
@@ -24,8 +24,13 @@ export function made(end) {
   if (end?.type !== "completed") return null;
   if (end.metrics) return evaluated(end);
   if (end.export_path) return exported(end);
+  if (end.repo_id) return pushed(end);
   return end.bits_per_weight ? quantized(end) : null;
 }
+
+const pushed = ({ repo_id: name, url, private: alone, done_bytes: size }) => card({ title: "On the Hub", body: html`
+  <p>${alone ? "You alone can see it" : "Everybody can see it"}, ${gigabytes(size / 1e9)} were sent:
+    <a href=${url} target="_blank" rel="noreferrer noopener">${name}</a></p>` });
 
 const exported = ({ export_path: folder, size_bytes: size }) => card({ title: "Exported", body: place(folder, gigabytes(size / 1e9)) });
 
@@ -38,7 +43,7 @@ const quantized = (end) => card({ title: "Quantized", body: html`<div class="sta
   <p class="quiet">${sentence(end.validation_data)}</p>
   <div class="actions"><a class="button" href="/models?model=${encodeURIComponent(end.published_model_path)}">${icon("model")}Look at it</a></div></div>` });
 
-function evaluated({ metrics, base_metrics: base, text, answers_path: answers }) {
+function evaluated({ metrics, base_metrics: base, text, answers_path: answers, answers_cut: cut }) {
   const known = Object.keys(MEASURES).filter((name) => metrics[name]?.count);
   return card({ title: "Measured", kind: "flush", body: html`
     ${table({
@@ -52,7 +57,7 @@ function evaluated({ metrics, base_metrics: base, text, answers_path: answers })
         { key: "count", label: "Over", kind: "number", wide: true, cell: (name) => count(metrics[name].count) },
       ],
     })}
-    <div class="stack made-note">${text ? html`<p class="quiet">Text: ${text}</p>` : nothing}${place(answers)}</div>` });
+    <div class="stack made-note">${cut ? html`<p class="quiet">${plural(cut, "answer was", "answers were")} cut where the room for one ended: their length says little.</p>` : nothing}${text ? html`<p class="quiet">Text: ${text}</p>` : nothing}${place(answers)}</div>` });
 }
 
 function value({ value, standard_error: error }) {
