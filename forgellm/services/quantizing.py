@@ -6,7 +6,7 @@ import shutil
 from dataclasses import asdict
 
 from forgellm.domain.errors import DiskFull, InvalidField, InvalidModel
-from forgellm.domain.quantization import quantization
+from forgellm.domain.quantization import Quantization, quantization
 from forgellm.domain.runs import Run, RunKind
 from forgellm.jobs import launcher
 from forgellm.services.naming import check_name, free_name
@@ -38,7 +38,7 @@ def quantize(
     """
     wish = quantization(bits=bits, recipe=recipe, group_size=group_size)
     model = find_model(parts.workspace, parts.hub_cache, model_name)
-    _check_model(model, recipe)
+    _check_model(model, wish)
     if dataset is not None:
         find_dataset(parts.workspace, dataset)
     published = parts.workspace.published
@@ -61,7 +61,7 @@ def quantize(
     return run
 
 
-def _check_model(model: ModelFolder, recipe: str | None) -> None:
+def _check_model(model: ModelFolder, wish: Quantization) -> None:
     if is_quantized(model.config):
         raise InvalidModel(
             f"{model.name} is quantized already",
@@ -69,12 +69,19 @@ def _check_model(model: ModelFolder, recipe: str | None) -> None:
             suggestion="Quantize the model that it was made from: twice loses more than once.",
         )
     check_complete(model.path)
-    names = (name for path in weight_files(model.path) for name in tensors(path) or {})
-    if recipe is not None and not any("down_proj" in name for name in names):
+    shapes = {n: t.shape for path in weight_files(model.path) for n, t in (tensors(path) or {}).items()}
+    if wish.recipe is not None and not any("down_proj" in name for name in shapes):
         raise InvalidField(
-            f"recipe {recipe} is for models with layers called down_proj, and {model.name} has none",
+            f"recipe {wish.recipe} is for models with layers called down_proj, and {model.name} has none",
             details={"field": "recipe", "model": model.name},
             suggestion="Give bits instead.",
+        )
+    widths = {shape[-1] for shape in shapes.values() if len(shape) > 1}
+    if not any(width % wish.group_size == 0 for width in widths):
+        raise InvalidField(
+            f"no layer of {model.name} can be quantized in groups of {wish.group_size}",
+            details={"field": "group_size", "model": model.name},
+            suggestion="Choose a smaller group_size: it has to divide the width of the layers.",
         )
 
 

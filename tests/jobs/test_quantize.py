@@ -17,7 +17,7 @@ from forgellm.domain.errors import InvalidField, InvalidModel, RunConflict
 from forgellm.domain.runs import Event, Run, RunKind
 from forgellm.forge import Forge
 from forgellm.jobs.quantize import quantize
-from forgellm.services import quantizing, runs
+from forgellm.services import quantizing, runs, samples
 from forgellm.storage.events import read_events
 from forgellm.storage.models import find_model, is_quantized
 from forgellm.storage.runs import list_runs, run_folder
@@ -102,6 +102,12 @@ def test_what_mlx_cannot_do_starts_no_run(town: Forge, wish: dict[str, object], 
     with pytest.raises(InvalidField, match=words):
         quantizing.quantize(town, PUBLISHED, **wish)  # type: ignore[arg-type]
     assert len(list_runs(town.workspace)) == before
+
+
+def test_groups_that_divide_no_layer_are_refused_before_a_run(town: Forge) -> None:
+    samples.bring_model(town)
+    with pytest.raises(InvalidField, match="no layer of models/base/lough-tiny .* in groups of 64"):
+        quantizing.quantize(town, "models/base/lough-tiny", bits=4)
 
 
 def test_a_stop_is_obeyed_at_every_look_and_leaves_nothing(town: Forge) -> None:
