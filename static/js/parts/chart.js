@@ -127,7 +127,8 @@ export class Chart {
       width, x: pick(x), columns: this.#options.series.map((_, n) => pick(columns[n] ?? [])), across: [from, to],
       upwards: this.#vertical(from, to), log: this.#log, hidden: this.#hidden, marks: this.#marks,
     });
-    this.#read(this.#reading);
+    // There may be fewer rows than there were.
+    this.#read(this.#reading === null || !x.length ? null : Math.min(this.#reading, x.length - 1));
   }
 
   #vertical(from, to) {
