@@ -87,7 +87,8 @@ class Arrival:
         Raises InvalidField, DatasetConflict, DiskFull, ReadOnly.
         """
         check_name(name)
-        moment = self._parts.clock().isoformat(timespec="seconds")
+        # Finer than seconds: which of two uploads is the newer one is told by it.
+        moment = self._parts.clock().isoformat(timespec="milliseconds")
         write_decisions(self.folder, Decisions(source={**source, "time": moment}))
         self._place.place(name)
         return name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from datetime import datetime
 from pathlib import Path
 
 from forgellm.data.example_files import row_files
@@ -10,7 +11,7 @@ from forgellm.data.records import RecordFile
 from forgellm.data.shapes import MEANING, SHAPES, Shape
 from forgellm.domain.errors import DatasetNotFound, InvalidDataset
 from forgellm.services import samples
-from forgellm.services.datasets import datasets
+from forgellm.services.datasets import DatasetInfo, datasets
 from forgellm.services.parts import Parts
 from forgellm.storage.datasets import find_dataset
 from forgellm.storage.decisions import read_decisions
@@ -46,14 +47,14 @@ def newest(parts: Parts, *, held_out: bool = False) -> str:
 
 def uploaded(parts: Parts, text: str) -> str:
     """The dataset of that name or path, that the file at that path lies in, or whose only file has that name
-    (`dataset.jsonl`): the newest of these.
+    (`dataset.jsonl`): of these the one that was brought last.
 
     Raises DatasetNotFound, InvalidPath.
     """
     if "/" not in text:
         named = [found for found in datasets(parts) if found.name != text and found.only_file == text]
         if named:
-            return max(named, key=lambda found: found.changed).name
+            return max(named, key=lambda found: (_arrived(parts, found), found.changed)).name
     try:
         folder = find_dataset(parts.workspace, text)
     except DatasetNotFound:
@@ -81,6 +82,16 @@ def check_shape(parts: Parts, name: str, wanted: Collection[Shape], *, task: str
         details={"dataset": name, "shapes": found, "wanted": list(wanted)},
         suggestion=f"Give rows of {' or '.join(MEANING[shape] for shape in wanted)}.",
     )
+
+
+def _arrived(parts: Parts, found: DatasetInfo) -> datetime:
+    """When it was brought, which no decision about it changes; when it was changed where nobody knows."""
+    try:
+        source = read_decisions(parts.workspace.datasets / found.name).source or {}
+        time = datetime.fromisoformat(str(source.get("time")))
+    except (InvalidDataset, ValueError):
+        return found.changed
+    return found.changed if time.tzinfo is None else time
 
 
 def _newest_first(parts: Parts) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from forgellm.domain.errors import DiskFull
 from forgellm.domain.runs import RunKind, RunState
 from forgellm.jobs.job import failure_values
-from forgellm.services import instructions
+from forgellm.services import decisions, instructions
 from forgellm.services.resident import known_names
 from forgellm.storage.events import EventLog
 from forgellm.storage.labels import Label, write_label
@@ -91,6 +92,8 @@ def test_the_name_of_a_file_means_the_newest_of_that_name(forge, client):
         rows = io.BytesIO(count * b'{"prompt": "When?", "completion": "Now."}\n')
         answer = ask(client, "POST", "/modelforge/api/upload_dataset", data={"file": (rows, "twice.jsonl")})
         assert (answer.status_code, answer.json["num_examples"]) == (200, count)
+    assert instructions.uploaded(forge, "twice.jsonl") == "twice_2"
+    decisions.change(forge, "twice", lambda known: replace(known, excluded={"twice.jsonl": [1]}))
     assert instructions.uploaded(forge, "twice.jsonl") == "twice_2"
 
 
