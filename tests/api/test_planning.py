@@ -11,6 +11,7 @@ from forgellm.storage.labels import LABEL
 from forgellm.storage.runs import create_run, run_folder
 from tests.api.conftest import ask
 from tests.api.test_routes import assert_error
+from tests.storage.folders import new_run
 
 SPEC = {"model_name": "models/base/tiny", "training_type": "cpt", "dataset": "domain", "max_seq_length": 64}
 
@@ -130,6 +131,12 @@ def test_runs_are_compared_by_id_or_number(client, run):
     for wrong in ("", ",", ",".join(map(str, range(11)))):
         assert_error(ask(client, "GET", f"/api/runs/compare?ids={wrong}"), 400, "INVALID_FIELD")
     assert_error(ask(client, "GET", "/api/runs/compare?ids=nothing"), 404, "RUN_NOT_FOUND")
+
+
+def test_all_that_wait_are_named_whatever_is_listed(client, forge, run):
+    waiting = [run.id, *(new_run(forge.workspace).id for _ in range(2))]
+    for limits in ("", "?limit=1", "?offset=2", "?kind=publish", "?state=completed"):
+        assert ask(client, "GET", f"/api/runs{limits}").get_json()["waiting"] == waiting
 
 
 def test_without_a_model_or_a_run_to_start_from_nothing_is_started(client):

@@ -18,7 +18,6 @@ from forgellm.services import curves, measurements, queue, runs
 from forgellm.services.progress import Progress
 from forgellm.services.runs import Summary
 from forgellm.storage.labels import Label, read_label
-from forgellm.storage.queue import in_order
 from forgellm.storage.runs import find_run, list_runs, move_to_trash, restore_from_trash, run_folder
 
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
@@ -49,7 +48,7 @@ class RunItem(BaseModel):
 class RunList(Answer):
     runs: list[RunItem]
     total: int = Field(description="how many there are in all, whatever the limit")
-    waiting: list[str] = Field(description="the ids of those that are pending, the next one to start first")
+    waiting: list[str] = Field(description="the ids of all that are pending, the next one first")
 
 
 class RunDetails(Answer):
@@ -120,11 +119,10 @@ class Restored(Answer):
 def index(forge: Forge, query: Listed) -> RunList:
     """The runs, the newest first."""
     found = runs.summaries(forge, kind=query.kind, state=query.state, limit=query.limit, offset=query.offset)
-    pending = [summary.run for summary in found.runs if summary.state is RunState.PENDING]
     return RunList(
         runs=[_listed(forge, summary) for summary in found.runs],
         total=found.total,
-        waiting=[run.id for run in in_order(forge.workspace, pending)],
+        waiting=[run.id for run in queue.waiting(forge)],
     )
 
 
