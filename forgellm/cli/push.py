@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from forgellm.cli.context import Invocation
+from forgellm.cli.errors import printable
 from forgellm.cli.terminal import has_terminal
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def push(
 
 
 def _show(preview: Preview) -> None:
-    click.echo(preview.card)
+    # A downloaded model's card is somebody else's text.
+    for line in preview.card.split("\n"):
+        click.echo(printable(line))
     for file in preview.files:
-        click.echo(f"{file.size_bytes:>15,} bytes  {file.path}")
+        click.echo(f"{file.size_bytes:>15,} bytes  {printable(file.path)}")

@@ -1,7 +1,6 @@
 """What is put on the Hub: the files of a model or of an adapter for PEFT, and the card that is read there.
 
-Nothing is sent here, and no other file of the folder goes along: published.json, which tells of the run and
-its dataset, stays at home.
+Nothing is sent here. published.json, which tells of the run and its dataset, and rows of data stay at home.
 """
 
 from __future__ import annotations
@@ -39,20 +38,21 @@ class HubFiles:
         return self.texts[CARD]
 
 
-def model_on_hub(folder: Path, repo: str, *, ggufs: Sequence[Path] = ()) -> HubFiles:
-    """A model's files, and beside them GGUF files that were exported from it.
+def model_on_hub(folder: Path, repo: str, *, root: Path, ggufs: Sequence[Path] = ()) -> HubFiles:
+    """A model's files, and beside them GGUF files that were exported from it; `root` is the workspace's.
 
     Raises InvalidModel where its card is missing or cannot be read.
     """
     files = whole_files(folder)
-    paths = [path for path in files if path.name != CARD]
+    paths = [path for path in files if path.name != CARD and path.suffix != ".jsonl"]
     card = _read_card(folder, files)
     if ggufs:
         card.data["tags"] = [*(card.data.get("tags") or []), "gguf"]
         card.text += "\n".join(["\n## GGUF\n", *(f"- `{path.name}`" for path in ggufs), ""])
     # Whoever reads it there has no folder of ours; it may have been renamed since its card was written.
     names = "|".join({re.escape(folder.name), re.escape(str(card.data.get("model_name") or folder.name))})
-    text = re.sub(rf"models/published/(?:{names})(?![\w.-])", lambda _: repo, str(card))
+    plain = str(card).replace(f"{root}/", "")
+    text = re.sub(rf"models/published/(?:{names})(?![\w.-])", lambda _: repo, plain)
     return HubFiles([*paths, *ggufs], {CARD: text})
 
 

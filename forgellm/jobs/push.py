@@ -12,6 +12,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from forgellm.domain.errors import ForgeError, HubUnreachable, InvalidModel
@@ -63,7 +64,7 @@ def push(job: Job) -> Outcome:
 def _files(job: Job, spec: Mapping[str, Any]) -> HubFiles:
     repo = str(spec["repo_id"])
     if spec["adapter"] is not None:
-        return adapter_on_hub(job.workspace.exports / str(spec["adapter"]), repo)
+        return adapter_on_hub(_export(job, spec["adapter"]), repo)
     model = find_model(job.workspace, job.hub_cache, str(spec["model_name"]))
     if fingerprint(model.path) != job.run.base_fingerprint:
         raise InvalidModel(
@@ -71,8 +72,12 @@ def _files(job: Job, spec: Mapping[str, Any]) -> HubFiles:
             details={"model": model.name},
             suggestion="Push it again.",
         )
-    ggufs = [path for name in spec["exports"] for path in gguf_files(job.workspace.exports / str(name))]
-    return model_on_hub(model.path, repo, ggufs=ggufs)
+    ggufs = [path for name in spec["exports"] for path in gguf_files(_export(job, name))]
+    return model_on_hub(model.path, repo, root=job.workspace.root, ggufs=ggufs)
+
+
+def _export(job: Job, name: object) -> Path:
+    return job.workspace.resolve(str(name), within=job.workspace.exports)
 
 
 def _followed(job: Job, process: subprocess.Popen[bytes]) -> Outcome:

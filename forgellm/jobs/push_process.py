@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, errors, get_token
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelInfo, errors, get_token
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from forgellm.domain.errors import (
@@ -54,7 +54,7 @@ class Push:
     def run(self) -> None:
         """Raises what `hub_push_errors` names, HubNameTaken, PathNotFound."""
         self.tell(type="phase", phase="asking the Hub")
-        there = self._opened()
+        found = self._opened()
         additions = [self._addition(str(path)) for path in self._wish["paths"]]
         self.tell(type="phase", phase="uploading", total_iterations=len(additions))
         size = 0
@@ -64,14 +64,19 @@ class Push:
             self.tell(type="uploaded", iteration=done, file=addition.path_in_repo, done_bytes=size)
         self.tell(type="phase", phase="committing")
         texts = [CommitOperationAdd(name, text.encode()) for name, text in self._wish["texts"].items()]
-        stale = [CommitOperationDelete(name) for name in _stale(there, additions)]
+        stale = [CommitOperationDelete(name) for name in _stale(_names(found), additions)]
         commit = self._api.create_commit(
-            self._repo, [*texts, *additions, *stale], commit_message="Upload with ForgeLLM"
+            self._repo,
+            [*texts, *additions, *stale],
+            commit_message="Upload with ForgeLLM",
+            # What was there when it was asked: whoever pushed meanwhile is not overwritten.
+            parent_commit=found.sha,
         )
-        self.tell(type="done", commit=commit.oid, url=f"{self._api.endpoint}/{self._repo}", done_bytes=size)
+        url = f"{self._api.endpoint}/{self._repo}"
+        self.tell(type="done", commit=commit.oid, url=url, done_bytes=size, private=found.private is True)
 
-    def _opened(self) -> Sequence[str]:
-        """Make sure of a repository that may be written to; the files that are there."""
+    def _opened(self) -> ModelInfo:
+        """Make sure of a repository that may be written to; what it is."""
         try:
             info = self._api.model_info(self._repo)
         except errors.RepositoryNotFoundError:
@@ -83,14 +88,13 @@ class Push:
                 details={"repo_id": self._repo},
                 suggestion="Choose another name, make it private there, or ask for a public push.",
             )
-        files = [file.rfilename for file in info.siblings or []]
-        if set(files) - _BEGUN and not self._wish["update"]:
+        if set(_names(info)) - _BEGUN and not self._wish["update"]:
             raise HubNameTaken(
                 f"the Hub has a model {self._repo} already",
                 details={"repo_id": self._repo},
                 suggestion="Choose another name, or say that it is to be updated (--update).",
             )
-        return files
+        return info
 
     def _addition(self, path: str) -> CommitOperationAdd:
         try:
@@ -99,6 +103,10 @@ class Push:
             raise PathNotFound(
                 f"{Path(path).name} has gone meanwhile", suggestion="Push it again, if it is there."
             ) from error
+
+
+def _names(info: ModelInfo) -> list[str]:
+    return [file.rfilename for file in info.siblings or []]
 
 
 def _stale(there: Sequence[str], additions: Sequence[CommitOperationAdd]) -> list[str]:
@@ -138,9 +146,12 @@ def _named(error: BaseException, repo: str, token: str) -> ForgeError:
             details=details,
             suggestion=f"Use a token that may write to what is {repo.partition('/')[0]}'s, or another owner.",
         )
-    if status == 409:
+    # 412: what was there is no longer what it was when the push began.
+    if status in (409, 412):
         return HubNameTaken(
-            f"the Hub says of {repo}: {said}", details=details, suggestion="Choose another name."
+            f"the Hub says of {repo}: {said}",
+            details=details,
+            suggestion="Somebody else may have pushed there meanwhile: look, or choose another name.",
         )
     if isinstance(error, ValueError) or (status is not None and 400 <= status < 500 and status != 429):
         return HubRefused(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import get_token
 
-from forgellm.domain.errors import InvalidField, PathNotFound, nearest
+from forgellm.domain.errors import InvalidField, InvalidPath, PathNotFound, nearest
 from forgellm.domain.runs import Run, RunKind
 from forgellm.exporting.hub_files import HubFiles, adapter_on_hub, gguf_files, model_on_hub
 from forgellm.jobs import launcher
@@ -109,18 +110,25 @@ def _files(parts: Parts, wish: PushWish) -> tuple[HubFiles, str | None]:
     model = find_model(parts.workspace, parts.hub_cache, wish.model_name)
     check_complete(model.path)
     ggufs = [path for name in wish.exports for path in gguf_files(_export(parts, name))]
-    return model_on_hub(model.path, wish.repo_id, ggufs=ggufs), fingerprint(model.path)
+    return model_on_hub(model.path, wish.repo_id, root=parts.workspace.root, ggufs=ggufs), fingerprint(
+        model.path
+    )
 
 
 def _adapter_folder(parts: Parts, name: str) -> Path | None:
     found = re.fullmatch(r"(?:models/)?exports/([^/.][^/]*)/?", name)
-    folder = parts.workspace.exports / found[1] if found else None
-    return folder if folder is not None and (folder / "adapter_config.json").is_file() else None
+    if found is None:
+        return None
+    with suppress(InvalidPath):
+        folder = parts.workspace.resolve(found[1], within=parts.workspace.exports)
+        return folder if (folder / "adapter_config.json").is_file() else None
+    return None
 
 
 def _export(parts: Parts, name: str) -> Path:
     home = parts.workspace.exports
-    known = sorted(path.name for path in home.iterdir() if path.name[0] != ".") if home.is_dir() else []
+    there = home.iterdir() if home.is_dir() else ()
+    known = sorted(path.name for path in there if path.name[0] != "." and not path.is_symlink())
     if name not in known:
         near = nearest(name, known)
         raise PathNotFound(
