@@ -27,7 +27,7 @@ from forgellm.domain.errors import (
     PathNotFound,
 )
 from forgellm.domain.runs import Run
-from forgellm.exporting.hub_files import adapter_on_hub
+from forgellm.exporting.hub_files import adapter_on_hub, model_on_hub
 from forgellm.forge import Forge
 from forgellm.jobs import launcher, push
 from forgellm.jobs.push_process import Push, hub_push_errors
@@ -271,3 +271,27 @@ def test_exports_go_beside_a_model_and_adapters_by_themselves(parts: Parts) -> N
     with pytest.raises(PathNotFound, match="there is no export 'smal'") as caught:
         pushing.preview(parts, PushWish(PUBLISHED, REPO, exports=["smal"]))
     assert caught.value.suggestion == "Did you mean small?"
+
+
+def test_no_path_of_the_machine_and_no_rows_of_data_go_along(parts: Parts, tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "published" / "town"
+    shutil.copytree(parts.workspace.root / PUBLISHED, folder)
+    card = folder / "README.md"
+    card.write_text(f"{card.read_text()}\nTrained on `{tmp_path}/models/base/tiny`.\n")
+    (folder / "train.jsonl").write_text("{}\n")
+    files = model_on_hub(folder, REPO, root=tmp_path)
+    assert str(tmp_path) not in files.card
+    assert "Trained on `models/base/tiny`" in files.card
+    assert "train.jsonl" not in {path.name for path in files.paths}
+
+
+def test_what_lies_behind_a_link_is_not_pushed(parts: Parts, tmp_path: Path) -> None:
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / name).write_text("{}")
+    exports = parts.workspace.exports
+    exports.mkdir(parents=True, exist_ok=True)
+    (exports / "link").symlink_to(tmp_path)
+    with pytest.raises(ForgeError):
+        pushing.preview(parts, PushWish("models/exports/link", REPO))
+    with pytest.raises(PathNotFound, match="there is no export 'link'"):
+        pushing.preview(parts, PushWish(PUBLISHED, REPO, exports=["link"]))
