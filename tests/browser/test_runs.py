@@ -14,9 +14,11 @@ from playwright.sync_api import expect
 from forgellm.domain.runs import RunKind
 from forgellm.domain.spec import parse_spec, to_dict
 from forgellm.jobs.launcher import stop
+from forgellm.storage.events import EventLog
 from forgellm.storage.files import HeldLock
 from forgellm.storage.runs import create_run, run_folder
 from tests.browser.test_frame import grave
+from tests.storage.folders import new_run, noon
 
 SPEC = {
     "model_name": "models/base/tiny",
@@ -287,3 +289,17 @@ def test_axe_finds_nothing_grave_on_the_pages_of_runs(visit, short, other, theme
         page = visitor.open(path)
         page.wait_for_load_state("networkidle")
         assert (path, grave(page)) == (path, [])
+
+
+def test_what_lm_eval_found_is_shown_with_the_base_beside_it(visit, workspace):
+    asked = {"task": "arc_easy", "metric": "acc", "filter": "none", "count": 40, "shots": 0}
+    end = {
+        "tasks": [{**asked, "value": 0.75, "standard_error": 0.0693}],
+        "base_tasks": [{**asked, "value": 0.5, "standard_error": None}],
+    }
+    run = new_run(workspace, RunKind.EVALUATE, spec={"model_name": SPEC["model_name"], "tasks": ["arc_easy"]})
+    EventLog(run_folder(workspace, run), noon).append("completed", **end)
+    page = visit().open(f"/runs/{run.id}")
+    row = page.get_by_role("table", name="Tasks").locator("tbody tr")
+    expect(row.locator("td")).to_have_text(["arc_easy", "acc", "0.5000", "0.7500 ± 0.0693", "40"])
+    assert page.get_by_role("table", name="Measured").count() == 0

@@ -22,7 +22,7 @@ const MEASURES = {
 /** Null for other runs, and before their end. */
 export function made(end) {
   if (end?.type !== "completed") return null;
-  if (end.metrics) return evaluated(end);
+  if (end.metrics || end.tasks?.length) return [end.metrics ? evaluated(end) : nothing, end.tasks?.length ? asked(end) : nothing];
   if (end.export_path) return exported(end);
   if (end.repo_id) return pushed(end);
   return end.bits_per_weight ? quantized(end) : null;
@@ -57,10 +57,28 @@ function evaluated({ metrics, base_metrics: base, text, answers_path: answers, a
         { key: "count", label: "Over", kind: "number", wide: true, cell: (name) => count(metrics[name].count) },
       ],
     })}
-    <div class="stack made-note">${cut ? html`<p class="quiet">${plural(cut, "answer was", "answers were")} cut where the room for one ended: their length says little.</p>` : nothing}${text ? html`<p class="quiet">Text: ${text}</p>` : nothing}${place(answers)}</div>` });
+    <div class="stack made-note">${cut ? html`<p class="quiet">${plural(cut, "answer was", "answers were")} cut where the room for one ended: their length says little.</p>` : nothing}${text ? html`<p class="quiet">Text: ${text}</p>` : nothing}${answers ? place(answers) : nothing}</div>` });
 }
 
-function value({ value, standard_error: error }) {
+/** What lm-eval's tasks gave; the same measure may be taken of answers that were looked through in several ways. */
+function asked({ tasks, base_tasks: base }) {
+  const key = (one) => JSON.stringify([one.task, one.metric, one.filter]);
+  const before = new Map(base?.map((one) => [key(one), one]));
+  return card({ title: "Tasks", note: "asked by lm-eval", kind: "flush", body: table({
+    label: "Tasks",
+    rows: tasks,
+    key,
+    columns: [
+      { key: "task", label: "Task", cell: ({ task }) => task },
+      { key: "measure", label: "Measure", cell: ({ metric, filter }) => (filter === "none" ? metric : `${metric}, ${filter}`) },
+      ...(base ? [{ key: "base", label: "Base", kind: "number", cell: (one) => value(before.get(key(one))) }] : []),
+      { key: "value", label: base ? "With the adapter" : "Value", kind: "number", cell: value },
+      { key: "count", label: "Over", kind: "number", wide: true, cell: (one) => (one.count ? count(one.count) : MISSING) },
+    ],
+  }) });
+}
+
+function value({ value, standard_error: error } = { value: null }) {
   if (value === null) return MISSING;
   return error === null ? loss(value) : html`${loss(value)} <small class="quiet">± ${loss(error)}</small>`;
 }
