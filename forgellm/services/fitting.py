@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
+from forgellm.domain.errors import InvalidField
 from forgellm.domain.rows import longest_row
-from forgellm.domain.spec import TrainingSpec
+from forgellm.domain.spec import TrainingSpec, sequence_length, with_implied
 from forgellm.services.learnable import Learnable, learnable
 from forgellm.services.memory import estimate
-from forgellm.storage.models import ModelFolder
+from forgellm.storage.models import ModelFolder, context_length
 
 _SHORTEST = 128
 """Tokens of a sequence below which no text is understood."""
@@ -48,12 +49,23 @@ def ways_to_fit(base: ModelFolder, spec: TrainingSpec, *, length: int, room: int
         return estimate(base, changed, what, length=longest_row(changed, shorter)).total
 
     def mildest(kind: Iterator[Changes]) -> Iterator[Way]:
-        fitting = (Way(changes, total) for changes in kind if (total := peak(changes)) <= room)
+        allowed = (changes for changes in kind if _goes_together(spec, changes, base))
+        fitting = (Way(changes, total) for changes in allowed if (total := peak(changes)) <= room)
         yield from [way for way in [next(fitting, None)] if way is not None]
 
     gentle = [way for kind in _gentle(spec) for way in mildest(kind)]
     blocks = learns(spec.num_layers, spec.fine_tune_type).blocks
     return gentle or [way for kind in _drastic(spec, length, blocks=blocks) for way in mildest(kind)]
+
+
+def _goes_together(spec: TrainingSpec, changes: Changes, base: ModelFolder) -> bool:
+    """Whether a start would take it."""
+    try:
+        changed = with_implied(replace(spec, **changes))  # type: ignore[arg-type]
+        sequence_length(changed, context_length(base.config))
+    except InvalidField:
+        return False
+    return True
 
 
 def _gentle(spec: TrainingSpec) -> Iterator[Iterator[Changes]]:
@@ -69,6 +81,9 @@ def _drastic(spec: TrainingSpec, length: int, *, blocks: int) -> Iterator[Iterat
     """What learns something else, or from less context."""
     least = _least(spec)
     yield ({**least, "max_seq_length": shorter} for shorter in _halves(length, _SHORTEST))
+    if spec.start_from is not None:
+        # What goes on learning has its form.
+        return
     if spec.fine_tune_type == "full":
         yield iter([{"fine_tune_type": "lora"}, {**least, "fine_tune_type": "lora"}])
     yield ({**least, "num_layers": fewer} for fewer in _halves(blocks, 1))
@@ -76,7 +91,7 @@ def _drastic(spec: TrainingSpec, length: int, *, blocks: int) -> Iterator[Iterat
 
 def _smaller_batches(spec: TrainingSpec) -> Iterator[Changes]:
     """The same sequences in an update, fewer of them at once."""
-    for rows in range(spec.batch_size - 1, 0, -1):
+    for rows in range(spec.batch_size - 1, max(len(spec.hosts), 1) - 1, -1):
         if spec.batch_size % rows == 0:
             times = spec.batch_size // rows
             yield {"batch_size": rows, "grad_accumulation_steps": times * spec.grad_accumulation_steps}

@@ -88,19 +88,24 @@ def estimate(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, lengt
     """The peak while training on batches of sequences of `length` tokens. Raises InvalidModel."""
     weights = sum(file.stat().st_size for file in weight_files(model.path))
     # Each machine has its rows of a batch, the first one the most of them.
-    rows = -(-spec.batch_size // max(len(spec.hosts), 1))
+    # With packing a batch has so many tokens, and fewer rows the longer they are.
+    batch = spec.batch_size if spec.packing is None else max(1, spec.batch_size * spec.packing // length)
+    rows = -(-batch // max(len(spec.hosts), 1))
     # A pair has two sequences, in one forward pass.
     tokens = rows * length * (2 if spec.objective == "dpo" else 1)
     block = _block(model.config, spec, learns, length=length)
     activations = (_CHECKPOINTED if spec.grad_checkpoint else 1.0) * block * (learns.blocks + 1) * tokens
     if spec.fine_tune_type == "dora":
         activations += _DORA * 4 * learns.block_elements
-    carried = 2 if spec.grad_accumulation_steps > 1 else 1
+    # Other machines have theirs beside the sums, and are sent a state beside their own.
+    carried = 2 if spec.grad_accumulation_steps > 1 or spec.hosts else 1
+    moments = round(optimizer_bytes(spec, learns))
+    sent = learns.size_bytes + moments if spec.hosts else 0
     step = MemoryEstimate(
         weights=weights,
         adapter=learns.added_bytes,
-        gradients=learns.size_bytes * carried,
-        optimizer=round(optimizer_bytes(spec, learns)),
+        gradients=max(learns.size_bytes * carried, sent),
+        optimizer=moments,
         activations=round(activations),
         logits=round(4 * _logits(model.config, spec, learns, tokens=tokens)),
     )
@@ -120,9 +125,10 @@ def _logits(config: Mapping[str, object], spec: TrainingSpec, learns: Learnable,
     """Numbers that the loss takes for so many tokens, all of which are learned."""
     vocabulary = vocabulary_size(config)
     whole = _LOGITS[_number_bytes(config)] * tokens * vocabulary
-    if tokens * vocabulary < loss_chunks.WHOLE or (learns.output_elements and spec.objective == "dpo"):
+    head_learns = bool(learns.output_elements) or "lm_head" in (spec.lora_keys or ())
+    if tokens * vocabulary < loss_chunks.WHOLE or (head_learns and spec.objective == "dpo"):
         return whole
-    if learns.output_elements:
+    if head_learns:
         chunk = max(loss_chunks.ROWS, loss_chunks.FEWEST * vocabulary)
         return min(whole, _LEARNED_CHUNKS * chunk + _LEARNED_SUMS * learns.output_elements)
     return min(whole, _BLOCKS[_number_bytes(config)] * loss_chunks.TILE)

@@ -96,7 +96,8 @@ def _paces(parts: Parts, spec: TrainingSpec, base: ModelFolder) -> Iterator[Pace
                 1.0 if same else _size(find_model(parts.workspace, parts.hub_cache, theirs.model_name)) / size
             )
             if 1 / _LIKE <= ratio <= _LIKE:
-                pace = _pace(parts, run, factor=ratio * _work(theirs) / _work(spec))
+                machines = max(len(spec.hosts), 1) / max(len(theirs.hosts), 1)
+                pace = _pace(parts, run, factor=machines * ratio * _work(theirs) / _work(spec))
                 if pace is not None:
                     yield _with_likeness(pace, spec, theirs, ratio=ratio, same=same)
         except ForgeError:
@@ -145,7 +146,7 @@ def _with_likeness(pace: Pace, spec: TrainingSpec, theirs: TrainingSpec, *, rati
     """The less, the more alike: another model weighs most, then the form of training, then its batches."""
     form = sum(
         getattr(spec, name) != getattr(theirs, name)
-        for name in ("fine_tune_type", "grad_checkpoint", "num_layers", "max_seq_length")
+        for name in ("fine_tune_type", "grad_checkpoint", "num_layers", "max_seq_length", "hosts", "packing")
     )
     batches = abs(math.log(spec.batch_size / theirs.batch_size))
     likeness = (0.0 if same else 10.0 + abs(math.log(ratio))) + form + batches

@@ -98,8 +98,12 @@ def _together(
     found: Any = tree_flatten(gradients, destination={})
     leaves: dict[str, mx.array] = dict(sorted(found.items()))
     said = mx.stack([loss, *metrics.values()]).astype(mx.float32)
-    summed, *arrays = group.total([said, *leaves.values()])
-    norm = stepper.apply(tree_unflatten(list(zip(leaves, arrays, strict=True))), values["learning_rate"])
+    names, mine_of_all = list(leaves), [said, *leaves.values()]
+    # Else what is not summed yet would live until the update is made.
+    del gradients, found, leaves
+    summed, *arrays = group.total(mine_of_all)
+    del mine_of_all
+    norm = stepper.apply(tree_unflatten(list(zip(names, arrays, strict=True))), values["learning_rate"])
     first, *further = map(float, np.array(summed))
     return first, dict(zip(metrics, further, strict=True)), norm
 

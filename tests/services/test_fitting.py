@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from forgellm.domain.rows import longest_row
-from forgellm.domain.spec import parse_spec
+from forgellm.domain.spec import parse_spec, sequence_length
 from forgellm.services.fitting import ways_to_fit
 from forgellm.services.learnable import learnable
 from forgellm.services.memory import estimate
@@ -53,11 +53,16 @@ def test_the_first_way_trains_the_same_sequences_in_an_update_and_is_the_mildest
     assert first.changes == {"batch_size": 4, "grad_accumulation_steps": 6}
 
 
-def test_nothing_is_suggested_that_does_not_go_together(base):
-    spec = parse_spec({**WISH, "lora_dropout": 0.1})
-    for way in ways_to_fit(base, spec, length=LENGTH, room=peak(base, spec) // 8):
-        parse_spec({**WISH, "lora_dropout": 0.1, **way.changes})
-        assert "grad_checkpoint" not in way.changes
+@pytest.mark.parametrize(
+    "change", [{"lora_dropout": 0.1}, {"chunk_overlap": 128}, {"hosts": ["a", "b"]}], ids=str
+)
+def test_nothing_is_suggested_that_does_not_go_together(base, change):
+    spec = parse_spec({**WISH, **change})
+    ways = ways_to_fit(base, spec, length=LENGTH, room=peak(base, spec) // 2)
+    assert ways
+    for way in ways:
+        sequence_length(parse_spec({**WISH, **change, **way.changes}), None)
+        assert not ("lora_dropout" in change and "grad_checkpoint" in way.changes)
 
 
 def test_where_the_weights_alone_are_too_large_no_way_is_named(base):
