@@ -10,8 +10,9 @@ from forgellm.cli.context import Invocation
 
 
 @click.command()
+@click.option("--quick", is_flag=True, help="Half of the iterations: sooner, and fewer answers are right.")
 @click.pass_obj
-def demo(invocation: Invocation) -> None:
+def demo(invocation: Invocation, quick: bool) -> None:
     """Train, rank and publish on built-in data, and measure what was gained.
 
     A small base model learns an invented town from documents (CPT), then to answer questions about it (IFT).
@@ -39,12 +40,13 @@ def demo(invocation: Invocation) -> None:
     before = job.outcome(forge, finish(evaluation.evaluate(forge, job.BASE, samples.QUESTIONS)))
     click.echo(answers_line(before))
     step(2, "Continued pre-training on the documents of the town")
-    cpt = finish(training.start(forge, job.CPT))
+    cpt = finish(training.start(forge, job.halved(job.CPT) if quick else job.CPT))
     step(3, "Publish the best checkpoint")
     name = f"{samples.DOMAIN}_{cpt.number}"
     published = job.outcome(forge, finish(publishing.publish(forge, cpt, name=name)))
     step(4, "Instruction fine-tuning on top of the published model")
-    ift = finish(training.start(forge, {**job.IFT, "model_name": published["published_model_path"]}))
+    ift_spec = job.halved(job.IFT) if quick else job.IFT
+    ift = finish(training.start(forge, {**ift_spec, "model_name": published["published_model_path"]}))
     step(5, "Publish its best checkpoint")
     final = job.outcome(
         forge, finish(publishing.publish(forge, ift, name=f"{samples.DOMAIN}_answers_{ift.number}"))

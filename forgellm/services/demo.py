@@ -50,6 +50,12 @@ IFT: Mapping[str, object] = {
 }
 
 
+def halved(spec: Mapping[str, object]) -> Mapping[str, object]:
+    """The same run with half of its iterations, and half as far between its checkpoints."""
+    lengths = ("max_iterations", "eval_every", "save_every")
+    return {**spec, **{name: int(str(spec[name])) // 2 for name in lengths}}
+
+
 @dataclass(frozen=True)
 class Gain:
     """A validation loss, in nats per token, before the first iteration and of the best checkpoint."""

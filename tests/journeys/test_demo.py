@@ -24,7 +24,7 @@ def test_the_demo_ends_with_a_gain_that_was_measured(
     tmp_path: Path, worker_environment: dict[str, str]
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "forgellm", "demo"],
+        [sys.executable, "-m", "forgellm", "demo", "--quick"],
         cwd=tmp_path,
         env=worker_environment,
         capture_output=True,
@@ -56,8 +56,8 @@ def test_the_demo_ends_with_a_gain_that_was_measured(
 
     first, last = before[-1], after[-1]
     assert first["count"] == last["count"] == 198
-    # About three in four are right where this was measured; other processors round differently.
-    assert first["exact_match"] < 0.05 < 0.5 < last["exact_match"]  # type: ignore[operator]
+    # 38 % are right where this was measured, 85 % after the whole demo; other processors round differently.
+    assert first["exact_match"] < 0.05 < 0.15 < last["exact_match"]  # type: ignore[operator]
     assert f"{last['correct']} of 198 answers are exactly right" in done.stdout
     questions = (workspace.datasets / f"{DOMAIN}_questions" / "heldout.jsonl").read_text().splitlines()
     kept = folders[-1] / "answers.jsonl"
