@@ -40,8 +40,8 @@ TRADES = ["rope", "lamps", "salt", "clocks", "honey", "paper", "glass"]
 DAYS = ["Monday", "Tuesday", "Thursday", "Friday", "Saturday"]
 
 
-LONGEST = "tests/journeys/test_demo.py"
-"""As long as a third of all the others: begun last, it would keep one of two workers waiting."""
+LONGEST = ("tests/journeys/test_demo.py", "tests/web/test_schemathesis.py")
+"""Minutes each: begun last, they would keep one of two workers waiting."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

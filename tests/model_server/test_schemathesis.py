@@ -17,7 +17,7 @@ def test_no_request_makes_it_fail_or_answer_in_another_shape(serve, workspace, t
     server.post("/api/model/load", {"model_name": "models/base/tiny"})
     program = Path(sys.executable).with_name("schemathesis")
     document = f"{server.url}/openapi.json"
-    command = [program, "run", document, "--checks", CHECKS, "--max-examples", "20"]
+    command = [program, "run", document, "--checks", CHECKS, "--max-examples", "12"]
     options = [
         *("--seed", "7"),
         "--no-color",

@@ -19,7 +19,7 @@ def test_no_request_makes_the_server_fail_or_answer_in_another_shape(url, script
         '[checks.not_a_server_error]\nexpected-statuses = ["2xx", "3xx", "4xx", 501]\n'
     )
     program = Path(sys.executable).with_name("schemathesis")
-    command = [program, "run", f"{url}/openapi.json", "--checks", CHECKS, "--max-examples", "15"]
+    command = [program, "run", f"{url}/openapi.json", "--checks", CHECKS, "--max-examples", "10"]
     options = [
         "--seed",
         "7",
