@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from forgellm.domain.errors import InvalidField, RunConflict
 from forgellm.domain.runs import Run, RunState
 from forgellm.services import runs
@@ -9,10 +11,11 @@ from forgellm.services.parts import Parts
 from forgellm.storage.queue import in_order, moving, write_order
 
 
-def waiting(parts: Parts) -> list[Run]:
-    """The runs that wait, the next one first."""
-    found = runs.summaries(parts, state=RunState.PENDING, newest_first=False).runs
-    return in_order(parts.workspace, [summary.run for summary in found])
+def waiting(parts: Parts, *, among: Sequence[runs.Summary] | None = None) -> list[Run]:
+    """The runs that wait, the next one first; looked for `among` all runs where these are known already."""
+    if among is None:
+        among = runs.summaries(parts, state=RunState.PENDING, newest_first=False).runs
+    return in_order(parts.workspace, [one.run for one in among if one.state is RunState.PENDING])
 
 
 def move(parts: Parts, run: Run, *, before: Run | None = None, after: Run | None = None) -> list[Run]:

@@ -249,5 +249,7 @@ def test_a_real_model_is_chosen_asked_and_its_answer_saved_by_keyboard(visit, wo
         page.get_by_label("Its name").fill("kept answers")
         page.get_by_role("button", name="Save the example").press("Enter")
         page.wait_for_selector(".toast:has-text('1 example in dataset/kept answers/chats.jsonl')")
+        # Once the model server has ended, the page would say so.
+        page.close()
     line = (workspace.datasets / "kept answers" / "chats.jsonl").read_text(encoding="utf-8")
     assert json.loads(line)["messages"][0]["content"] == "When is the rope market held?"

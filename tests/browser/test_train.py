@@ -140,3 +140,21 @@ def test_what_does_not_fit_into_memory_is_made_to_fit_with_one_press(visit):
     ways.get_by_role("button").first.click()
     ways.wait_for(state="detached")
     assert int(field(page, "batch_size").input_value()) < 4096
+
+
+def test_what_is_being_typed_is_left_alone_when_the_page_is_drawn_again(visit):
+    page = visit().open("/train?dataset=domain&training_type=cpt")
+    page.locator("#train-start:enabled").wait_for()
+    page.get_by_role("switch", name="All settings").check()
+    field(page, "batch_size").fill("3")
+    # Drawn anew by an answer that was asked for before, as by any that comes while somebody types.
+    with page.expect_response("**/api/training/preflight"):
+        page.evaluate("document.querySelector('[name=lr_schedule]').value = 'constant'")
+        page.evaluate(
+            "document.querySelector('[name=lr_schedule]').dispatchEvent(new Event('change', { bubbles: true }))"
+        )
+    expect(page.locator("[name=lr_schedule]")).to_have_value("constant")
+    page.get_by_text("Nothing speaks against it.").or_(page.locator(".train-findings")).wait_for()
+    expect(field(page, "batch_size")).to_have_value("3")
+    page.keyboard.press("Tab")
+    expect(field(page, "batch_size")).to_have_value("3")

@@ -119,10 +119,12 @@ class Restored(Answer):
 def index(forge: Forge, query: Listed) -> RunList:
     """The runs, the newest first."""
     found = runs.summaries(forge, kind=query.kind, state=query.state, limit=query.limit, offset=query.offset)
+    are_all = query.kind is None and query.state is None and len(found.runs) == found.total
+    waiting = queue.waiting(forge, among=found.runs if are_all else None)
     return RunList(
         runs=[_listed(forge, summary) for summary in found.runs],
         total=found.total,
-        waiting=[run.id for run in queue.waiting(forge)],
+        waiting=[run.id for run in waiting],
     )
 
 

@@ -1,6 +1,8 @@
 // Fields of forms: a label, the control, its unit, and below it the explanation or what is wrong with the value.
 
-import { html, nothing } from "lit-html";
+import { html, noChange, nothing } from "lit-html";
+import { Directive, directive } from "lit-html/directive.js";
+import { setCommittedValue } from "lit-html/directive-helpers.js";
 import { live } from "lit-html/directives/live.js";
 
 let number = 0;
@@ -36,12 +38,30 @@ export const areaField = (options) => field(options, ({ id, described }) => html
     aria-invalid=${options.problem ? "true" : "false"}
     @input=${(event) => options.change(event.target.value)}></textarea>`);
 
+const typing = new WeakSet();
+
+/** As `live`, but leaves alone what is being typed: the page is drawn again whenever something arrives. */
+const unlessTyping = directive(class extends Directive {
+  render(value) {
+    return value;
+  }
+  update(part, [value]) {
+    if (typing.has(part.element) || part.element.value === value) return noChange;
+    setCommittedValue(part);
+    return value;
+  }
+});
+
 /** `change` gets a number, or null for an empty field; a text that is no number is passed on as it is. */
 export const numberField = (options) => field(options, ({ id, described }) => html`
   <input type="text" inputmode="decimal" class="number" id=${id} name=${options.name}
-    .value=${live(written(options.value))} aria-describedby=${described} placeholder=${options.placeholder ?? nothing}
+    .value=${unlessTyping(written(options.value))} aria-describedby=${described} placeholder=${options.placeholder ?? nothing}
     aria-invalid=${options.problem ? "true" : "false"} ?disabled=${options.disabled} autocomplete="off"
-    @change=${(event) => options.change(numberOf(event.target.value))}>`);
+    @input=${(event) => typing.add(event.target)} @blur=${(event) => typing.delete(event.target)}
+    @change=${(event) => {
+      typing.delete(event.target);
+      options.change(numberOf(event.target.value));
+    }}>`);
 
 const written = (value) => (value === null || value === undefined ? "" : String(value));
 
