@@ -149,9 +149,8 @@ def test_what_is_being_typed_is_left_alone_when_the_page_is_drawn_again(visit):
     field(page, "batch_size").fill("3")
     # Drawn anew by an answer that was asked for before, as by any that comes while somebody types.
     with page.expect_response("**/api/training/preflight"):
-        page.evaluate("document.querySelector('[name=lr_schedule]').value = 'constant'")
-        page.evaluate(
-            "document.querySelector('[name=lr_schedule]').dispatchEvent(new Event('change', { bubbles: true }))"
+        field(page, "lr_schedule").evaluate(
+            "(choice) => { choice.value = 'constant'; choice.dispatchEvent(new Event('change')); }"
         )
     expect(page.locator("[name=lr_schedule]")).to_have_value("constant")
     page.get_by_text("Nothing speaks against it.").or_(page.locator(".train-findings")).wait_for()
