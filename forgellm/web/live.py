@@ -28,8 +28,8 @@ from forgellm.storage.liveness import state
 from forgellm.storage.runs import run_folder
 from forgellm.web import messages
 
-UPDATE_SECONDS = 0.25
-"""Between two updates of a run to one client: at most four a second."""
+UPDATE_SECONDS = 0.2
+"""Between two updates of a run to one client: at most five a second."""
 
 _TICK_SECONDS = 0.05
 
