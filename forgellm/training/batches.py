@@ -134,14 +134,17 @@ class BatchOrder:
 
 
 def bucket_widths(lengths: IntArray) -> IntArray:
-    """The padded width of each length: the next of 16, 24, 32, 48, 64, 96, 128 … , never above the longest.
+    """The padded width of each length: the next of 17, 33, 49, 65, 81, 97, 113, 129, 161, 193, 225, 257 … ,
+    never above the longest.
 
-    Two steps an octave keep padding below a third and the number of compiled shapes below twice log2 of
-    the longest: mlx keeps every traced shape for ever (mlx issue 4464).
+    A model is given all tokens but the last, so it sees multiples of 16. Four steps an octave keep padding
+    below a fifth beyond the first ones, and the number of compiled shapes small: mlx keeps every traced
+    shape for ever (mlx issue 4464; mlx-lm's own multiples of 32 are 32 shapes up to 1,024 tokens).
     """
     longest = int(lengths.max()) if len(lengths) else 0
-    steps = [8 * 2**k for k in range(1, 40)] + [12 * 2**k for k in range(1, 40)]
-    edges = np.array([*sorted(step for step in steps if step < longest), longest], dtype=np.int64)
+    sixteens = [*range(1, 8), *(quarters << k for k in range(1, 40) for quarters in range(4, 8))]
+    steps = [1 + 16 * count for count in sixteens]
+    edges = np.array([*(step for step in steps if step < longest), longest], dtype=np.int64)
     return edges[np.searchsorted(edges, lengths)]
 
 

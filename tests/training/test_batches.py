@@ -40,8 +40,8 @@ def test_widths_hold_the_sequence_and_are_few(lengths: np.ndarray) -> None:
     widths = bucket_widths(lengths)
     assert (widths >= lengths).all()
     assert widths.max() == lengths.max()
-    assert len(set(widths.tolist())) <= 2 * np.log2(max(lengths.max(), 16))
-    assert (widths <= np.maximum(16, lengths * 1.5 + 1)).all()
+    assert len(set(widths.tolist())) <= 4 * np.log2(max(lengths.max(), 128) / 8)
+    assert (widths <= np.maximum(lengths + 16, lengths * 1.25 + 1)).all()
 
 
 def test_batches_of_chat_lengths_are_mostly_true_tokens() -> None:
@@ -49,7 +49,7 @@ def test_batches_of_chat_lengths_are_mostly_true_tokens() -> None:
     drawn = np.clip(rng.lognormal(4.3, 0.9, 2000), 8, 1024).astype(np.int64)
     order = BatchOrder(drawn, 8, seed=0)
     used = sum(8 * width for _, _, width in islice(order.from_cursor(Cursor()), order.batches_per_epoch))
-    assert drawn.sum() / used > 0.8
+    assert drawn.sum() / used > 0.88
 
 
 def test_an_incomplete_batch_keeps_the_shape_and_learns_nothing_from_empty_rows() -> None:
