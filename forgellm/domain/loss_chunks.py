@@ -3,8 +3,8 @@
 All are counts of logits, float32 while they are computed.
 """
 
-WHOLE = 1 << 21
-"""Up to so many logits of a batch are computed at once: below 8 MB neither memory nor time is gained."""
+WHOLE = 1 << 18
+"""Up to so many logits of a batch are computed at once: below 1 MB neither memory nor time is gained."""
 
 TILE = 1 << 22
 """The logits of one block of the vocabulary, for up to `TOKENS` tokens."""

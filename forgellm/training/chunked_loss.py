@@ -207,10 +207,11 @@ def _block(
     width = block.stop - block.start
     score = mx.take_along_axis(logits, mx.clip(place, 0, width - 1)[:, None], axis=-1)[:, 0]
     score = mx.where((place >= 0) & (place < width), score, 0.0)
-    normaliser = mx.logsumexp(logits, axis=-1)
     if not gradient:
-        return _Running(normaliser, score, None)
+        return _Running(mx.logsumexp(logits, axis=-1), score, None)
     weights = mx.softmax(logits, axis=-1)
+    # log p of the likeliest row gives what logsumexp would, without taking every exponential once more.
+    normaliser = logits.max(axis=-1) - mx.log(weights.max(axis=-1))
     if not after.straight:
         weights = weights * after.slope(logits)
     mean = rows.back(weights.astype(values.dtype), block).astype(mx.float32)

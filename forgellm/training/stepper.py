@@ -40,8 +40,10 @@ class StepResult:
 class Stepper:
     """Holds the compiled update. Restore weights, optimiser and random state before building one.
 
-    `mx.compile` captures the state it finds: exact resume depends on that order. On a CPU compiling
-    gains nothing (measured 1.01) and costs a C++ compiler, so it is the caller's choice.
+    `mx.compile` captures the state it finds: exact resume depends on that order. Whether losses and gradients
+    are compiled is the caller's choice: on a CPU it gains nothing, and in a compiled step no memory can be
+    saved in stages. The optimiser's hundreds of small operations, the same for every shape, always are, which
+    without a C++ compiler mlx leaves out in silence: 5 of 30 ms in small steps.
 
     `usual` are the targets of an iteration on the average. Gradients are means over so many, whatever the
     iteration has: else a token among few would weigh more than one among many, and batches of like length
@@ -69,7 +71,7 @@ class Stepper:
         self._state = [model.state, optimizer.state, mx.random.state]
         self._accumulate = self._maybe_compiled(self._add_batch, compiled)
         self._finish = self._maybe_compiled(self._add_last_batch, compiled)
-        self._apply = self._maybe_compiled(self._apply_gradients, compiled)
+        self._apply = self._maybe_compiled(self._apply_gradients, True)
 
     def update(
         self, batches: Sequence[Batch], learning_rate: float, *, meanwhile: Callable[[], object] | None = None
@@ -163,7 +165,7 @@ class Stepper:
         self, arrays: Sequence[mx.array], scale: mx.array, carried: Gradients, count: int | None
     ) -> tuple[Values, mx.array]:
         values, gradients = self._add_batch(arrays, scale, carried, count)
-        return values, self._apply_gradients(gradients)
+        return values, self._apply_gradients(gradients) if self._compiled else self._apply(gradients)
 
     def _apply_gradients(self, gradients: Gradients) -> mx.array:
         norm = mx.array(0.0)
