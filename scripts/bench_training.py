@@ -1,7 +1,8 @@
 """Training speed against mlx-lm's own trainer, side by side in one process; `scripts/bench training` runs it.
 
-Both train the same random llama with LoRA on the same texts, in alternating rounds of about an epoch. A speed
-counts true tokens, never padding, over the wall time between the first and the last reported step of a round.
+Both train the same random llama with LoRA on the same texts, each in its own process, step by step in turns:
+whatever else the machine does falls on both. The first epoch pays for compiling and is not counted, since mlx-lm
+traces its step anew for every width. A speed counts true tokens, never padding, over the seconds of the steps.
 Only the ratios mean anything on another machine. What is learned by then: `scripts/bench learning`.
 """
 
@@ -11,12 +12,15 @@ import argparse
 import contextlib
 import io
 import json
+import math
+import multiprocessing
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +43,6 @@ from forgellm.training.adapters import attach
 from forgellm.training.loop import Plan, TrainingLoop
 from forgellm.training.objective_of import order_of
 from forgellm.training.packing import pack
-
-SKIPPED = 3  # steps at the start of a round that pay for compiling and first touches of memory
 
 
 @dataclass(frozen=True)
@@ -72,21 +74,39 @@ class Case:
         return join((ids, np.ones(len(ids), np.bool_)) for ids in drawn)
 
 
-@dataclass
 class Clock:
-    """Wall time and true tokens at every reported step."""
+    """Seconds and true tokens of every step of a process that takes turns with another.
 
-    times: list[float] = field(default_factory=list)
-    tokens: list[int] = field(default_factory=list)
+    Its end of the pipe says how far it has come, and gets something when it is its turn.
+    """
+
+    def __init__(self, turns: Connection, steps: int) -> None:
+        self._turns, self._steps = turns, steps
+        self._seconds: list[float] = []
+        self._tokens = [0]
+        self._begun = math.nan
+
+    def wait(self) -> None:
+        """Wait for a turn; what follows is timed."""
+        self._turns.send(len(self._seconds) / self._steps)
+        self._turns.recv()
+        self._begun = time.perf_counter()
 
     def tick(self, tokens_so_far: int) -> None:
-        self.times.append(time.perf_counter())
-        self.tokens.append(tokens_so_far)
+        """A step ended; the next one begins when it is its turn."""
+        self._seconds.append(time.perf_counter() - self._begun)
+        self._tokens.append(tokens_so_far)
+        if len(self._seconds) < self._steps:
+            self.wait()
 
-    def speed(self) -> float:
-        """True tokens per second after the first steps."""
-        seconds = self.times[-1] - self.times[SKIPPED]
-        return (self.tokens[-1] - self.tokens[SKIPPED]) / seconds
+    def speeds(self, epochs: int) -> list[float]:
+        """True tokens per second of each of `epochs`, the last ones."""
+        each = self._steps // (epochs + 1)
+        starts = range(each, self._steps, each)
+        return [
+            (self._tokens[start + each] - self._tokens[start]) / sum(self._seconds[start : start + each])
+            for start in starts
+        ]
 
 
 def chat_lengths(count: int, longest: int, seed: int) -> list[int]:
@@ -138,16 +158,16 @@ def a_spec(case: Case, steps: int) -> TrainingSpec:
     )
 
 
-def our_speed(case: Case, epochs: float) -> float:
+def our_speeds(case: Case, epochs: int, turns: Connection) -> list[float]:
     sequences = case.ours()
     corpus = Corpus(sequences, choose(sequences, [0]), None, "bench", {})
     packing = None if case.packing is None else pack(sequences.lengths, case.packing, seed=0)
-    order = order_of(a_spec(case, SKIPPED), corpus, packing)
-    steps = SKIPPED + round(epochs * order.batches_per_epoch)
+    order = order_of(a_spec(case, 1), corpus, packing)
+    steps = (1 + epochs) * order.batches_per_epoch
     spec = a_spec(case, steps)
     model = a_model(case.vocabulary)
     attach(model, config_of(spec))
-    clock = Clock()
+    clock = Clock(turns, steps)
 
     def emit(type: str, **values: Any) -> None:
         if type == "train":
@@ -157,15 +177,17 @@ def our_speed(case: Case, epochs: float) -> float:
         run = Path(folder, "models", "cpt", "bench")
         run.mkdir(parents=True)
         plan = Plan(run, spec, corpus, order, steps, "bench", packing)
-        TrainingLoop(
+        loop = TrainingLoop(
             plan,
             model,
             emit=emit,
             control=lambda: "run",
             monotonic=time.perf_counter,
             compiled=mx.default_device() == mx.gpu,
-        ).run()
-    return clock.speed()
+        )
+        clock.wait()
+        loop.run()
+    return clock.speeds(epochs)
 
 
 class Rows:
@@ -187,22 +209,24 @@ class Rows:
 class Reports:
     """mlx-lm's callback; its count includes one padding token a row, which is in its favour."""
 
-    def __init__(self) -> None:
-        self.clock = Clock()
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
 
     def on_train_loss_report(self, info: dict[str, Any]) -> None:
-        self.clock.tick(int(info["trained_tokens"]))
+        self._clock.tick(int(info["trained_tokens"]))
 
 
-def their_speed(case: Case, epochs: float) -> float:
+def their_speeds(case: Case, epochs: int, turns: Connection) -> list[float]:
     sequences = case.theirs()
-    steps = SKIPPED + round(epochs * len(sequences) / case.batch_size)
+    # It drops what does not fill a batch.
+    steps = (1 + epochs) * (len(sequences) // case.batch_size)
     spec = a_spec(case, steps)
     model = a_model(case.vocabulary)
     attach(model, config_of(spec))
-    reports = Reports()
+    clock = Clock(turns, steps)
     np.random.seed(0)
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    with tempfile.TemporaryDirectory() as folder:
+        clock.wait()
         mlx_lm_train(
             model,
             optim.AdamW(spec.learning_rate, weight_decay=spec.weight_decay),
@@ -215,27 +239,68 @@ def their_speed(case: Case, epochs: float) -> float:
                 max_seq_length=case.max_seq_length,
                 adapter_file=f"{folder}/adapters.safetensors",
             ),
-            training_callback=reports,
+            training_callback=Reports(clock),
         )
-    return reports.clock.speed()
+    return clock.speeds(epochs)
 
 
-def compare(case: Case, *, rounds: int, epochs: float, say: Callable[[str], None]) -> dict[str, Any]:
-    """Alternate both trainers; the ratio is the median of the rounds' ratios."""
-    pairs = []
-    for number in range(rounds):
-        # Whoever goes second finds a warmer machine: they take turns.
-        first, second = (our_speed, their_speed) if number % 2 == 0 else (their_speed, our_speed)
-        speeds = {first: first(case, epochs), second: second(case, epochs)}
-        ours, theirs = speeds[our_speed], speeds[their_speed]
-        pairs.append((ours, theirs))
-        say(f"  {case.name}, round {number + 1}: {ours:.0f} against {theirs:.0f} true tokens/s")
-    ratio = statistics.median(ours / theirs for ours, theirs in pairs)
+Trainer = Callable[[Case, int, Connection], list[float]]
+
+
+def in_turns(case: Case, epochs: int, trainers: Sequence[Trainer]) -> list[list[float]]:
+    """The speeds of each in every counted epoch. Whoever has come less far takes the next step."""
+    processes = [Child(trainer, case, epochs) for trainer in trainers]
+    far = {process: process.said() for process in processes}
+    found = {}
+    while far:
+        process = min(far, key=lambda one: far[one])
+        process.turns.send(None)
+        said = process.said()
+        if isinstance(said, list):
+            found[process] = said
+            del far[process]
+        else:
+            far[process] = said
+    return [found[process] for process in processes]
+
+
+class Child:
+    """A process that trains; memory and threads are its own."""
+
+    def __init__(self, trainer: Trainer, case: Case, epochs: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.turns, theirs = context.Pipe()
+        self._process = context.Process(target=train, args=(trainer, case, epochs, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def said(self) -> Any:
+        """How far it has come, or its speeds. Raises EOFError where it failed."""
+        return self.turns.recv()
+
+
+def train(trainer: Trainer, case: Case, epochs: int, turns: Connection) -> None:
+    """What such a process does."""
+    # mlx-lm prints its reports.
+    with contextlib.redirect_stdout(io.StringIO()):
+        speeds = trainer(case, epochs, turns)
+    turns.send(speeds)
+
+
+def compare(case: Case, *, epochs: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """The ratio is the median of the epochs' ratios."""
+    ours, theirs = in_turns(case, epochs, (our_speeds, their_speeds))
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    ratio = statistics.median(ratios)
+    each = ", ".join(f"{one:.2f}" for one in ratios)
+    speeds = f"{statistics.median(ours):.0f} against {statistics.median(theirs):.0f} true tokens/s"
+    say(f"  {case.name}: {speeds}; by epochs {each}")
     return {
         "case": case.name,
-        "forgellm_tokens_per_second": statistics.median(p[0] for p in pairs),
-        "mlx_lm_tokens_per_second": statistics.median(p[1] for p in pairs),
+        "forgellm_tokens_per_second": statistics.median(ours),
+        "mlx_lm_tokens_per_second": statistics.median(theirs),
         "ratio": ratio,
+        "ratios": ratios,
         "wanted": case.wanted,
         "reached": ratio >= case.wanted,
     }
@@ -254,15 +319,13 @@ CASES = [
 def main() -> int:
     """Print a table and, with --json, the same as JSON on standard output."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="one round of half an epoch, for trying")
+    parser.add_argument("--epochs", type=int, default=3, help="that are counted, after one that is not")
     parser.add_argument("--only", help="cases whose name contains this")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    rounds, epochs = (1, 0.5) if options.quick else (options.rounds, 1.0)
     say = (lambda text: print(text, file=sys.stderr)) if options.json else print
     chosen = [case for case in CASES if (options.only or "") in case.name]
-    results = [compare(case, rounds=rounds, epochs=epochs, say=say) for case in chosen]
+    results = [compare(case, epochs=options.epochs, say=say) for case in chosen]
     for r in results:
         mark = "reached" if r["reached"] else "MISSED"
         say(f"{r['case']:<30} ratio {r['ratio']:.2f} (wanted {r['wanted']:.2f}: {mark})")
