@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from forgellm.domain import loss_chunks
 from forgellm.domain.errors import HostLost
 from forgellm.domain.hosts import parse_hosts
 from forgellm.domain.runs import RunKind, RunState
@@ -23,9 +24,11 @@ from forgellm.jobs.launcher import launch, pause, resume
 from forgellm.jobs.train import train
 from forgellm.jobs.watch import BEAT, CONNECT_SECONDS, PATIENCE_SECONDS, PEERS_GONE, Watch
 from forgellm.storage.events import EventLog, read_events
-from forgellm.storage.files import write_json
+from forgellm.storage.files import read_json, write_json
 from forgellm.storage.liveness import failure, state
 from forgellm.storage.runs import create_run, run_folder
+from forgellm.training import separation
+from tests.conftest import VOCAB_SIZE
 from tests.jobs.sample_worker import end_all, wait_for_end
 from tests.storage.folders import NOON
 
@@ -90,10 +93,16 @@ def rank(folder, number):
     return found[0]
 
 
-def new_run(workspace, **spec):
+def new_run(workspace, *, base_fingerprint=None, **spec):
     wish = {**SPEC, **spec}
     return create_run(
-        workspace, RunKind.IFT, spec=wish, name=None, created=NOON, versions={}, base_fingerprint=None
+        workspace,
+        RunKind.IFT,
+        spec=wish,
+        name=None,
+        created=NOON,
+        versions={},
+        base_fingerprint=base_fingerprint,
     )
 
 
@@ -115,13 +124,17 @@ def start(workspace, worker_environment):
 
 @pytest.fixture
 def alone(workspace, hub_cache):
-    """The losses of the same run on one machine."""
-    run = new_run(workspace)
-    folder = run_folder(workspace, run)
-    log = EventLog(folder, utc_now)
-    outcome = train(Job(workspace, run, folder, log, hub_cache, control=lambda: "run", clock=utc_now))
-    log.append(outcome.type)
-    return losses(folder)
+    """The losses of a run on one machine."""
+
+    def trained(**spec):
+        run = new_run(workspace, **spec)
+        folder = run_folder(workspace, run)
+        log = EventLog(folder, utc_now)
+        outcome = train(Job(workspace, run, folder, log, hub_cache, control=lambda: "run", clock=utc_now))
+        log.append(outcome.type)
+        return losses(folder)
+
+    return trained
 
 
 def test_two_machines_train_as_one_also_after_the_loss_of_one_and_can_be_paused(workspace, start, alone):
@@ -141,9 +154,32 @@ def test_two_machines_train_as_one_also_after_the_loss_of_one_and_can_be_paused(
     assert state(folder) is RunState.PAUSED
     assert psutil.wait_procs(processes(folder), timeout=60)[1] == []
     found = losses(folder)
+    expected = alone()
     assert len(found) >= 5
-    assert found.keys() <= alone.keys()
-    assert max(abs(found[key] - alone[key]) for key in found) < 1e-5
+    assert found.keys() <= expected.keys()
+    assert max(abs(found[key] - expected[key]) for key in found) < 1e-5
+
+
+def test_two_machines_train_shared_rows_and_losses_in_chunks_as_one_does(start, alone):
+    wish = {"packing": 512, "batch_size": 4, "grad_accumulation_steps": 1, "max_iterations": 4}
+    _, folder = start(hosts=["127.0.0.1"] * 2, **wish)
+    wait_for_end(folder)
+    found, expected = losses(folder), alone(**wish)
+    assert state(folder) is RunState.COMPLETED, failure(folder)
+    assert found.keys() == expected.keys()
+    assert max(abs(found[key] - expected[key]) for key in found) < 1e-5
+    assert read_json(folder / separation.FILE)["exact"]
+    # Each computed a half of 2,048 tokens.
+    assert loss_chunks.WHOLE <= 1024 * VOCAB_SIZE
+
+
+def test_a_machine_whose_base_model_is_another_ends_the_run_by_name(start):
+    _, folder = start(hosts=["127.0.0.1"] * 2, base_fingerprint="0" * 64)
+    wait_for_end(folder)
+    said = failure(folder)
+    assert (said["code"], said["details"]["host"]) == ("HOST_UNFIT", "127.0.0.1")
+    assert "is not the model that the first machine has" in said["error"]
+    assert psutil.wait_procs(processes(folder), timeout=60)[1] == []
 
 
 def test_a_worker_that_is_killed_leaves_no_process_of_any_machine(tmp_path, worker_environment):
