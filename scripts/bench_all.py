@@ -26,12 +26,12 @@ HERE = Path(__file__).resolve().parent
 # Which, and how much of each: the figures of all of them in docs/performance.md come from longer runs.
 BENCHES: dict[str, list[str]] = {
     "memory": ["--rounds", "1"],
-    "plan": [],
-    "training": ["--rounds", "2"],
-    "learning": [],
+    "plan": ["--only", "32k 4x256"],
+    "training": ["--epochs", "1"],
+    "learning": ["--quick"],
     "generation": ["--rounds", "5"],
     "data": ["--sizes", "20", "40", "80"],
-    "web": ["--seconds", "8"],
+    "web": ["--seconds", "8", "--points", "20000", "--runs", "200"],
 }
 
 

@@ -11,7 +11,7 @@ TILE = 1 << 22
 
 TOKENS = 1024
 
-ROWS = 4 * TILE
+ROWS = 2 * TILE
 """The logits of one chunk of tokens where the output layer learns, but at least of `FEWEST` tokens."""
 
 FEWEST = 64

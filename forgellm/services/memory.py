@@ -36,7 +36,7 @@ _LOGITS = {4: 4.0, 2: 5.0}
 _BLOCKS = {4: 1.0, 2: 3.0}
 """Blocks of float32 logits where they are not, beside what the activations leave free."""
 
-_LEARNED_CHUNKS, _LEARNED_SUMS = 1.4, 1.4
+_LEARNED_CHUNKS, _LEARNED_SUMS = 1.9, 1.4
 """Of an output layer that learns: chunks of logits, and float32 copies of it that hold its gradient."""
 
 _VALIDATED, _VALIDATED_BLOCK = 4096, 0.5

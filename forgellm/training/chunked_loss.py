@@ -210,8 +210,7 @@ def _block(
     if not gradient:
         return _Running(mx.logsumexp(logits, axis=-1), score, None)
     weights = mx.softmax(logits, axis=-1)
-    # log p of the likeliest row gives what logsumexp would, without taking every exponential once more.
-    normaliser = logits.max(axis=-1) - mx.log(weights.max(axis=-1))
+    normaliser = _normaliser(logits, weights)
     if not after.straight:
         weights = weights * after.slope(logits)
     mean = rows.back(weights.astype(values.dtype), block).astype(mx.float32)
@@ -228,19 +227,25 @@ def _merge(a: _Running, b: _Running) -> _Running:
 
 
 def _cross_entropy(logits: mx.array, targets: mx.array) -> mx.array:
-    """`nn.losses.cross_entropy` in float32, whose gradient takes one array of that size and not three."""
-    function: Any = mx.custom_function(_normaliser_less_score)
+    """`nn.losses.cross_entropy` in float32, whose gradient is made of the softmax that gave the loss."""
+    function: Any = mx.custom_function(_losses_and_weights)
     function.vjp(_slopes)
-    losses: mx.array = function(logits.astype(mx.float32), targets)
+    losses: mx.array = function(logits.astype(mx.float32), targets)[0]
     return losses
 
 
-def _normaliser_less_score(logits: mx.array, targets: mx.array) -> mx.array:
+def _losses_and_weights(logits: mx.array, targets: mx.array) -> tuple[mx.array, mx.array]:
+    weights = mx.softmax(logits, axis=-1)
     score = mx.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
-    return mx.logsumexp(logits, axis=-1) - score
+    return _normaliser(logits, weights) - score, weights
 
 
-def _slopes(primals: Any, cotangent: mx.array, _: Any) -> tuple[mx.array, mx.array]:
-    logits, targets = primals
-    slopes = mx.softmax(logits, axis=-1) * cotangent[:, None]
-    return slopes.at[mx.arange(len(targets)), targets].add(-cotangent), mx.zeros_like(targets)
+def _normaliser(logits: mx.array, weights: mx.array) -> mx.array:
+    """The log-sum-exp of rows of logits, from log p of the likeliest: every exponential is taken once."""
+    return logits.max(axis=-1) - mx.log(weights.max(axis=-1))
+
+
+def _slopes(primals: Any, cotangents: Any, outputs: Any) -> tuple[mx.array, mx.array]:
+    _, targets = primals
+    slopes = outputs[1] * cotangents[0][:, None]
+    return slopes.at[mx.arange(len(targets)), targets].add(-cotangents[0]), mx.zeros_like(targets)
