@@ -6,6 +6,7 @@ A real `forgellm web` serves a workspace; the clients are in this process, so th
 from __future__ import annotations
 
 import json
+import os
 import socket
 import statistics
 import subprocess
@@ -66,6 +67,8 @@ class Client:
 def server(root: Path) -> Iterator[tuple[int, float]]:
     """(port, seconds from the start of the process to its first answer) of a `forgellm web` in `root`."""
     command = [sys.executable, "-m", "forgellm", "web", "--port", "0", "--workspace", str(root)]
+    # What was made for a measurement shall not be on its way to the disk while it is taken.
+    os.sync()
     begun = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
