@@ -14,4 +14,4 @@ TOKENS = 1024
 ROWS = 2 * TILE
 """The logits of one chunk of tokens where the output layer learns, but at least of `FEWEST` tokens."""
 
-FEWEST = 64
+FEWEST = 128
