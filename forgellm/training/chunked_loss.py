@@ -1,10 +1,11 @@
 """Cross-entropy behind an output layer whose logits never exist as a whole.
 
-Where the layer is one product that does not learn, the vocabulary is taken in blocks. The logits of a block
-give each token their log-sum-exp and, under their softmax, the mean of the block's rows; both are merged into
-a running pair, as flash attention does. At the end the pair holds the loss and its whole gradient by the
-hidden state: the mean of all rows less the target's row. That is two products a block, as many as whole
-logits cost. Any other layer is taken in chunks of tokens. Losses are float32, gradients of the layer's type.
+Where the layer is one product that does not learn, the vocabulary is taken in blocks. The logits of a block,
+but for the target's, give each token their log-sum-exp and, under their softmax, the mean of the block's rows;
+both are merged into what runs along, as flash attention does. At the end that holds the loss and its whole
+gradient by the hidden state: 1 - p times that mean less the target's row. These are two products a block, as
+many as whole logits cost. Other layers are taken in chunks of tokens. Losses are float32, gradients have the
+layer's type.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ def measured_losses(hidden: mx.array, targets: mx.array, chunking: Chunking) -> 
         else:
             for running in _merged(hidden[chunk], targets[chunk], chunking, rows, gradient=False):
                 mx.eval(running.arrays)
-            losses = running.normaliser - running.score
+            losses = running.losses
         mx.eval(losses)
         found.append(losses)
     return mx.concatenate(found)
@@ -153,15 +154,20 @@ def _tokens_at_once(chunking: Chunking, rows: Rows | None) -> int:
 
 @dataclass(frozen=True)
 class _Running:
-    """Over the blocks so far: log-sum-exp [n], the target's logit [n], the mean row [n, hidden]."""
+    """Over the blocks so far: log-sum-exp of all logits but the target's [n], the target's logit [n], and the
+    mean row under the softmax of the former [n, hidden]."""
 
-    normaliser: mx.array
+    others: mx.array
     score: mx.array
-    mean: mx.array | None
+    mean: mx.array | None = None
 
     @property
     def arrays(self) -> list[mx.array]:
-        return [one for one in (self.normaliser, self.score, self.mean) if one is not None]
+        return [one for one in vars(self).values() if one is not None]
+
+    @property
+    def losses(self) -> mx.array:
+        return mx.logaddexp(self.others - self.score, 0.0)
 
 
 def _losses_and_gradients(
@@ -181,9 +187,11 @@ def _losses_and_gradients(
     own = rows.of(targets).astype(mx.float32)
     if not chunking.layer.after.straight:
         own = own * chunking.layer.after.slope(running.score)[:, None]
-    gradient = (running.mean - own).astype(hidden.dtype)  # type: ignore[operator]
+    # The share of all rows but the target's, 1 - p, however near to 1 that is.
+    share = mx.sigmoid(running.others - running.score)[:, None]
+    gradient = (share * (running.mean - own)).astype(hidden.dtype)  # type: ignore[operator]
     chunking.stages.append([gradient])
-    return running.normaliser - running.score, gradient
+    return running.losses, gradient
 
 
 def _merged(
@@ -207,10 +215,12 @@ def _block(
     width = block.stop - block.start
     score = mx.take_along_axis(logits, mx.clip(place, 0, width - 1)[:, None], axis=-1)[:, 0]
     score = mx.where((place >= 0) & (place < width), score, 0.0)
+    # In half precision p rounds to 1: with the target in the product nothing would be left of p - 1.
+    others = mx.where(mx.arange(width) == place[:, None], _NONE, logits)
     if not gradient:
-        return _Running(mx.logsumexp(logits, axis=-1), score, None)
-    weights = mx.softmax(logits, axis=-1)
-    normaliser = _normaliser(logits, weights)
+        return _Running(mx.logsumexp(others, axis=-1), score)
+    weights = mx.softmax(others, axis=-1)
+    normaliser = _normaliser(others, weights)
     if not after.straight:
         weights = weights * after.slope(logits)
     mean = rows.back(weights.astype(values.dtype), block).astype(mx.float32)
@@ -219,11 +229,11 @@ def _block(
 
 def _merge(a: _Running, b: _Running) -> _Running:
     # Exactly one block holds the target: the scores of the others are 0.
-    normaliser, score = mx.logaddexp(a.normaliser, b.normaliser), a.score + b.score
+    others, score = mx.logaddexp(a.others, b.others), a.score + b.score
     if a.mean is None or b.mean is None:
-        return _Running(normaliser, score, None)
-    share_a, share_b = mx.exp(a.normaliser - normaliser), mx.exp(b.normaliser - normaliser)
-    return _Running(normaliser, score, a.mean * share_a[:, None] + b.mean * share_b[:, None])
+        return _Running(others, score)
+    share_a, share_b = mx.exp(a.others - others), mx.exp(b.others - others)
+    return _Running(others, score, a.mean * share_a[:, None] + b.mean * share_b[:, None])
 
 
 def _cross_entropy(logits: mx.array, targets: mx.array) -> mx.array:
@@ -249,3 +259,7 @@ def _slopes(primals: Any, cotangents: Any, outputs: Any) -> tuple[mx.array, mx.a
     _, targets = primals
     slopes = outputs[1] * cotangents[0][:, None]
     return slopes.at[mx.arange(len(targets)), targets].add(-cotangents[0]), mx.zeros_like(targets)
+
+
+_NONE = -1e38
+"""A logit without any weight. Infinity would make a block of nothing else undefined."""

@@ -216,3 +216,30 @@ def test_a_token_that_is_all_but_certain_or_impossible_has_a_finite_loss() -> No
     losses = chunked_losses(mx.ones((2, 8)), mx.array([0, 63]), chunking)
     assert np.array(losses).tolist() == [0.0, 640.0]
     assert math.isfinite(float(losses.sum()))
+
+
+@pytest.mark.parametrize(("dtype", "off"), [(mx.float32, 1e-4), (mx.float16, 0.05), (mx.bfloat16, 0.05)])
+def test_a_confident_token_keeps_its_small_gradient(dtype: mx.Dtype, off: float) -> None:
+    mx.random.seed(0)
+    head = nn.Linear(64, 4000, bias=False)
+    head.weight = (0.05 * mx.random.normal((4000, 64))).astype(dtype)
+    head.freeze()
+    owner = nn.Module()
+    owner.lm_head = head
+    targets = mx.random.randint(0, 4000, (16,))
+    rows = head.weight[targets].astype(mx.float32)
+    # About as long as makes p = 0.999.
+    hidden = (17.5 * rows / (rows * rows).sum(axis=1, keepdims=True)).astype(dtype)
+    chunking = Chunking(OutputLayer(owner, "lm_head", head, 4000), tile=TILE)
+    found = mx.grad(lambda hidden: chunked_losses(hidden, targets, chunking).sum())(hidden)
+
+    weights, states = (np.array(one.astype(mx.float32), np.float64) for one in (head.weight, hidden))
+    logits = states @ weights.T
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    own = (np.arange(16), np.array(targets))
+    shares[own] = 0
+    shares[own] = -shares.sum(axis=1)
+    truth = shares @ weights
+    assert 0 < np.abs(shares[own]).max() < 0.003
+    assert np.linalg.norm(np.array(found.astype(mx.float32)) - truth) < off * np.linalg.norm(truth)
