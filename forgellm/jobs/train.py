@@ -90,6 +90,8 @@ def _train(job: Job, group: Group | None) -> Outcome:
     _attach(job, spec, model)
     layer = output_layer(model)
     _announce(job, plan, layer)
+    # What an iteration takes is to be told, and not what trying the model took.
+    mx.reset_peak_memory()
     loop = TrainingLoop(
         plan,
         model,

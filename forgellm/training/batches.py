@@ -82,6 +82,12 @@ class BatchOrder:
     def batches_per_epoch(self) -> int:
         return len(self._cuts) + 1
 
+    @property
+    def full_batches(self) -> float:
+        """How many full batches an epoch's rows are, an incomplete one being a part of one; at least 1."""
+        batches = np.split(np.sort(self._widths), self._cuts)
+        return max(1.0, sum(len(widths) / self.rows(int(widths[-1])) for widths in batches))
+
     def rows(self, width: int) -> int:
         """Rows of a batch of that width, the empty ones of an incomplete batch included."""
         return self._batch_size if self._tokens is None else max(1, self._tokens // width)

@@ -1,8 +1,8 @@
 """Cross-entropy behind an output layer whose logits never exist as a whole.
 
 Where the layer is one product that does not learn, the vocabulary is taken in blocks. The logits of a block,
-but for the target's, give each token their log-sum-exp and, under their softmax, the mean of the block's rows;
-both are merged into what runs along, as flash attention does. At the end that holds the loss and its whole
+but for the target's, give each token their log-sum-exp and, under their softmax, the mean of its rows; both
+are merged into what runs along, as flash attention does. At the end that holds the loss and its whole
 gradient by the hidden state: 1 - p times that mean less the target's row. These are two products a block, as
 many as whole logits cost. Other layers are taken in chunks of tokens. Losses are float32, gradients have the
 layer's type.

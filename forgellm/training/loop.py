@@ -100,7 +100,7 @@ class TrainingLoop:
             compiled=compiled,
             loss=self._objective.loss,
             layer=self._layer if isinstance(self._layer, OutputLayer) else None,
-            usual=self._objective.targets / plan.order.batches_per_epoch * plan.spec.grad_accumulation_steps,
+            usual=self._objective.targets / plan.order.full_batches * plan.spec.grad_accumulation_steps,
         )
         self._shared = None if group is None else SharedStepper(group, stepper, model, self._optimizer)
         self._stepper = self._shared or stepper

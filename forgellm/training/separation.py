@@ -19,7 +19,9 @@ from mlx_lm.models.base import create_causal_mask
 from mlx_lm.models.cache import KVCache, RotatingKVCache, make_prompt_cache
 
 from forgellm.storage.files import read_json, write_json
+from forgellm.training.chunked_loss import Chunking, measured_losses
 from forgellm.training.losses import token_losses
+from forgellm.training.output_layer import Layer, OutputLayer, output_layer
 
 Losses = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -86,10 +88,11 @@ def tried(model: nn.Module, *, width: int, vocabulary: int) -> Separation:
         reason = f"its blocks carry more than keys and values ({', '.join(sorted(strange))})"
         return Separation(width, False, reason)
     model.eval()
+    layer = output_layer(model)
     try:
-        found = [_changes(model, width=width // n, rows=n, vocabulary=vocabulary) for n in (1, 2)]
+        found = [_changes(model, layer, width=width // n, rows=n, vocabulary=vocabulary) for n in (1, 2)]
         dtype = model(mx.zeros((1, 1), mx.int32)).dtype
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, NotImplementedError, TypeError, ValueError) as error:
         reason = f"it does not take our mask ({type(error).__name__}: {error})"
         return Separation(width, False, reason)
     change, seen = np.array(found).max(axis=0)
@@ -98,25 +101,34 @@ def tried(model: nn.Module, *, width: int, vocabulary: int) -> Separation:
     return Separation(width, bool(change <= seen * _SHARES.get(dtype, _SHARE)), said)
 
 
-def _changes(model: nn.Module, *, width: int, rows: int, vocabulary: int) -> tuple[float, float]:
+def _changes(
+    model: nn.Module, layer: Layer, *, width: int, rows: int, vocabulary: int
+) -> tuple[float, float]:
     """How much losses change in shared rows, and in ones whose sequences see each other."""
     lengths = [width // 2, width // 3, width - width // 2 - width // 3]
     layouts = [lengths, lengths[::-1]][:rows]
     ids = mx.array(np.random.default_rng(0).integers(0, vocabulary, (rows, width), dtype=np.int32))
     segments = mx.array(np.array([np.repeat([1, 2, 3], layout) for layout in layouts]))
-    together = _losses(model, ids, shared_rows(model, segments[:, :-1]))
-    seeing = _losses(model, ids)
+    together = _losses(model, layer, ids, cache=shared_rows(model, segments[:, :-1]))
+    seeing = _losses(model, layer, ids)
     changes = []
     for row, layout in enumerate(layouts):
         for length, end in zip(layout, np.cumsum(layout).tolist(), strict=True):
-            alone = _losses(model, ids[row : row + 1, end - length : end])[0]
+            alone = _losses(model, layer, ids[row : row + 1, end - length : end])[0]
             own = (row, slice(end - length, end - 1))
             changes.append([np.abs(losses[own] - alone).mean() for losses in (together, seeing)])
     change, seen = np.array(changes).max(axis=0)
     return float(change), float(seen)
 
 
-def _losses(model: nn.Module, ids: mx.array, cache: list[SharedRow] | None = None) -> Losses:
-    losses = token_losses(model(ids[:, :-1], cache=cache), ids[:, 1:])
+def _losses(model: nn.Module, layer: Layer, ids: mx.array, *, cache: list[SharedRow] | None = None) -> Losses:
+    """The loss of every token of rows of `ids` but the first, where possible without whole logits."""
+    targets = ids[:, 1:]
+    if isinstance(layer, OutputLayer):
+        hidden = layer.hidden(lambda: model(ids[:, :-1], cache=cache))
+        states = hidden.reshape(-1, hidden.shape[-1])
+        losses = measured_losses(states, targets.reshape(-1), Chunking(layer)).reshape(targets.shape)
+    else:
+        losses = token_losses(model(ids[:, :-1], cache=cache), targets)
     mx.eval(losses)
     return np.array(losses, np.float64)

@@ -45,9 +45,9 @@ class Stepper:
     saved in stages. The optimiser's hundreds of small operations, the same for every shape, always are, which
     without a C++ compiler mlx leaves out in silence: 5 of 30 ms in small steps.
 
-    `usual` are the targets of an iteration on the average. Gradients are means over so many, whatever the
-    iteration has: else a token among few would weigh more than one among many, and batches of like length
-    have from tens to thousands. None: over the iteration's own.
+    `usual` are the targets of an iteration of full batches on the average. Gradients are means over so many,
+    whatever the iteration has: else a token among few would weigh more than one among many, and batches of
+    like length have from tens to thousands. None: over the iteration's own.
     """
 
     def __init__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,6 +43,16 @@ def test_widths_hold_the_sequence_and_are_few(lengths: np.ndarray) -> None:
     assert widths.max() == lengths.max()
     assert len(set(widths.tolist())) <= 4 * np.log2(max(lengths.max(), 128) / 8)
     assert (widths <= np.maximum(lengths + 16, lengths * 1.25 + 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "full"),
+    [(8, {}, 2.0), (5, {}, 1.25), (3, {}, 1.0), (9, {"tokens": 66}, 4.5)],
+)
+def test_an_incomplete_batch_counts_as_a_part_of_a_full_one(
+    rows: int, given: dict[str, int], full: float
+) -> None:
+    assert BatchOrder(np.full(rows, 33, np.int64), 4, seed=0, **given).full_batches == full
 
 
 def test_batches_of_chat_lengths_are_mostly_true_tokens() -> None:

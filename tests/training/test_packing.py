@@ -185,6 +185,16 @@ def test_what_was_found_holds_for_the_whole_run(tiny_model: Path, tmp_path: Path
     assert decided(tmp_path, a_model("mamba", **REFUSED["mamba"][0]), width=64, vocabulary=400) == first
 
 
+def test_trying_takes_no_whole_logits() -> None:
+    model = a_model("llama", vocab_size=32_000)
+    mx.eval(model.parameters())
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    assert tried(model, width=512, vocabulary=32_000).exact
+    logits = 4 * 512 * 32_000
+    assert mx.get_peak_memory() - before < 0.7 * logits
+
+
 def test_rows_that_nobody_shares_are_causal_alone() -> None:
     sequences = random_sequences([60, 50, 9])
     packing = Packing(np.arange(3), np.arange(4), sequences.lengths, np.array([64, 64, 64]))
