@@ -22,7 +22,7 @@ from forgellm.domain.errors import HostLost
 from forgellm.domain.hosts import Host, backend_of, parse_hosts
 from forgellm.domain.spec import parse_spec
 from forgellm.jobs.hostfile import free_port, launcher_hosts, located
-from forgellm.jobs.job import Job, Outcome, failure_values
+from forgellm.jobs.job import Job, Outcome, called_off, failure_values
 from forgellm.jobs.watch import OUTCOME, Watch
 from forgellm.settings import importing_this, worker_environment
 from forgellm.storage.events import EventLog
@@ -153,8 +153,7 @@ def _called_off(job: Job, watch: Watch) -> Outcome | None:
     if command == "run" or watch.met() or (job.folder / OUTCOME).exists():
         return None
     # The first machine's process may have written some events, too.
-    EventLog(job.folder, job.clock).append("stopping", iteration=0, command=command)
-    return Outcome("paused" if command == "pause" else "stopped", {"iteration": 0})
+    return called_off(job.folder, EventLog(job.folder, job.clock), command=command)
 
 
 def _outcome(folder: Path, watch: Watch) -> Outcome:

@@ -17,6 +17,7 @@ from forgellm.domain import loss_chunks
 from forgellm.domain.errors import HostLost
 from forgellm.domain.hosts import parse_hosts
 from forgellm.domain.runs import RunKind, RunState
+from forgellm.jobs import hosts
 from forgellm.jobs.hostfile import PORTS, free_port, launcher_hosts, located
 from forgellm.jobs.hosts import LAUNCH
 from forgellm.jobs.job import Job, utc_now
@@ -201,6 +202,20 @@ def test_a_worker_that_is_killed_leaves_no_process_of_any_machine(tmp_path, work
     os.close(ours)
     assert process.wait(60) == -signal.SIGKILL
     assert psutil.wait_procs(started, timeout=60)[1] == []
+
+
+def test_a_resumed_run_that_is_stopped_while_machines_connect_is_as_far_as_it_was_saved(workspace, hub_cache):
+    run = new_run(workspace, hosts=["127.0.0.1"] * 2)
+    folder = run_folder(workspace, run)
+    (folder / "state").mkdir()
+    write_json(folder / "state" / "state.json", {"iteration": 9})
+    log = EventLog(folder, utc_now)
+    job = Job(workspace, run, folder, log, hub_cache, control=lambda: "stop", clock=utc_now)
+    outcome = hosts.train(job)
+    assert (outcome.type, outcome.values) == ("stopped", {"iteration": 9})
+    told = [(event["type"], event.get("iteration")) for event in read_events(folder)]
+    assert told == [("phase", None), ("stopping", 9)]
+    assert psutil.wait_procs(processes(folder), timeout=60)[1] == []
 
 
 def test_what_mlx_launch_is_told_of_the_machines():
