@@ -164,10 +164,17 @@ def _outcome(folder: Path, watch: Watch) -> Outcome:
         values: Mapping[str, object] = found["values"]
         if values.get("code") != HostLost.code:
             return Outcome(str(found["type"]), values)
-    return Outcome("failed", failure_values(_lost(watch)))
+    return Outcome("failed", failure_values(host_lost(watch)))
 
 
-def _lost(watch: Watch) -> HostLost:
+def host_lost(watch: Watch) -> HostLost:
+    """Why a run on several machines ended, as far as what they said tells it."""
+    if watch.refused is not None:
+        return HostLost(
+            f"mlx.launch cannot use these hosts: {watch.refused}",
+            details={"output": watch.last_lines()},
+            suggestion="Start a new run with other hosts: mlx.distributed_config writes a file for --hostfile.",
+        )
     details: dict[str, object] = {}
     what = "the machines lost each other" if watch.met() else "the machines could not connect to each other"
     lost = watch.lost()

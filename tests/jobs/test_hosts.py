@@ -264,6 +264,24 @@ def test_the_machine_that_went_first_is_told_from_those_that_went_because_of_it(
     assert watch.port_taken
 
 
+def test_what_mlx_launch_refuses_is_said_in_its_words_and_not_guessed(tmp_path):
+    alone = [{"ssh": "127.0.0.1", "ips": ["127.0.0.1"], "rdma": ["rdma_en2"]}]
+    write_json(tmp_path / "hosts.json", {"backend": "jaccl", "hosts": alone})
+    theirs, ours = os.pipe()
+    command = [*LAUNCH, str(theirs), "--hostfile", str(tmp_path / "hosts.json"), "--", "true"]
+    said = subprocess.run(command, process_group=0, pass_fds=[theirs], stderr=subprocess.PIPE, check=False)
+    os.close(theirs)
+    os.close(ours)
+    watch = Watch(["one", "two"], lambda: 0.0)
+    for line in said.stderr.splitlines(keepends=True):
+        watch.see(line)
+    lost = hosts.host_lost(watch)
+    assert lost.message.startswith(
+        "mlx.launch cannot use these hosts: The hostfile is malformed: RDMA device"
+    )
+    assert "ssh" not in lost.suggestion
+
+
 def test_a_machine_that_falls_silent_is_lost_though_nothing_says_so():
     now = [0.0]
     watch = Watch(["one", "two", "three"], lambda: now[0])
