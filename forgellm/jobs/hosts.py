@@ -173,7 +173,7 @@ def host_lost(watch: Watch) -> HostLost:
         return HostLost(
             f"mlx.launch cannot use these hosts: {watch.refused}",
             details={"output": watch.last_lines()},
-            suggestion="Start a new run with other hosts: mlx.distributed_config writes a file for --hostfile.",
+            suggestion="Start a new run with other hosts: mlx.distributed_config writes them.",
         )
     details: dict[str, object] = {}
     what = "the machines lost each other" if watch.met() else "the machines could not connect to each other"
