@@ -83,7 +83,8 @@ def preflight(parts: Parts, values: Mapping[str, object], *, queue: bool) -> Pre
     spec, length = wish.spec, plan.course
     return Preflight(
         spec=spec,
-        findings=found,
+        # What is refused is asked for by several parts of the plan.
+        findings=list(dict.fromkeys(found)),
         plan=plan,
         unknown=dict(_reasons(wish, plan)),
         changed=[] if spec is None else changed_fields(spec),

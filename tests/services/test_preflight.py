@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from forgellm.cli.plan_view import plan_lines
 from forgellm.domain.errors import InvalidField
 from forgellm.domain.runs import RunKind
 from forgellm.domain.spec import parse_spec, to_dict
@@ -182,6 +184,29 @@ def test_a_quantized_base_cannot_learn_as_a_whole(forge, short_run, tiny_model_q
     assert factors.can_start
     plain = preflight(forge, short_run, queue=False)
     assert factors.plan.learns == plain.plan.learns
+
+
+def test_what_several_parts_of_the_plan_refuse_is_said_once(forge, short_run):
+    found = preflight(forge, {**short_run, "packing": 100_000}, queue=False)
+    assert [f.field for f in found.findings if f.level == "problem"] == ["packing"]
+
+
+def test_documents_that_are_hardly_text_are_not_counted_by_their_size(forge, short_run):
+    (forge.workspace.datasets / "domain" / "Manual.PDF").write_bytes(b"%PDF-1.7 " + bytes(200_000))
+    found = preflight(forge, short_run, queue=False)
+    assert found.plan.data is None
+    assert "not say it by their size" in found.unknown["data"]
+    assert "do not say it by their size" in "\n".join(plan_lines(found))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "said"), [(2000.4, "2,000"), (12.345, "12.3"), (0.5, "0.5"), (1e-5, "less than 0.01")]
+)
+def test_epochs_are_told_as_people_write_them(forge, short_run, epochs, said):
+    found = preflight(forge, short_run, queue=False)
+    plan = replace(found.plan, course=replace(found.plan.course, epochs=epochs))
+    (length,) = [line for line in plan_lines(replace(found, plan=plan)) if line.startswith("Length")]
+    assert f", {said} epochs" in length
 
 
 def with_experts(forge, *, stacked):
