@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from forgellm.data.sources import check_dataset
-from forgellm.domain.errors import ForgeError, OutOfMemory, RunConflict, nearest
+from forgellm.domain.errors import ForgeError, HostLost, OutOfMemory, RunConflict, nearest
+from forgellm.domain.hosts import parse_hosts
 from forgellm.domain.spec import TrainingSpec
+from forgellm.jobs.hostfile import located
 from forgellm.services.adaptable import is_mixture, names_in_blocks, stacked, unknown_key
 from forgellm.services.browsing import count
 from forgellm.services.current import current
@@ -206,6 +208,18 @@ def of_settings(spec: TrainingSpec, length: Course | None) -> Iterator[Finding]:
             "Lower save_every to have several to choose from.",
             "save_every",
         )
+
+
+def of_hosts(spec: TrainingSpec) -> Iterator[Finding]:
+    """Whether the first machine is this one. No name is looked up: that may take longer than anyone waits."""
+    hosts = parse_hosts(spec.hosts)
+    if not hosts or not hosts[0].addresses:
+        return
+    try:
+        located([host for host in hosts if host.addresses])
+    except HostLost as error:
+        # The addresses of a machine may change until the run is started.
+        yield Finding("warning", error.code, error.message, error.suggestion, "hosts")
 
 
 def of_memory(needed: MemoryEstimate, known: Machine, ways: Sequence[Way]) -> Iterator[Finding]:

@@ -152,6 +152,7 @@ def _judged(parts: Parts, wish: Wish, plan: Plan, *, known: Machine, queue: bool
         if wish.base is not None:
             yield from findings.of_model(wish.spec, wish.base)
         yield from findings.of_settings(wish.spec, plan.course)
+        yield from findings.of_hosts(wish.spec)
     if plan.memory is not None:
         yield from findings.of_memory(plan.memory, known, plan.ways)
     if plan.checkpoints is not None:
