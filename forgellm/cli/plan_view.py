@@ -39,9 +39,15 @@ def _data(data: ExpectedData) -> str:
 
 
 def _length(length: Course) -> str:
-    epochs = "" if length.epochs is None else f", {length.epochs:.3g} epochs"
+    epochs = "" if length.epochs is None else f", {_passes(length.epochs)} epochs"
     tokens = "" if length.trained_tokens is None else f", {length.trained_tokens:,} tokens"
     return f"{length.iterations:,} iterations{epochs}{tokens}"
+
+
+def _passes(epochs: float) -> str:
+    if epochs < 0.01:
+        return "less than 0.01"
+    return f"{epochs:,.0f}" if epochs >= 100 else f"{epochs:.3g}"
 
 
 def _checkpoints(plan: Plan) -> str | None:

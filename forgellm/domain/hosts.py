@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,10 +40,61 @@ def parse_hosts(items: Sequence[str]) -> tuple[Host, ...]:
     hosts = tuple(_parse(item) for item in items)
     if len(hosts) == 1 or len(hosts) > MOST:
         raise _invalid(f"{len(hosts)} of them", f"it takes from 2 to {MOST} machines")
-    given = {len(host.devices) for host in hosts}
-    if given - {0} and given != {len(hosts)}:
-        raise _invalid("/".join(items)[:80], f"each machine has to name {len(hosts)} devices, or none does")
+    _check_each_is_another(items, hosts)
+    if any(host.devices for host in hosts):
+        _check_devices(items, hosts)
+    else:
+        _check_addresses(items, hosts)
     return hosts
+
+
+def _check_each_is_another(items: Sequence[str], hosts: Sequence[Host]) -> None:
+    """Only this machine may be named more than once, by loopback addresses, to try things out."""
+    seen: set[str] = set()
+    for item, host in zip(items, hosts, strict=True):
+        name = host.name.rpartition("@")[2].rstrip(".").lower()
+        addresses = host.addresses or ((LOOPBACK,) if name == "localhost" else (name,))
+        if all(address.startswith("127.") for address in addresses):
+            continue
+        known = {name, *host.addresses}
+        if again := sorted(known & seen):
+            instead = "Name each machine once. To try it on this one alone: --hosts 127.0.0.1,127.0.0.1."
+            raise _invalid(item, f"{again[0]} is named twice", instead)
+        seen |= known
+
+
+def _check_addresses(items: Sequence[str], hosts: Sequence[Host]) -> None:
+    """MLX's ring connects each to its left as often as to its right; a name alone is one address."""
+    counts = [max(1, len(host.addresses)) for host in hosts]
+    most = max(counts, default=0)
+    for item, host, count in zip(items, hosts, counts, strict=True):
+        if count != most:
+            example = "+".join(f"192.168.{place}.5" for place in range(1, most + 1))
+            instead = f"Write equally many for each: {host.name}={example}, or one for each."
+            raise _invalid(item, f"{most} addresses of another machine need as many of this one", instead)
+
+
+def _check_devices(items: Sequence[str], hosts: Sequence[Host]) -> None:
+    """Each machine has a place for every one: `-` for itself, and a device for each neighbour at least."""
+    most = len(hosts)
+    for rank, (item, host) in enumerate(zip(items, hosts, strict=True)):
+        places = "/".join(_places(host, rank, most))
+        instead = f"Write a device for each other machine, and - for itself: {item.split('/')[0]}/{places}."
+        if len(host.devices) != most:
+            raise _invalid(item, f"each machine has to name {most} devices, or none does", instead)
+        if host.devices[rank]:
+            raise _invalid(item, f"{host.devices[rank][0]} would lead from it to itself", instead)
+        for other in ((rank - 1) % most, (rank + 1) % most):
+            if not host.devices[other]:
+                raise _invalid(item, f"no RDMA device leads to {hosts[other].name}, beside it", instead)
+
+
+def _places(host: Host, rank: int, count: int) -> Iterator[str]:
+    """What this machine could have named: its own devices where they are, and one where it takes one."""
+    named = dict(enumerate(host.devices))
+    for other in range(count):
+        beside = other in ((rank - 1) % count, (rank + 1) % count)
+        yield "-" if other == rank else "+".join(named.get(other, ())) or ("rdma_en2" if beside else "-")
 
 
 def check_hosts(items: Sequence[str], *, batch_size: int, lora_init: str) -> None:
@@ -79,12 +130,18 @@ def hosts_of_file(data: object) -> list[str]:
     if backend not in ("ring", "jaccl", "jaccl-ring"):
         raise _bad_file(f"its backend is {str(backend)[:40]!r}; ring, jaccl and jaccl-ring can be used")
     settings = content.get("envs") or []
-    if not isinstance(settings, list) or not all(setting in _SETTINGS for setting in settings):
+    if not isinstance(settings, list) or not all(
+        isinstance(one, str) and one in _SETTINGS for one in settings
+    ):
         raise _bad_file("of envs only MLX_METAL_FAST_SYNCH can be used")
     hosts = content.get("hosts")
     if not isinstance(hosts, list) or not all(isinstance(host, dict) for host in hosts):
         raise _bad_file("it has no list of hosts")
+    if len(hosts) < 2:
+        raise _bad_file(f"it has {len(hosts)} hosts, and a run on several machines takes two at least")
     items = [_item(host, with_devices=backend != "ring") for host in hosts]
+    if backend != "ring" and not any(host.get("rdma") for host in hosts):
+        raise _bad_file(f"its backend is {backend}, and no host names an RDMA device")
     parse_hosts(items)
     return items
 
@@ -133,10 +190,10 @@ def _device(item: str, text: str) -> tuple[str, ...]:
     return devices
 
 
-def _invalid(value: str, reason: str) -> InvalidField:
+def _invalid(value: str, reason: str, instead: str = _FORM) -> InvalidField:
     shown = ascii(value[:80])
     return InvalidField(
-        f"hosts cannot be {shown}: {reason}", details={"field": "hosts", "value": shown}, suggestion=_FORM
+        f"hosts cannot be {shown}: {reason}", details={"field": "hosts", "value": shown}, suggestion=instead
     )
 
 

@@ -22,7 +22,7 @@ from forgellm.domain.errors import HostLost
 from forgellm.domain.hosts import Host, backend_of, parse_hosts
 from forgellm.domain.spec import parse_spec
 from forgellm.jobs.hostfile import free_port, launcher_hosts, located
-from forgellm.jobs.job import Job, Outcome, failure_values
+from forgellm.jobs.job import Job, Outcome, called_off, failure_values
 from forgellm.jobs.watch import OUTCOME, Watch
 from forgellm.settings import importing_this, worker_environment
 from forgellm.storage.events import EventLog
@@ -153,8 +153,7 @@ def _called_off(job: Job, watch: Watch) -> Outcome | None:
     if command == "run" or watch.met() or (job.folder / OUTCOME).exists():
         return None
     # The first machine's process may have written some events, too.
-    EventLog(job.folder, job.clock).append("stopping", iteration=0, command=command)
-    return Outcome("paused" if command == "pause" else "stopped", {"iteration": 0})
+    return called_off(job.folder, EventLog(job.folder, job.clock), command=command)
 
 
 def _outcome(folder: Path, watch: Watch) -> Outcome:
@@ -165,10 +164,17 @@ def _outcome(folder: Path, watch: Watch) -> Outcome:
         values: Mapping[str, object] = found["values"]
         if values.get("code") != HostLost.code:
             return Outcome(str(found["type"]), values)
-    return Outcome("failed", failure_values(_lost(watch)))
+    return Outcome("failed", failure_values(host_lost(watch)))
 
 
-def _lost(watch: Watch) -> HostLost:
+def host_lost(watch: Watch) -> HostLost:
+    """Why a run on several machines ended, as far as what they said tells it."""
+    if watch.refused is not None:
+        return HostLost(
+            f"mlx.launch cannot use these hosts: {watch.refused}",
+            details={"output": watch.last_lines()},
+            suggestion="Start a new run with other hosts: mlx.distributed_config writes them.",
+        )
     details: dict[str, object] = {}
     what = "the machines lost each other" if watch.met() else "the machines could not connect to each other"
     lost = watch.lost()

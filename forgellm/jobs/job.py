@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from forgellm.domain.errors import ForgeError
 from forgellm.domain.runs import Run
 from forgellm.storage.events import EventLog
+from forgellm.storage.files import read_json
 from forgellm.storage.workspace import Workspace
 
 
@@ -40,6 +43,23 @@ class Outcome:
 
     type: str
     values: Mapping[str, object] = field(default_factory=dict)
+
+
+def called_off(folder: Path, log: EventLog, *, command: str) -> Outcome:
+    """The end of a run that was told to pause or to stop before its first iteration since it was started: it
+    is as far as its saved state."""
+    iteration = _saved_iteration(folder)
+    log.append("stopping", iteration=iteration, command=command)
+    return Outcome("paused" if command == "pause" else "stopped", {"iteration": iteration})
+
+
+def _saved_iteration(folder: Path) -> int:
+    """Read without what trains: a worker of several machines has none of it in memory."""
+    # That a state is damaged is said by who goes on from it.
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        saved: Any = read_json(folder / "state" / "state.json")
+        return int(saved["iteration"])
+    return 0
 
 
 def utc_now() -> datetime:

@@ -19,7 +19,7 @@ from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.errors import ResumeMismatch
 from forgellm.domain.runs import REFERENCE_PHASE
 from forgellm.domain.spec import TrainingSpec, parse_spec, sequence_length, total_iterations
-from forgellm.jobs.job import Job, Outcome
+from forgellm.jobs.job import Job, Outcome, called_off
 from forgellm.jobs.wakefulness import kept_awake
 from forgellm.storage.adapters import adapter_files, check_continues, config_of, saved_config_of, write_config
 from forgellm.storage.checkpoints import check_intact
@@ -69,9 +69,7 @@ def train(job: Job, group: Group | None = None) -> Outcome:
         with kept_awake():
             return _train(job, group)
     except _CalledOff as called:
-        command = str(called)
-        job.log.append("stopping", iteration=0, command=command)
-        return Outcome("paused" if command == "pause" else "stopped", {"iteration": 0})
+        return called_off(job.folder, job.log, command=str(called))
 
 
 def _train(job: Job, group: Group | None) -> Outcome:

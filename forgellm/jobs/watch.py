@@ -24,6 +24,7 @@ CONNECT_SECONDS = 120.0
 
 _BEAT = re.compile(BEAT.replace(b"%d", rb"(\d+)").strip())
 _ENDED = re.compile(rb"Node with rank (\d+) (?:was killed|exited with code (-?\d+))")
+_REFUSED = re.compile(rb"mlx\.launch: error: (.+)")
 _COLOUR = re.compile(rb"\x1b\[\d*m")
 _REPEATED = b"was closed by the peer"
 _PORT_TAKEN = b"Couldn't bind socket"
@@ -42,6 +43,8 @@ class Watch:
         self._ended: dict[int, int | None] = {}
         self._lines: deque[str] = deque(maxlen=_LINES)
         self.port_taken = False
+        # Why mlx.launch starts nothing: it does not take what it is told of the machines.
+        self.refused: str | None = None
 
     def see(self, line: bytes) -> bool:
         """Take note of a line; answers whether it is one for people."""
@@ -50,6 +53,9 @@ class Watch:
         for found in _ENDED.finditer(line):
             self._ended[int(found[1])] = int(found[2]) if found[2] else None
         self.port_taken = self.port_taken or _PORT_TAKEN in line
+        # What the machines say themselves comes after it has started them.
+        if (refused := _REFUSED.match(line)) and not self.met():
+            self.refused = refused[1].decode(errors="replace").strip()
         if _BEAT.search(line):
             return False
         if _REPEATED not in line:

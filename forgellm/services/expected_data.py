@@ -14,6 +14,7 @@ from forgellm.domain.runs import Run
 from forgellm.domain.spec import TrainingSpec, defaults, sequence_length, total_iterations
 from forgellm.services.datasets import BYTES_PER_TOKEN
 from forgellm.services.parts import Parts
+from forgellm.services.space import HARDLY_TEXT
 from forgellm.storage.datasets import find_dataset, list_datasets
 from forgellm.storage.files import read_json
 from forgellm.storage.models import ModelFolder, context_length, fingerprint
@@ -133,8 +134,11 @@ def _from_summary(found: Mapping[str, object], run: Run) -> ExpectedData | None:
 
 
 def _guessed(spec: TrainingSpec, folder: Path, length: int) -> ExpectedData | None:
-    """By four bytes a token. General data that is mixed in comes on top of the domain's share."""
+    """By four bytes a token; None where a document is hardly text. General data that is mixed in comes on top
+    of the domain's share."""
     files = [path for path in _files(folder) if not _is_held_out(path, folder)]
+    if spec.training_type == "cpt" and any(path.suffix.lower() in HARDLY_TEXT for path in files):
+        return None
     size = sum(path.stat().st_size for path in files)
     own_valid = any(_is_held_out(path, folder) for path in _files(folder))
     kept = 1.0 if own_valid else 1.0 - spec.validation_fraction

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from forgellm.data.sources import check_dataset
-from forgellm.domain.errors import ForgeError, OutOfMemory, RunConflict
+from forgellm.domain.errors import ForgeError, HostLost, OutOfMemory, RunConflict, nearest
+from forgellm.domain.hosts import parse_hosts
 from forgellm.domain.spec import TrainingSpec
+from forgellm.jobs.hostfile import located
+from forgellm.services.adaptable import is_mixture, names_in_blocks, stacked, unknown_key
 from forgellm.services.browsing import count
 from forgellm.services.current import current
 from forgellm.services.expected_data import Course, ExpectedData
 from forgellm.services.fitting import Way
-from forgellm.services.learnable import narrowest
+from forgellm.services.learnable import Module, learnable, modules_of, narrowest
 from forgellm.services.memory import Machine, MemoryEstimate, fit
 from forgellm.services.parts import Parts
 from forgellm.services.space import SMALLEST_ROOM
@@ -91,6 +94,8 @@ def of_model(spec: TrainingSpec, base: ModelFolder) -> Iterator[Finding]:
         )
     if spec.lora_init == "pissa":
         yield from _of_principal_factors(spec, base)
+    if spec.fine_tune_type != "full" and spec.num_layers != 0:
+        yield from _of_factors(spec, base)
     if (
         whole
         and base.config.get("torch_dtype") == "float16"
@@ -111,6 +116,37 @@ def of_model(spec: TrainingSpec, base: ModelFolder) -> Iterator[Finding]:
             "To keep a model's own form of conversation, train an instruct model.",
             "model_name",
         )
+
+
+def _of_factors(spec: TrainingSpec, base: ModelFolder) -> Iterator[Finding]:
+    """Modules that are named and not there, or that cannot have what they would be given."""
+    if not spec.lora_keys and spec.fine_tune_type != "dora":
+        return
+    modules = modules_of(base)
+    missing = unknown_key(modules, keys := spec.lora_keys or ())
+    if missing is not None:
+        yield _unknown_key(missing, base, modules)
+    elif keys and {*keys} <= {*names_in_blocks(modules)} and learnable(base, spec).parameters == 0:
+        message = f"nothing would learn: the last {spec.num_layers} blocks have no {', '.join(keys)}"
+        yield Finding("problem", "INVALID_FIELD", message, "Use -1 for all blocks.", "num_layers")
+    experts = stacked(modules, spec.lora_keys) if spec.fine_tune_type == "dora" else None
+    if experts is not None:
+        message = f"fine_tune_type dora is not possible for the experts of {base.name}, such as {experts}"
+        way_out = "Use fine_tune_type lora, or name other modules in lora_keys."
+        yield Finding("problem", "INVALID_FIELD", message, way_out, "fine_tune_type")
+
+
+def _unknown_key(key: str, base: ModelFolder, modules: Sequence[Module]) -> Finding:
+    """A problem, but where a module may have another name than its weights: in a mixture of experts."""
+    known = names_in_blocks(modules)
+    near = nearest(key, known)
+    return Finding(
+        "warning" if is_mixture(base) else "problem",
+        "INVALID_FIELD",
+        f"lora_keys: {base.name} has no module {key!r:.80}",
+        (f"Did you mean {near}? " if near else "") + f"A block of it has: {', '.join(known)}.",
+        "lora_keys",
+    )
 
 
 def _of_principal_factors(spec: TrainingSpec, base: ModelFolder) -> Iterator[Finding]:
@@ -172,6 +208,18 @@ def of_settings(spec: TrainingSpec, length: Course | None) -> Iterator[Finding]:
             "Lower save_every to have several to choose from.",
             "save_every",
         )
+
+
+def of_hosts(spec: TrainingSpec) -> Iterator[Finding]:
+    """Whether the first machine is this one. No name is looked up: that may take longer than anyone waits."""
+    hosts = parse_hosts(spec.hosts)
+    if not hosts or not hosts[0].addresses:
+        return
+    try:
+        located([host for host in hosts if host.addresses])
+    except HostLost as error:
+        # The addresses of a machine may change until the run is started.
+        yield Finding("warning", error.code, error.message, error.suggestion, "hosts")
 
 
 def of_memory(needed: MemoryEstimate, known: Machine, ways: Sequence[Way]) -> Iterator[Finding]:

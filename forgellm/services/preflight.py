@@ -83,7 +83,8 @@ def preflight(parts: Parts, values: Mapping[str, object], *, queue: bool) -> Pre
     spec, length = wish.spec, plan.course
     return Preflight(
         spec=spec,
-        findings=found,
+        # What is refused is asked for by several parts of the plan.
+        findings=list(dict.fromkeys(found)),
         plan=plan,
         unknown=dict(_reasons(wish, plan)),
         changed=[] if spec is None else changed_fields(spec),
@@ -151,6 +152,7 @@ def _judged(parts: Parts, wish: Wish, plan: Plan, *, known: Machine, queue: bool
         if wish.base is not None:
             yield from findings.of_model(wish.spec, wish.base)
         yield from findings.of_settings(wish.spec, plan.course)
+        yield from findings.of_hosts(wish.spec)
     if plan.memory is not None:
         yield from findings.of_memory(plan.memory, known, plan.ways)
     if plan.checkpoints is not None:

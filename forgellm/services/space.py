@@ -16,8 +16,8 @@ from forgellm.storage.workspace import Workspace
 BYTES_OF_A_TOKEN = 10
 """Its number and its mark, in the cache and in the run's own corpus."""
 
-# Of pictures and fonts, for the most part: what text is in them is not known from their size.
-_HARDLY_TEXT = (".pdf", ".docx", ".epub")
+HARDLY_TEXT = (".pdf", ".docx", ".epub")
+"""Of pictures and fonts, for the most part: what text is in them is not known from their size."""
 
 # Corpus, events and dashboard of a small run. What a long one needs beyond it is found out on the way,
 # and costs nothing that is already written.
@@ -34,7 +34,7 @@ def tokens_room(datasets: Iterable[Path]) -> int:
     for path in (path for folder in datasets for path in folder.rglob("*")):
         # It may have gone since its name was read.
         with suppress(OSError):
-            is_text = path.is_file() and path.suffix.lower() not in _HARDLY_TEXT
+            is_text = path.is_file() and path.suffix.lower() not in HARDLY_TEXT
             size += path.stat().st_size if is_text and not path.name.startswith(".") else 0
     return size // BYTES_PER_TOKEN * BYTES_OF_A_TOKEN
 

@@ -12,8 +12,8 @@ RUN = {"model_name": "tiny", "training_type": "cpt", "dataset": "domain"}
 
 
 def test_a_machine_has_a_name_and_may_have_addresses_and_devices():
-    hosts = parse_hosts(["mac1.local", "ada@mac-2=10.0.0.2+10.0.1.2"])
-    assert hosts == (Host("mac1.local"), Host("ada@mac-2", ("10.0.0.2", "10.0.1.2")))
+    hosts = parse_hosts(["mac1.local", "ada@mac-2=10.0.0.2"])
+    assert hosts == (Host("mac1.local"), Host("ada@mac-2", ("10.0.0.2",)))
     assert backend_of(hosts) == "ring"
     assert parse_hosts(["127.0.0.1", "10.0.0.7"])[1] == Host("10.0.0.7", ("10.0.0.7",))
 
@@ -40,6 +40,35 @@ def test_one_machine_is_no_group_and_a_batch_has_a_row_for_each():
             parse_spec({**RUN, **wrong})
 
 
+@pytest.mark.parametrize(
+    ("items", "value", "instead"),
+    [
+        (["127.0.0.1=127.0.0.1+127.0.0.2", "127.0.0.1=127.0.0.3"], "127.0.0.3'", "=192.168.1.5+192.168.2.5"),
+        (["a=10.0.0.1+10.0.1.1", "b"], "'b'", "b=192.168.1.5+192.168.2.5"),
+        (["a=10.0.0.1/rdma_en1/rdma_en2", "b/rdma_en1/rdma_en2"], "a=10.0.0.1/", "a=10.0.0.1/-/rdma_en2."),
+        (["a/-/-", "b/-/-"], "a/-/-", "a/-/rdma_en2."),
+        (["a/-/d", "b/-/-"], "b/-/-", "b/rdma_en2/-."),
+        (["a/-/d/-/d", "b/d/-/d/-", "c/-/d/-/-", "d/d/-/d/-"], "c/-/d/-/-", "c/-/d/-/rdma_en2."),
+        (["a/-/d", "b"], "'b'", "b/rdma_en2/-."),
+        (["a", "a"], "'a'", "Name each machine once"),
+        (["ada@Mac.local.", "mac.local"], "'mac.local'", "Name each machine once"),
+        (["a=10.0.0.1", "b=10.0.0.1"], "b=10.0.0.1", "Name each machine once"),
+    ],
+)
+def test_machines_that_could_never_train_together_are_refused_with_what_to_write(items, value, instead):
+    with pytest.raises(InvalidField) as refused:
+        parse_hosts(items)
+    assert refused.value.details["field"] == "hosts"
+    assert value in refused.value.details["value"]
+    assert instead in refused.value.suggestion
+
+
+def test_this_machine_may_be_named_twice_to_try_things_out():
+    assert len(parse_hosts(["127.0.0.1", "127.0.0.1"])) == 2
+    assert len(parse_hosts(["localhost", "localhost", "me=127.0.0.2", "me=127.0.0.2"])) == 4
+    assert len(parse_hosts(["a=10.0.0.1+10.0.1.1", "b=10.0.0.2+10.0.1.2"])) == 2
+
+
 def test_a_host_file_of_mlx_becomes_the_one_field():
     ring = [{"ssh": "m1", "ips": ["10.0.0.1"], "rdma": []}, {"ssh": "m2", "ips": ["10.0.0.2"]}]
     assert hosts_of_file(ring) == ["m1=10.0.0.1", "m2=10.0.0.2"]
@@ -54,8 +83,8 @@ def test_a_host_file_of_mlx_becomes_the_one_field():
     assert backend_of(hosts) == "jaccl"
 
 
-def test_three_machines_without_a_device_between_two_of_them_are_a_ring_over_rdma():
-    hosts = parse_hosts(["a/-/d/-", "b/d/-/d", "c/-/d/-"])
+def test_machines_without_a_device_between_two_that_are_not_neighbours_are_a_ring_over_rdma():
+    hosts = parse_hosts(["a/-/d/-/d", "b/d/-/d/-", "c/-/d/-/d", "d/d/-/d/-"])
     assert backend_of(hosts) == "jaccl-ring"
 
 
@@ -67,6 +96,14 @@ def test_three_machines_without_a_device_between_two_of_them_are_a_ring_over_rdm
         {"hosts": "a,b"},
         [{"ssh": "a"}, {"ips": []}],
         [{"ssh": "a"}],
+        [],
+        {"hosts": []},
+        {"envs": [{}], "hosts": [{"ssh": "a"}, {"ssh": "b"}]},
+        {"backend": "jaccl", "hosts": [{"ssh": "a"}, {"ssh": "b"}]},
+        {
+            "backend": "jaccl",
+            "hosts": [{"ssh": "a", "rdma": [None, None]}, {"ssh": "b", "rdma": [None, None]}],
+        },
         [{"ssh": "a"}, {"ssh": "-oProxyCommand=sh"}],
         {"backend": "jaccl", "hosts": [{"ssh": "a", "rdma": [None, "d"]}, {"ssh": "b", "rdma": ["d"]}]},
         7,

@@ -17,6 +17,7 @@ from forgellm.domain import loss_chunks
 from forgellm.domain.errors import HostLost
 from forgellm.domain.hosts import parse_hosts
 from forgellm.domain.runs import RunKind, RunState
+from forgellm.jobs import hosts
 from forgellm.jobs.hostfile import PORTS, free_port, launcher_hosts, located
 from forgellm.jobs.hosts import LAUNCH
 from forgellm.jobs.job import Job, utc_now
@@ -203,6 +204,20 @@ def test_a_worker_that_is_killed_leaves_no_process_of_any_machine(tmp_path, work
     assert psutil.wait_procs(started, timeout=60)[1] == []
 
 
+def test_a_resumed_run_that_is_stopped_while_machines_connect_is_as_far_as_it_was_saved(workspace, hub_cache):
+    run = new_run(workspace, hosts=["127.0.0.1"] * 2)
+    folder = run_folder(workspace, run)
+    (folder / "state").mkdir()
+    write_json(folder / "state" / "state.json", {"iteration": 9})
+    log = EventLog(folder, utc_now)
+    job = Job(workspace, run, folder, log, hub_cache, control=lambda: "stop", clock=utc_now)
+    outcome = hosts.train(job)
+    assert (outcome.type, outcome.values) == ("stopped", {"iteration": 9})
+    told = [(event["type"], event.get("iteration")) for event in read_events(folder)]
+    assert told == [("phase", None), ("stopping", 9)]
+    assert psutil.wait_procs(processes(folder), timeout=60)[1] == []
+
+
 def test_what_mlx_launch_is_told_of_the_machines():
     ring = located(parse_hosts(["127.0.0.1", "127.0.0.1"]))
     assert launcher_hosts(ring) == {
@@ -247,6 +262,24 @@ def test_the_machine_that_went_first_is_told_from_those_that_went_because_of_it(
     assert not watch.port_taken
     watch.see(b"RuntimeError: [ring] Couldn't bind socket (error: 98)\n")
     assert watch.port_taken
+
+
+def test_what_mlx_launch_refuses_is_said_in_its_words_and_not_guessed(tmp_path):
+    alone = [{"ssh": "127.0.0.1", "ips": ["127.0.0.1"], "rdma": ["rdma_en2"]}]
+    write_json(tmp_path / "hosts.json", {"backend": "jaccl", "hosts": alone})
+    theirs, ours = os.pipe()
+    command = [*LAUNCH, str(theirs), "--hostfile", str(tmp_path / "hosts.json"), "--", "true"]
+    said = subprocess.run(command, process_group=0, pass_fds=[theirs], stderr=subprocess.PIPE, check=False)
+    os.close(theirs)
+    os.close(ours)
+    watch = Watch(["one", "two"], lambda: 0.0)
+    for line in said.stderr.splitlines(keepends=True):
+        watch.see(line)
+    lost = hosts.host_lost(watch)
+    assert lost.message.startswith(
+        "mlx.launch cannot use these hosts: The hostfile is malformed: RDMA device"
+    )
+    assert "ssh" not in lost.suggestion
 
 
 def test_a_machine_that_falls_silent_is_lost_though_nothing_says_so():

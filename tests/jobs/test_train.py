@@ -8,6 +8,7 @@ from forgellm.domain.runs import RunKind
 from forgellm.jobs.job import Job, utc_now
 from forgellm.jobs.train import train
 from forgellm.storage.events import EventLog, read_events
+from forgellm.storage.files import write_json
 from forgellm.storage.runs import create_run, run_folder
 from tests.storage.folders import NOON
 
@@ -44,6 +45,15 @@ def job(workspace, hub_cache):
         return Job(workspace, run, place, log, hub_cache, control=lambda: command, clock=utc_now)
 
     return job
+
+
+def test_a_resumed_run_that_is_paused_before_it_goes_on_is_as_far_as_it_was_saved(job):
+    resumed = job("pause")
+    (resumed.folder / "state").mkdir()
+    write_json(resumed.folder / "state" / "state.json", {"iteration": 9})
+    paused = train(resumed)
+    assert (paused.type, paused.values) == ("paused", {"iteration": 9})
+    assert read_events(resumed.folder)[-1]["iteration"] == 9
 
 
 def test_a_run_that_tokenises_a_large_dataset_can_be_paused_and_goes_on(job):

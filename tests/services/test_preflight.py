@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
+from forgellm.cli.plan_view import plan_lines
 from forgellm.domain.errors import InvalidField
 from forgellm.domain.runs import RunKind
 from forgellm.domain.spec import parse_spec, to_dict
@@ -118,6 +122,8 @@ def test_what_a_start_would_refuse_is_a_problem_of_that_field(forge, short_run, 
         ({"learning_rate": 0.5}, "UNUSUAL_LEARNING_RATE"),
         ({"learning_rate": 1e-3, "fine_tune_type": "full"}, "UNUSUAL_LEARNING_RATE"),
         ({"max_iterations": 5000}, "MANY_EPOCHS"),
+        ({"hosts": "elsewhere=192.0.2.7,other.invalid"}, "HOST_LOST"),
+        ({"hosts": "127.0.0.1,elsewhere=192.0.2.7"}, "HOST_LOST"),
         ({"epochs": 1, "warmup_steps": 5000, "max_iterations": None}, "LONG_WARMUP"),
         ({"batch_size": 4000}, "TOO_FEW_SEQUENCES"),
     ],
@@ -180,6 +186,88 @@ def test_a_quantized_base_cannot_learn_as_a_whole(forge, short_run, tiny_model_q
     assert factors.can_start
     plain = preflight(forge, short_run, queue=False)
     assert factors.plan.learns == plain.plan.learns
+
+
+def test_what_several_parts_of_the_plan_refuse_is_said_once(forge, short_run):
+    found = preflight(forge, {**short_run, "packing": 100_000}, queue=False)
+    assert [f.field for f in found.findings if f.level == "problem"] == ["packing"]
+
+
+def test_documents_that_are_hardly_text_are_not_counted_by_their_size(forge, short_run):
+    (forge.workspace.datasets / "domain" / "Manual.PDF").write_bytes(b"%PDF-1.7 " + bytes(200_000))
+    found = preflight(forge, short_run, queue=False)
+    assert found.plan.data is None
+    assert "not say it by their size" in found.unknown["data"]
+    assert "do not say it by their size" in "\n".join(plan_lines(found))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "said"), [(2000.4, "2,000"), (12.345, "12.3"), (0.5, "0.5"), (1e-5, "less than 0.01")]
+)
+def test_epochs_are_told_as_people_write_them(forge, short_run, epochs, said):
+    found = preflight(forge, short_run, queue=False)
+    plan = replace(found.plan, course=replace(found.plan.course, epochs=epochs))
+    (length,) = [line for line in plan_lines(replace(found, plan=plan)) if line.startswith("Length")]
+    assert f", {said} epochs" in length
+
+
+def with_experts(forge, *, stacked):
+    """A base that is a mixture of experts, as mlx-lm writes it or as its maker does; only headers count."""
+    folder = forge.workspace.base_models / "experts"
+    shutil.copytree(forge.workspace.base_models / "tiny", folder, dirs_exist_ok=True)
+    config = json.loads((folder / "config.json").read_text())
+    write_json(folder / "config.json", {**config, "num_experts": 2})
+    weights = load_file(folder / "model.safetensors")
+    for block in (0, 1):
+        name = f"model.layers.{block}.mlp"
+        whole = weights.pop(f"{name}.up_proj.weight")
+        if stacked:
+            weights[f"{name}.switch_mlp.up_proj.weight"] = np.stack([whole, whole])
+        else:
+            weights |= {f"{name}.experts.{n}.up_proj.weight": whole.copy() for n in (0, 1)}
+    save_file(weights, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("key", ["self_attn.nosuch", "q_proj", "mlp.experts.0.up_proj", "input_layernorm"])
+def test_a_key_that_no_module_has_is_a_problem_before_a_start(forge, short_run, key):
+    found = preflight(forge, {**short_run, "lora_keys": ["self_attn.q_proj", key]}, queue=False)
+    assert codes(found) == {"INVALID_FIELD": "lora_keys"}
+    (named,) = [f for f in found.findings if f.level == "problem"]
+    assert f"has no module '{key}'" in named.message
+    assert "A block of it has: mlp.down_proj, mlp.gate_proj" in named.suggestion
+    with pytest.raises(InvalidField, match="has no module"):
+        training.start(forge, {**short_run, "lora_keys": [key]})
+
+
+def test_keys_outside_the_blocks_and_of_one_block_can_start(forge, short_run):
+    for key in ("model.embed_tokens", "model.layers.1.self_attn.q_proj"):
+        assert preflight(forge, {**short_run, "lora_keys": [key]}, queue=False).can_start
+
+
+def test_keys_that_only_earlier_blocks_have_leave_nothing_to_learn(forge, short_run):
+    folder = forge.workspace.base_models / "uneven"
+    shutil.copytree(forge.workspace.base_models / "tiny", folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["model.layers.0.mamba.in_proj.weight"] = weights.pop("model.layers.0.self_attn.q_proj.weight")
+    save_file(weights, folder / "model.safetensors")
+    wish = {**short_run, "model_name": "uneven", "lora_keys": ["mamba.in_proj"]}
+    assert codes(preflight(forge, {**wish, "num_layers": 1}, queue=False)) == {"INVALID_FIELD": "num_layers"}
+    assert preflight(forge, wish, queue=False).can_start
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_dora_of_experts_is_a_problem_and_a_module_with_another_name_than_its_weights_is_none(
+    forge, short_run, stacked
+):
+    with_experts(forge, stacked=stacked)
+    wish = {**short_run, "model_name": "experts"}
+    assert preflight(forge, wish, queue=False).can_start
+    dora = {**wish, "fine_tune_type": "dora"}
+    assert codes(preflight(forge, dora, queue=False)) == {"INVALID_FIELD": "fine_tune_type"}
+    assert preflight(forge, {**dora, "lora_keys": ["self_attn.q_proj"]}, queue=False).can_start
+    experts = {"lora_keys": ["mlp.switch_mlp.up_proj"]}
+    assert codes(preflight(forge, {**dora, **experts}, queue=False)) == {"INVALID_FIELD": "fine_tune_type"}
+    assert preflight(forge, {**wish, **experts}, queue=False).can_start
 
 
 def test_a_finished_run_makes_the_counts_exact_and_tells_the_time(after):
