@@ -7,19 +7,20 @@ so. What it all came to is a table, and with --json also the machine and every f
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import psutil
+from verdicts import Row, finish, status, verdict
 
 HERE = Path(__file__).resolve().parent
 
@@ -34,72 +35,59 @@ BENCHES: dict[str, list[str]] = {
     "web": ["--seconds", "8", "--points", "20000", "--runs", "200"],
 }
 
-
-@dataclass(frozen=True)
-class Row:
-    """One figure and what is wanted of it, in words; `reached` is None where nothing is."""
-
-    bench: str
-    case: str
-    figure: str
-    wanted: str
-    reached: bool | None
+LIMIT = 480
+"""Seconds of each."""
 
 
-def run(name: str, options: list[str]) -> tuple[Any, float]:
-    """What a benchmark prints as JSON, None where it failed, and its seconds."""
+def run(name: str, options: list[str]) -> tuple[list[Row], Any]:
+    """The rows of a benchmark and all it found. One that fails is a row of its own: others go on."""
     print(f"== {name}", file=sys.stderr, flush=True)
-    begun = time.perf_counter()
     # The script knows which of them compute and which drive a browser.
-    command = [str(HERE / "bench"), name, "--json", *options]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    seconds = time.perf_counter() - begun
-    return (json.loads(done.stdout) if done.stdout.strip() else None), seconds
+    ended, printed = output([str(HERE / "bench"), name, "--json", *options], limit=LIMIT)
+    return read(ended, printed)
 
 
-def rows(name: str, found: Any) -> Iterator[Row]:
-    """What a benchmark found as lines of the table."""
-    if found is None:
-        yield Row(name, "failed: its own words stand above", "", "", False)
-    elif name == "generation":
-        for case, ratio in found["ratios"].items():
-            wanted = found["wanted"][case]
-            yield Row(name, case, f"{ratio:.2f}", f"at least {wanted:.2f}", ratio >= wanted)
-    elif name == "web":
-        yield from _web(found)
-    else:
-        for one in found:
-            yield Row(name, one["case"], *_compared(one), one["reached"])
+def output(command: list[str], *, limit: float) -> tuple[int | None, str]:
+    """The exit status, None where it was ended after `limit` seconds, and what it printed."""
+    # A group of its own, so that the servers and children that it began end with it.
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        printed, _ = process.communicate(timeout=limit)
+        return process.returncode, printed
+    except subprocess.TimeoutExpired:
+        return None, ""
+    finally:
+        end(process)
 
 
-def _compared(one: dict[str, Any]) -> tuple[str, str]:
-    """A ratio, or those of peak and time, and what is wanted of them."""
-    if "ratio" in one:
-        bound = one["wanted"]
-        if not isinstance(bound, str):
-            bound = f"at {'least' if one.get('at_least', True) else 'most'} {bound:.2f}"
-        return f"{one['ratio']:.2f}", bound
-    kinds = [kind for kind in ("peak", "time") if one[f"{kind}_ratio"] is not None]
-    figures = ", ".join(f"{kind} {one[f'{kind}_ratio']:.2f}" for kind in kinds)
-    bounds = [f"{one[f'wanted_{kind}_ratio']:.2f}" for kind in kinds if one[f"wanted_{kind}_ratio"]]
-    return figures, f"at most {', '.join(bounds)}"
+def end(process: subprocess.Popen[str]) -> None:
+    """End a benchmark and what it began: first as Ctrl+C would, so that it takes its folders with it."""
+    for number in (signal.SIGINT, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
 
 
-def _web(found: dict[str, Any]) -> Iterator[Row]:
-    live, scripts, page = found["server"]["live"], found["scripts"], found["page"]
-    lost = live["lost"] + live["repeated"]
-    yield Row("web", f"{live['clients']} clients, lost or twice", str(lost), "0", lost == 0)
-    for name, part in (("runs", found["server"]["runs"]), ("events", found["server"]["events"])):
-        for key, ratio in part["ratio"].items():
-            yield Row("web", f"growth of {name} / size: {key}", f"{ratio:.2f}", "", None)
-    below = scripts["wanted_below"]
-    yield Row("web", "bytes of script", f"{scripts['bytes']:,}", f"below {below:,}", scripts["bytes"] < below)
-    if page is None:
-        yield Row("web", "THE PAGE WAS NOT MEASURED: no Chromium", "", "", None)
-        return
-    for name in ("alone", "crowded"):
-        p95 = page[name]["figure"]["p95"]
-        yield Row("web", f"event to figure, p95 in ms, {name}", f"{p95:.0f}", "below 300", p95 < 300)
+def read(ended: int | None, printed: str) -> tuple[list[Row], Any]:
+    """The rows of what a benchmark printed, and all of it."""
+    if ended is None:
+        return [failed(f"took over {LIMIT} s")], None
+    try:
+        found = json.loads(printed)
+        rows = [{key: row[key] for key in ("case", "figure", "wanted", "reached")} for row in found["rows"]]
+    except (ValueError, KeyError, TypeError):
+        return [failed(f"exit status {ended}, no whole result")], None
+    if not rows:
+        rows = [failed("measured nothing")]
+    elif ended != status(rows):
+        rows.append(failed(f"exit status {ended}"))
+    return rows, found
+
+
+def failed(why: str) -> Row:
+    """The row of a benchmark that gave no result."""
+    return verdict("FAILED: its own words stand above", why, wanted="", reached=False)
 
 
 def machine() -> dict[str, object]:
@@ -122,20 +110,14 @@ def main() -> int:
     on, begun, taken = machine(), time.perf_counter(), {}
     table: list[Row] = []
     for name in options.only:
-        found, seconds = run(name, BENCHES[name])
-        taken[name] = {"seconds": seconds, "found": found}
-        table += rows(name, found)
-    out = sys.stderr if options.json else sys.stdout
-    print(", ".join(f"{name} {value}" for name, value in on.items()), file=out)
-    for row in table:
-        mark = "" if row.reached is None else "reached" if row.reached else "MISSED"
-        print(f"{row.bench:<11} {row.case:<58} {row.figure:>20}  {row.wanted:<18} {mark}", file=out)
-    print(f"{time.perf_counter() - begun:.0f} s in all", file=out)
-    if options.json:
-        print(
-            json.dumps({"machine": on, "table": [asdict(row) for row in table], "benches": taken}, indent=2)
-        )
-    return 0 if all(row.reached is not False for row in table) else 1
+        started = time.perf_counter()
+        rows, found = run(name, BENCHES[name])
+        taken[name] = {"seconds": time.perf_counter() - started, "found": found}
+        table += [{**row, "case": f"{name:<11} {row['case']}"} for row in rows]
+    said = [", ".join(f"{name} {value}" for name, value in on.items())]
+    said.append(f"{time.perf_counter() - begun:.0f} s in all")
+    print("\n".join(said), file=sys.stderr if options.json else sys.stdout)
+    return finish(table, as_json=options.json, machine=on, benches=taken)
 
 
 if __name__ == "__main__":

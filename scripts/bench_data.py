@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from verdicts import Row, at_least, at_most, finish
 
 from forgellm.data.corpus import build_corpus
 from forgellm.data.token_cache import TokenCache
@@ -158,7 +159,7 @@ def measure(part: str, folder: Path) -> Measured:
     return Measured(**json.loads(found.stdout.splitlines()[-1]))
 
 
-def compare(sizes: list[int], say: Callable[[str], None]) -> list[dict[str, object]]:
+def compare(sizes: list[int], say: Callable[[str], None]) -> list[Row]:
     """Every size in turn, each between two loops; the speed is the median of the ratios to those."""
     with tempfile.TemporaryDirectory() as scratch:
         found: dict[int, Measured] = {}
@@ -180,20 +181,10 @@ def compare(sizes: list[int], say: Callable[[str], None]) -> list[dict[str, obje
     if again.fingerprint != largest.fingerprint:
         raise SystemExit("the second start made another corpus")
     return [
-        _judged("speed over a plain loop", statistics.median(ratios), WANTED_RATIO, at_least=True),
-        _judged(
-            f"peak memory, {sizes[-1]} over {sizes[0]} MB",
-            largest.peak / smallest.peak,
-            WANTED_MEMORY,
-            at_least=False,
-        ),
-        _judged("second start over the first", again.seconds / largest.seconds, WANTED_START, at_least=False),
+        at_least("speed over a plain loop", statistics.median(ratios), WANTED_RATIO),
+        at_most(f"peak memory, {sizes[-1]} over {sizes[0]} MB", largest.peak / smallest.peak, WANTED_MEMORY),
+        at_most("second start over the first", again.seconds / largest.seconds, WANTED_START),
     ]
-
-
-def _judged(case: str, ratio: float, wanted: float, *, at_least: bool) -> dict[str, object]:
-    reached = ratio >= wanted if at_least else ratio <= wanted
-    return {"case": case, "ratio": ratio, "wanted": wanted, "at_least": at_least, "reached": reached}
 
 
 def main() -> int:
@@ -208,14 +199,7 @@ def main() -> int:
         print(json.dumps(asdict(PARTS[options.part](options.folder))))
         return 0
     say = (lambda text: print(text, file=sys.stderr)) if options.json else print
-    results = compare(options.sizes, say)
-    for r in results:
-        mark = "reached" if r["reached"] else "MISSED"
-        bound = "at least" if r["at_least"] else "at most"
-        say(f"{r['case']:<36} {r['ratio']:.2f} (wanted {bound} {r['wanted']:.2f}: {mark})")
-    if options.json:
-        print(json.dumps(results, indent=2))
-    return 0 if all(r["reached"] for r in results) else 1
+    return finish(compare(options.sizes, say), as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 from mlx_lm import load, stream_generate
 from mlx_lm.models import llama
+from verdicts import Row, at_least, finish
 
 from forgellm.domain.chat import Target
 from forgellm.inference.engine import Engine
@@ -275,13 +276,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         make_workspace(Path(folder))
         found = measure(Path(folder), rounds=options.rounds)
-    if options.json:
-        print(json.dumps({**found, "wanted": WANTED}, indent=2))
-    else:
-        for name, ratio in found["ratios"].items():
-            print(f"{name:20} {ratio:6.2f}   wanted {WANTED[name]:.2f}")
+    if not options.json:
         print(json.dumps({k: v for k, v in found.items() if k != "ratios"}, indent=2))
-    return int(any(found["ratios"][name] < wanted for name, wanted in WANTED.items()))
+    return finish(rows(found["ratios"]), as_json=options.json, **found)
+
+
+def rows(ratios: dict[str, float]) -> list[Row]:
+    """Each ratio beside what is wanted of it."""
+    return [at_least(name, ratios[name], wanted) for name, wanted in WANTED.items()]
 
 
 if __name__ == "__main__":

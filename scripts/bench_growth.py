@@ -7,7 +7,6 @@ of 1.0 is linear. Text is `scripts/bench data --sizes 250 500 1000 2000`.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -17,7 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bench_web import growth, lists, long_run, start_up
+from bench_web import growth, growth_rows, lists, long_run, start_up
+from verdicts import Row, finish
 from web_load import get, seconds, server
 
 from forgellm.forge import Forge
@@ -25,9 +25,6 @@ from forgellm.services import samples
 from forgellm.settings import read_settings
 from forgellm.storage.events import read_events
 from forgellm.storage.runs import list_runs, run_folder
-
-WANTED = 1.15
-"""Growth over the growth of the size: linear, and what two timings of seconds scatter."""
 
 COMMAND = [sys.executable, "-m", "forgellm"]
 
@@ -92,25 +89,15 @@ def measured(*, runs: int, points: int, count: int) -> dict[str, Any]:
         "seconds": {"command": commands(), "web": start_up(), "worker": step},
         "growth": {
             "runs": growth(lists, runs // 10, runs),
-            "events of a run": growth(long_run, points // 10, points),
+            "events": growth(long_run, points // 10, points),
             "datasets": growth(datasets, count // 10, count),
         },
     }
 
 
-def rows(found: dict[str, Any]) -> list[dict[str, Any]]:
+def rows(found: dict[str, Any]) -> list[Row]:
     """Each growth beside what is wanted of it."""
-    return [
-        {
-            "case": f"{name}: {key}, {part['sizes'][1]:,} over {part['sizes'][0]:,}",
-            "ratio": ratio,
-            "wanted": WANTED,
-            "at_least": False,
-            "reached": ratio <= WANTED,
-        }
-        for name, part in found["growth"].items()
-        for key, ratio in part["ratio"].items()
-    ]
+    return [row for name, part in found["growth"].items() for row in growth_rows(name, part)]
 
 
 def main() -> int:
@@ -122,16 +109,10 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     found = measured(runs=options.runs, points=options.points, count=options.datasets)
-    judged = rows(found)
-    if options.json:
-        print(json.dumps({**found, "rows": judged}, indent=2))
-    else:
+    if not options.json:
         for name, part in found["seconds"].items():
             print(f"{name:<8} " + ", ".join(f"{key} {value:.2f} s" for key, value in part.items()))
-        for row in judged:
-            mark = "reached" if row["reached"] else "MISSED"
-            print(f"{row['case']:<56} growth / size {row['ratio']:.2f} (wanted at most {WANTED}: {mark})")
-    return 0 if all(row["reached"] for row in judged) else 1
+    return finish(rows(found), as_json=options.json, **found)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import statistics
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from mlx_lm.models import llama
 from mlx_lm.tuner.datasets import CacheDataset
 from mlx_lm.tuner.trainer import TrainingArgs
 from mlx_lm.tuner.trainer import train as mlx_lm_train
+from verdicts import Row, finish, verdict
 
 from forgellm.data.corpus import Corpus
 from forgellm.data.sequences import Sequences, join
@@ -169,7 +169,7 @@ def theirs(case: Case, train: Sequences, valid: Sequences, *, epochs: int, seed:
     return measure(model, valid)
 
 
-def compare(case: Case, *, examples: int, epochs: int, seeds: int) -> dict[str, Any]:
+def compare(case: Case, *, examples: int, epochs: int, seeds: int) -> Row:
     """The mean losses of as many orders of the data as there are seeds."""
     language = Language()
     train = language.examples(chat_lengths(examples, LONGEST, 6), 1)
@@ -181,16 +181,24 @@ def compare(case: Case, *, examples: int, epochs: int, seeds: int) -> dict[str, 
             raise AssertionError(f"{seen} tokens were seen, not {epochs * len(train.tokens)}")
         found.append(measured)
         expected.append(theirs(case, train, valid, epochs=epochs, seed=seed))
+    return judged(case, found, expected, seen_tokens=epochs * len(train.tokens))
+
+
+def judged(case: Case, found: list[Measurement], expected: list[Measurement], *, seen_tokens: int) -> Row:
+    """Means of both sides; ours may be worse by the standard error of one of theirs."""
     allowed = standard_error(expected[0].sequence_losses)
+    assert allowed is not None
     a, b = (statistics.mean(one.loss for one in arm) for arm in (found, expected))
-    return {
-        "case": case.name,
-        "seen_tokens": epochs * len(train.tokens),
-        "forgellm_loss": a,
-        "mlx_lm_loss": b,
-        "standard_error": allowed,
-        "reached": allowed is not None and a - b <= allowed,
-    }
+    return verdict(
+        case.name,
+        f"loss {a:.3f} against {b:.3f}",
+        wanted=f"{allowed:.3f} more at most",
+        reached=a - b <= allowed,
+        seen_tokens=seen_tokens,
+        forgellm_loss=a,
+        mlx_lm_loss=b,
+        standard_error=allowed,
+    )
 
 
 def main() -> int:
@@ -199,16 +207,9 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one order of the data, for trying")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    say = (lambda text: print(text, file=sys.stderr)) if options.json else print
     seeds = 1 if options.quick else 3
-    results = [compare(case, examples=240, epochs=2, seeds=seeds) for case in CASES]
-    for r in results:
-        mark = "alike" if r["reached"] else "WORSE"
-        said = f"{r['forgellm_loss']:.4f} against {r['mlx_lm_loss']:.4f} ± {r['standard_error']:.4f}"
-        say(f"{r['case']:<36} validation loss {said} after {r['seen_tokens']:,} tokens: {mark}")
-    if options.json:
-        print(json.dumps(results, indent=2))
-    return 0 if all(r["reached"] for r in results) else 1
+    rows = [compare(case, examples=240, epochs=2, seeds=seeds) for case in CASES]
+    return finish(rows, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from mlx.utils import tree_flatten
 from mlx_lm.models import llama, qwen3
 from mlx_lm.tuner.trainer import grad_checkpoint
 from mlx_lm.utils import quantize_model
+from verdicts import Row, chosen, finish, within
 
 from forgellm.data.corpus import Corpus
 from forgellm.data.sequences import Sequences, join
@@ -193,24 +194,15 @@ def _peak(spec: TrainingSpec, model: nn.Module, config: dict[str, Any], setting:
     return int(mx.get_peak_memory())
 
 
-def compare(settings: list[Setting], *, say: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+def compare(settings: list[Setting], *, say: Callable[[str], None]) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as root:
         write_models(Path(root))
         for setting in settings:
             folder = Path(root, setting.model)
             expected, found = said(folder, setting), measured(folder, setting)
             ratio = expected / found
-            reached = abs(ratio - 1) <= WITHIN
-            mark = "" if reached else "  MISSED"
-            say(f"{setting.name:<58} {expected / 1e6:8.1f} {found / 1e6:8.1f} MB  {ratio:5.2f}{mark}")
-            yield {
-                "case": setting.name,
-                "predicted_bytes": expected,
-                "measured_bytes": found,
-                "ratio": ratio,
-                "wanted": f"within {WITHIN:.0%}",
-                "reached": reached,
-            }
+            say(f"{setting.name:<58} {expected / 1e6:8.1f} {found / 1e6:8.1f} MB  {ratio:5.2f}")
+            yield within(setting.name, ratio, WITHIN, predicted_bytes=expected, measured_bytes=found)
 
 
 def main() -> int:
@@ -221,12 +213,10 @@ def main() -> int:
     options = parser.parse_args()
     say = (lambda text: print(text, file=sys.stderr, flush=True)) if options.json else print
     say(f"{'setting':<58} {'said':>8} {'measured':>8}     ratio")
-    results = list(compare([s for s in grid() if options.only in s.name], say=say))
+    results = list(compare(chosen(parser, grid(), options.only), say=say))
     worst = max(abs(r["ratio"] - 1) for r in results)
     say(f"{len(results)} settings, the farthest off by {worst:.0%}")
-    if options.json:
-        print(json.dumps(results, indent=2))
-    return 0 if all(r["reached"] for r in results) else 1
+    return finish(results, as_json=options.json)
 
 
 if __name__ == "__main__":

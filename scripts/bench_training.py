@@ -9,16 +9,11 @@ Only the ratios mean anything on another machine. What is learned by then: `scri
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
-import json
-import math
-import multiprocessing
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -32,6 +27,8 @@ from mlx_lm.models import llama
 from mlx_lm.tuner.datasets import CacheDataset
 from mlx_lm.tuner.trainer import TrainingArgs
 from mlx_lm.tuner.trainer import train as mlx_lm_train
+from turns import Clock, in_turns
+from verdicts import Row, at_least, chosen, finish
 
 from forgellm.data.chunks import rows
 from forgellm.data.corpus import Corpus
@@ -72,41 +69,6 @@ class Case:
         rng = np.random.default_rng(1)
         drawn = (rng.integers(0, self.vocabulary, n).astype(np.int32) for n in self.lengths)
         return join((ids, np.ones(len(ids), np.bool_)) for ids in drawn)
-
-
-class Clock:
-    """Seconds and true tokens of every step of a process that takes turns with another.
-
-    Its end of the pipe says how far it has come, and gets something when it is its turn.
-    """
-
-    def __init__(self, turns: Connection, steps: int) -> None:
-        self._turns, self._steps = turns, steps
-        self._seconds: list[float] = []
-        self._tokens = [0]
-        self._begun = math.nan
-
-    def wait(self) -> None:
-        """Wait for a turn; what follows is timed."""
-        self._turns.send(len(self._seconds) / self._steps)
-        self._turns.recv()
-        self._begun = time.perf_counter()
-
-    def tick(self, tokens_so_far: int) -> None:
-        """A step ended; the next one begins when it is its turn."""
-        self._seconds.append(time.perf_counter() - self._begun)
-        self._tokens.append(tokens_so_far)
-        if len(self._seconds) < self._steps:
-            self.wait()
-
-    def speeds(self, epochs: int) -> list[float]:
-        """True tokens per second of each of `epochs`, the last ones."""
-        each = self._steps // (epochs + 1)
-        starts = range(each, self._steps, each)
-        return [
-            (self._tokens[start + each] - self._tokens[start]) / sum(self._seconds[start : start + each])
-            for start in starts
-        ]
 
 
 def chat_lengths(count: int, longest: int, seed: int) -> list[int]:
@@ -244,66 +206,27 @@ def their_speeds(case: Case, epochs: int, turns: Connection) -> list[float]:
     return clock.speeds(epochs)
 
 
-Trainer = Callable[[Case, int, Connection], list[float]]
-
-
-def in_turns(case: Case, epochs: int, trainers: Sequence[Trainer]) -> list[list[float]]:
-    """The speeds of each in every counted epoch. Whoever has come less far takes the next step."""
-    processes = [Child(trainer, case, epochs) for trainer in trainers]
-    far = {process: process.said() for process in processes}
-    found = {}
-    while far:
-        process = min(far, key=lambda one: far[one])
-        process.turns.send(None)
-        said = process.said()
-        if isinstance(said, list):
-            found[process] = said
-            del far[process]
-        else:
-            far[process] = said
-    return [found[process] for process in processes]
-
-
-class Child:
-    """A process that trains; memory and threads are its own."""
-
-    def __init__(self, trainer: Trainer, case: Case, epochs: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.turns, theirs = context.Pipe()
-        self._process = context.Process(target=train, args=(trainer, case, epochs, theirs), daemon=True)
-        self._process.start()
-        theirs.close()
-
-    def said(self) -> Any:
-        """How far it has come, or its speeds. Raises EOFError where it failed."""
-        return self.turns.recv()
-
-
-def train(trainer: Trainer, case: Case, epochs: int, turns: Connection) -> None:
-    """What such a process does."""
-    # mlx-lm prints its reports.
-    with contextlib.redirect_stdout(io.StringIO()):
-        speeds = trainer(case, epochs, turns)
-    turns.send(speeds)
-
-
-def compare(case: Case, *, epochs: int, say: Callable[[str], None]) -> dict[str, Any]:
+def judged(case: Case, ours: list[float], theirs: list[float]) -> Row:
     """The ratio is the median of the epochs' ratios."""
-    ours, theirs = in_turns(case, epochs, (our_speeds, their_speeds))
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    ratio = statistics.median(ratios)
-    each = ", ".join(f"{one:.2f}" for one in ratios)
+    return at_least(
+        case.name,
+        statistics.median(ratios),
+        case.wanted,
+        ratios=ratios,
+        forgellm_tokens_per_second=statistics.median(ours),
+        mlx_lm_tokens_per_second=statistics.median(theirs),
+    )
+
+
+def compare(case: Case, *, epochs: int, say: Callable[[str], None]) -> Row:
+    """Train both and judge them."""
+    ours, theirs = in_turns(case, epochs, (our_speeds, their_speeds))
+    row = judged(case, ours, theirs)
+    each = ", ".join(f"{one:.2f}" for one in row["ratios"])
     speeds = f"{statistics.median(ours):.0f} against {statistics.median(theirs):.0f} true tokens/s"
     say(f"  {case.name}: {speeds}; by epochs {each}")
-    return {
-        "case": case.name,
-        "forgellm_tokens_per_second": statistics.median(ours),
-        "mlx_lm_tokens_per_second": statistics.median(theirs),
-        "ratio": ratio,
-        "ratios": ratios,
-        "wanted": case.wanted,
-        "reached": ratio >= case.wanted,
-    }
+    return row
 
 
 CASES = [
@@ -331,18 +254,13 @@ def main() -> int:
     """Print a table and, with --json, the same as JSON on standard output."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--epochs", type=int, default=3, help="that are counted, after one that is not")
-    parser.add_argument("--only", help="cases whose name contains this")
+    parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     say = (lambda text: print(text, file=sys.stderr)) if options.json else print
-    chosen = [case for case in CASES if (options.only or "") in case.name]
-    results = [compare(case, epochs=options.epochs, say=say) for case in chosen]
-    for r in results:
-        mark = "reached" if r["reached"] else "MISSED"
-        say(f"{r['case']:<46} ratio {r['ratio']:.2f} (wanted {r['wanted']:.2f}: {mark})")
-    if options.json:
-        print(json.dumps(results, indent=2))
-    return 0 if all(r["reached"] for r in results) else 1
+    cases = chosen(parser, CASES, options.only)
+    rows = [compare(case, epochs=options.epochs, say=say) for case in cases]
+    return finish(rows, as_json=options.json)
 
 
 if __name__ == "__main__":

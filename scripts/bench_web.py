@@ -7,19 +7,19 @@ one run; seconds mean little elsewhere. The page (`bench_page`) needs Chromium; 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import bench_page
+from verdicts import Row, at_most, finish, verdict
 from web_load import Client, a_run, get, play, seconds, server, write_events
 
 from forgellm.storage.events import EventLog
@@ -29,6 +29,8 @@ from forgellm.storage.runs import run_folder
 from forgellm.storage.workspace import Workspace
 
 CLIENTS = 100
+WANTED = 1.15
+"""Growth over the growth of the size: linear, and what two timings of seconds scatter."""
 
 
 def live(root: Path, *, clients: int, stuck: int, rate: int, duration: float) -> dict[str, Any]:
@@ -43,13 +45,16 @@ def live(root: Path, *, clients: int, stuck: int, rate: int, duration: float) ->
         watching = [Client(port, run.id) for _ in range(clients - stuck)]
         idle = [Client(port, run.id, stuck=True) for _ in range(stuck)]
         last = 1 + int(rate * duration)
-        threads = [threading.Thread(target=client.read_until, args=(last,)) for client in watching]
+        threads = [
+            threading.Thread(target=client.read_until, args=(last,), kwargs={"within": duration + 60})
+            for client in watching
+        ]
         for thread in threads:
             thread.start()
         health: list[float] = []
         written = play(log, port, first=2, last=last, rate=rate, health=health)
         for thread in threads:
-            thread.join(60)
+            thread.join()
         assert held is not None
         held.release()
     came = [when - written[seq] for c in watching for seq, when in c.came.items() if seq in written]
@@ -89,7 +94,7 @@ def long_run(root: Path, count: int) -> dict[str, float]:
     with server(root) as (port, _):
         at = f"/api/runs/{run.id}/events?limit=1000&after="
         begun = time.perf_counter()
-        Client(port, run.id).read_until(count)
+        Client(port, run.id).read_until(count, within=240)
         return {
             "replay": time.perf_counter() - begun,
             "status": seconds(lambda: get(port, "/api/training/status")),
@@ -132,7 +137,7 @@ def of_server(*, points: int, runs: int, duration: float) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Print the figures; 1 where an event was lost or came twice."""
+    """Print the figures; 1 where an event was lost or came twice, or another promise is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--seconds", type=float, default=20.0, help="how long each live part takes")
@@ -144,17 +149,37 @@ def main() -> int:
     result["server"] = of_server(runs=options.runs, **sizes)
     if not options.json:
         print(table(result["server"]), flush=True)
-    result["page"] = bench_page.measured(clients=CLIENTS, **sizes) if bench_page.CHROMIUM else None
-    if options.json:
-        print(json.dumps(result, indent=2))
-    elif result["page"]:
-        print(bench_page.table(result["page"], CLIENTS))
-    else:
-        print(bench_page.size(result["scripts"]))
-    if not result["page"]:
-        print(f"THE PAGE WAS NOT MEASURED: {bench_page.MISSING}", file=sys.stderr)
-    lost = result["server"]["live"]
-    return 1 if lost["lost"] or lost["repeated"] else 0
+    page = bench_page.measured(clients=CLIENTS, **sizes) if bench_page.CHROMIUM else None
+    result["page"] = page
+    if page and not options.json:
+        print(bench_page.table(page, CLIENTS))
+    return finish(rows(result), as_json=options.json, **result)
+
+
+def rows(result: dict[str, Any]) -> list[Row]:
+    """What is promised of the server and of the page."""
+    server, page = result["server"], result["page"]
+    lost = server["live"]["lost"] + server["live"]["repeated"]
+    events = f"{server['live']['clients']} clients, events lost or twice"
+    judged = [verdict(events, str(lost), wanted="0", reached=lost == 0)]
+    judged += [
+        *growth_rows("runs", server["runs"]),
+        *growth_rows("events", server["events"]),
+        bench_page.size(result["scripts"]),
+    ]
+    if page is None:
+        absent = verdict("THE PAGE", "NOT MEASURED", wanted=bench_page.MISSING, reached=None)
+        return [*judged, absent]
+    return [*judged, *bench_page.rows(page)]
+
+
+def growth_rows(name: str, found: dict[str, Any]) -> Iterator[Row]:
+    """Each growth with its milliseconds, beside what is wanted of it."""
+    small, large = found["sizes"]
+    for key, ratio in found["ratio"].items():
+        before, after = (1000 * found["seconds"][size][key] for size in (small, large))
+        row = at_most(f"growth / size, {name} {small:,} to {large:,}: {key}", ratio, WANTED)
+        yield {**row, "figure": f"{ratio:.2f} ({before:,.0f}, {after:,.0f} ms)"}
 
 
 def table(result: dict[str, Any]) -> str:
@@ -165,14 +190,6 @@ def table(result: dict[str, Any]) -> str:
         f" {live['lost']} lost, {live['repeated']} repeated, p50 {live['p50_ms']:.0f} ms,"
         f" p99 {live['p99_ms']:.0f} ms, health {live['health_ms']:.0f} ms at most"
     ]
-    for name in ("runs", "events"):
-        small, large = result[name]["sizes"]
-        for key, ratio in result[name]["ratio"].items():
-            values = result[name]["seconds"]
-            lines.append(
-                f"{name:9} {key:15} {small:>7,}: {1000 * values[small][key]:7.0f} ms"
-                f"   {large:>7,}: {1000 * values[large][key]:7.0f} ms   growth / size {ratio:.2f}"
-            )
     start = result["start"]
     lines.append(
         f"start     first answer after {start['ready']:.2f} s, of which Flask {start['flask alone']:.2f} s"

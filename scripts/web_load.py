@@ -11,7 +11,9 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -46,15 +48,30 @@ class Client:
         self.repeated = 0
         self.socket.send("42" + json.dumps(["subscribe_training", {"training_id": run, "after": after}]))
 
-    def read_until(self, seq: int) -> None:
-        """Take messages until the event `seq` has come."""
+    def read_until(self, seq: int, *, within: float) -> None:
+        """Take messages until the event `seq` has come. Raises TimeoutError after `within` seconds."""
+        deadline = time.monotonic() + within
         while seq not in self.came:
-            text = str(self.socket.recv())
+            text = self._message(deadline, f"event {seq} did not come within {within:.0f} s")
             now = time.time()
             if text == "2":
                 self.socket.send("3")
             if text.startswith("42"):
                 self._note(json.loads(text[2:]), now)
+
+    def _message(self, deadline: float, late: str) -> str:
+        """The next one; empty for a ping or pong of the WebSocket itself, which would hide the deadline."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(late)
+        self.socket.settimeout(left)
+        try:
+            kind, data = self.socket.recv_data(control_frame=True)
+        except websocket.WebSocketTimeoutException:
+            raise TimeoutError(late) from None
+        if kind == websocket.ABNF.OPCODE_CLOSE:
+            raise ConnectionError("the server closed the connection")
+        return str(data, "utf-8") if kind == websocket.ABNF.OPCODE_TEXT else ""
 
     def _note(self, message: tuple[str, dict[str, Any]], now: float) -> None:
         name, data = message
@@ -71,18 +88,28 @@ def server(root: Path) -> Iterator[tuple[int, float]]:
     os.sync()
     begun = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
     try:
-        port = next(
-            int(line.split("127.0.0.1:")[1].split()[0].rstrip("/."))
-            for line in process.stdout
-            if "127" in line
-        )
+        port = port_of(process)
         get(port, "/api/health")
         yield port, time.perf_counter() - begun
     finally:
         process.terminate()
         process.wait()
+
+
+def port_of(process: subprocess.Popen[str]) -> int:
+    """The port that a server says it listens on; what it says further is read and dropped.
+
+    Raises ChildProcessError where it ends before.
+    """
+    assert process.stdout is not None
+    said = (line.split("127.0.0.1:")[1] for line in process.stdout if "127.0.0.1:" in line)
+    address = next(said, None)
+    if address is None:
+        raise ChildProcessError(f"the server ended with exit status {process.wait()}: its words stand above")
+    # A pipe that nobody reads would be full one day, and the server wait.
+    threading.Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
+    return int(address.split()[0].rstrip("/."))
 
 
 def get(port: int, path: str) -> Any:
