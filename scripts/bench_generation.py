@@ -74,7 +74,12 @@ def make_workspace(root: Path) -> None:
 def process(*command: str, root: Path, ready: Callable[[], object]) -> Iterator[None]:
     """A server, from its first answer on until the block ends."""
     started = subprocess.Popen(
-        [sys.executable, "-m", *command], cwd=root, env=worker_environment(), stdin=subprocess.DEVNULL
+        [sys.executable, "-m", *command],
+        cwd=root,
+        env=worker_environment(),
+        stdin=subprocess.DEVNULL,
+        # Standard output is for the figures.
+        stdout=sys.stderr,
     )
     pause = threading.Event()
     try:

@@ -8,6 +8,8 @@ start; what was measured is MLX's peak. Bytes do not depend on how busy a machin
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import gc
 import json
 import sys
@@ -211,9 +213,13 @@ def main() -> int:
     parser.add_argument("--only", default="", help="settings whose name contains this")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    say = (lambda text: print(text, file=sys.stderr, flush=True)) if options.json else print
+    out = sys.stderr if options.json else sys.stdout
+    say = functools.partial(print, file=out, flush=True)
+    settings = chosen(parser, grid(), options.only)
     say(f"{'setting':<58} {'said':>8} {'measured':>8}     ratio")
-    results = list(compare(chosen(parser, grid(), options.only), say=say))
+    # mlx-lm prints how it quantized.
+    with contextlib.redirect_stdout(sys.stderr):
+        results = list(compare(settings, say=say))
     worst = max(abs(r["ratio"] - 1) for r in results)
     say(f"{len(results)} settings, the farthest off by {worst:.0%}")
     return finish(results, as_json=options.json)
