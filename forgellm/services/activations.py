@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from forgellm.domain.errors import InvalidModel
 from forgellm.domain.spec import TrainingSpec
@@ -80,14 +81,20 @@ def number_bytes(config: Mapping[str, object]) -> int:
 
 def widths_of(model: ModelFolder) -> Widths:
     """Raises InvalidModel where neither the configuration nor the headers say one of them."""
-    config, modules = model.config, modules_of(model)
-    hidden = _number(config, *_HIDDEN) or _columns(modules, "embed_tokens", "wte")
-    heads = _number(config, *_HEADS) or _heads(config, modules)
+    config = model.config
+
+    @cache
+    def stored() -> list[Module]:
+        # Most configurations say all, and headers of many experts take a while to read.
+        return modules_of(model)
+
+    hidden = _number(config, *_HIDDEN) or _columns(stored(), "embed_tokens", "wte")
+    heads = _number(config, *_HEADS) or _heads(config, stored())
     if hidden is None:
         raise _not_said("wide the hidden state is", "hidden_size")
     if heads is None:
         raise _not_said("many attention heads there are", "num_attention_heads")
-    dense = _number(config, *_INTERMEDIATE) or _rows(modules, *_INWARD)
+    dense = _number(config, *_INTERMEDIATE) or _rows(stored(), *_INWARD)
     if dense is None and "n_embd" in config:
         dense = 4 * hidden
     expert = _number(config, "moe_intermediate_size") or dense
