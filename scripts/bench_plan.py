@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,15 @@ MODELS: dict[str, dict[str, Any]] = {
     "4k": {"vocab_size": 4096, "hidden_size": 256, "num_hidden_layers": 6, "intermediate_size": 704},
     "32k": {"vocab_size": 32_000, "hidden_size": 256, "num_hidden_layers": 4, "intermediate_size": 704},
     "152k": {"vocab_size": 151_936, "hidden_size": 128, "num_hidden_layers": 4, "intermediate_size": 384},
+    "deep": {"vocab_size": 1024, "hidden_size": 128, "num_hidden_layers": 32, "intermediate_size": 352},
     "bf16": {"vocab_size": 4096, "hidden_size": 256, "num_hidden_layers": 4, "intermediate_size": 512},
 }
+EXPERTS: dict[str, dict[str, Any]] = {
+    "olmoe": {"intermediate_size": 128, "num_experts": 16, "num_experts_per_tok": 8},
+    "mixtral": {"intermediate_size": 512, "num_local_experts": 8, "num_experts_per_tok": 2},
+    "gpt_oss": {"intermediate_size": 256, "num_local_experts": 8, "num_experts_per_tok": 4, "head_dim": 32},
+}
+"""By the architecture, of which some say the width of an expert as others that of the whole."""
 _SHAPE = {"num_attention_heads": 8, "num_key_value_heads": 4, "rms_norm_eps": 1e-6, "rope_theta": 1e4}
 _VALIDATED = 2048
 """Tokens of the validation set."""
@@ -100,6 +108,10 @@ def grid() -> list[Setting]:
         Setting("bf16", 2, 128, {"fine_tune_type": "full"}),
         Setting("4bit", 2, 128),
         Setting("qwen3", 4, 256),
+        Setting("deep", 4, 256, {"grad_checkpoint": True}),
+        Setting("olmoe", 4, 128),
+        Setting("mixtral", 4, 128),
+        Setting("gpt_oss", 4, 128),
     ]
 
 
@@ -109,6 +121,15 @@ def write_models(root: Path) -> None:
         dtype = mx.bfloat16 if name == "bf16" else mx.float32
         values = {"model_type": "llama", **_SHAPE, **shape, "tie_word_embeddings": name != "4k"}
         _write(root / name, llama.Model(llama.ModelArgs(**values)), values, dtype=dtype)
+    for name, experts in EXPERTS.items():
+        values = {"model_type": name, **_SHAPE, **MODELS["32k"], "vocab_size": 1024, **experts}
+        architecture = import_module(f"mlx_lm.models.{name}")
+        _write(
+            root / name,
+            architecture.Model(architecture.ModelArgs.from_dict(values)),
+            values,
+            dtype=mx.float32,
+        )
     values = {"model_type": "qwen3", **_SHAPE, **MODELS["4k"], "tie_word_embeddings": True}
     values |= {"head_dim": 48, "max_position_embeddings": 2048}
     _write(root / "qwen3", qwen3.Model(qwen3.ModelArgs(**values)), values, dtype=mx.float32)

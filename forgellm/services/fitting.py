@@ -11,7 +11,7 @@ from functools import cache
 
 from forgellm.domain.errors import InvalidField
 from forgellm.domain.rows import longest_row
-from forgellm.domain.spec import TrainingSpec, sequence_length, with_implied
+from forgellm.domain.spec import TrainingSpec, parse_spec, sequence_length, to_dict
 from forgellm.services.learnable import Learnable, learnable
 from forgellm.services.memory import estimate
 from forgellm.storage.models import ModelFolder, context_length
@@ -55,13 +55,16 @@ def ways_to_fit(base: ModelFolder, spec: TrainingSpec, *, length: int, room: int
 
     gentle = [way for kind in _gentle(spec) for way in mildest(kind)]
     blocks = learns(spec.num_layers, spec.fine_tune_type).blocks
-    return gentle or [way for kind in _drastic(spec, length, blocks=blocks) for way in mildest(kind)]
+    least = _least(spec, base)
+    return gentle or [
+        way for kind in _drastic(spec, least, length=length, blocks=blocks) for way in mildest(kind)
+    ]
 
 
 def _goes_together(spec: TrainingSpec, changes: Changes, base: ModelFolder) -> bool:
     """Whether a start would take it."""
     try:
-        changed = with_implied(replace(spec, **changes))  # type: ignore[arg-type]
+        changed = parse_spec({**to_dict(spec), **changes})
         sequence_length(changed, context_length(base.config))
     except InvalidField:
         return False
@@ -77,9 +80,8 @@ def _gentle(spec: TrainingSpec) -> Iterator[Iterator[Changes]]:
         yield _checkpointed(spec)
 
 
-def _drastic(spec: TrainingSpec, length: int, *, blocks: int) -> Iterator[Iterator[Changes]]:
-    """What learns something else, or from less context."""
-    least = _least(spec)
+def _drastic(spec: TrainingSpec, least: Changes, *, length: int, blocks: int) -> Iterator[Iterator[Changes]]:
+    """What learns something else, or from less context, beside the changes `least`."""
     yield ({**least, "max_seq_length": shorter} for shorter in _halves(length, _SHORTEST))
     if spec.start_from is not None:
         # What goes on learning has its form.
@@ -103,9 +105,9 @@ def _checkpointed(spec: TrainingSpec) -> Iterator[Changes]:
         yield {**changes, "grad_checkpoint": True}
 
 
-def _least(spec: TrainingSpec) -> Changes:
+def _least(spec: TrainingSpec, base: ModelFolder) -> Changes:
     """All that can be done without learning anything else."""
-    *_, fewer = {}, *_smaller_batches(spec)
+    *_, fewer = {}, *(c for c in _smaller_batches(spec) if _goes_together(spec, c, base))
     least = fewer if spec.packing is None else {**fewer, "packing": None}
     return least if spec.grad_checkpoint or spec.lora_dropout > 0 else {**least, "grad_checkpoint": True}
 

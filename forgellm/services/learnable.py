@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from forgellm.domain.spec import TrainingSpec
 from forgellm.services.model_info import bits_of, quantization_of
@@ -17,6 +17,17 @@ from forgellm.storage.weights import Tensor, tensors, weight_files
 
 _BLOCK = re.compile(r"(?:^|.*\.)(?:layers|h|blocks)\.(\d+)\.(.+)")
 _BYTES = {"F64": 8, "I64": 8, "F32": 4, "U32": 4, "I32": 4, "BF16": 2, "F16": 2, "I16": 2, "U16": 2}
+_ELSEWHERE = frozenset(
+    {"vision_tower", "visual", "vision_model", "multi_modal_projector", "audio_tower", "embed_vision", "mtp"}
+)
+"""Parts of a model that mlx-lm leaves out: what sees and hears, and what drafts."""
+
+_EXPERT = re.compile(r"(.+)\.experts\.\d+\.(w1|w2|w3|\w+_proj)")
+_STACKED = re.compile(r"(.+\.experts)\.(gate_up_proj|down_proj)")
+_OF_EXPERTS = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
+_UNDER_EXPERTS = ("gpt_oss", "llama4", "llama4_text")
+"""Where mlx-lm keeps the name `experts`; elsewhere it is `switch_mlp`."""
+
 _FACTOR_BYTES = 4
 """Low-rank factors are float32 whatever the base is."""
 
@@ -37,7 +48,8 @@ class Module:
 
     @property
     def is_matrix(self) -> bool:
-        return len(self.shape) in (2, 3)
+        """Whether it can have factors: one matrix, or one for each expert; a convolution has none."""
+        return len(self.shape) in (2, 3) and "conv" not in self.name.rpartition(".")[2]
 
 
 @dataclass(frozen=True)
@@ -59,14 +71,40 @@ class Learnable:
 
 
 def modules_of(model: ModelFolder) -> list[Module]:
-    """Every weight of a model; what quantization packed is given its true shape."""
+    """Every weight that the engine loads of a model; what quantization packed is given its true shape, and
+    experts lie one upon another as in the engine, however they are stored."""
     found = {name: t for file in weight_files(model.path) for name, t in (tensors(file) or {}).items()}
     quantization = quantization_of(model.config)
-    return [
-        _module(name.removesuffix(".weight"), tensor, quantization, packed=f"{name[:-7]}.scales" in found)
-        for name, tensor in found.items()
-        if name.endswith(".weight")
-    ]
+    modules: list[Module] = []
+    experts: dict[str, list[Module]] = {}
+    under = "experts" if model.config.get("model_type") in _UNDER_EXPERTS else "switch_mlp"
+    for name, tensor in found.items():
+        if not _ELSEWHERE.isdisjoint(name.split(".")):
+            continue
+        if (several := _STACKED.fullmatch(name)) and len(tensor.shape) == 3:
+            place = several[1].removesuffix("experts") + under
+            modules += _parted(_module(name, tensor, quantization, packed=False), place, model.config)
+        elif name.endswith(".weight"):
+            stem = name.removesuffix(".weight")
+            module = _module(stem, tensor, quantization, packed=f"{stem}.scales" in found)
+            one = _EXPERT.fullmatch(stem)
+            layer = f"{one[1]}.{under}.{_OF_EXPERTS.get(one[2], one[2])}" if one else None
+            (modules if layer is None else experts.setdefault(layer, [])).append(module)
+    stacked = (replace(them[0], name=n, shape=(len(them), *them[0].shape)) for n, them in experts.items())
+    return [*modules, *stacked]
+
+
+def _parted(module: Module, place: str, config: Mapping[str, object]) -> Iterator[Module]:
+    """The layers in one tensor of all experts; the side of the hidden state is the one that is not parted."""
+    if module.name.endswith("down_proj"):
+        yield replace(module, name=f"{place}.down_proj")
+        return
+    experts, first, second = module.shape
+    inner = config.get("text_config")
+    hidden = {**config, **(inner if isinstance(inner, dict) else {})}.get("hidden_size")
+    shape = (experts, second // 2, first) if first == hidden else (experts, first // 2, second)
+    yield replace(module, name=f"{place}.gate_proj", shape=shape)
+    yield replace(module, name=f"{place}.up_proj", shape=shape)
 
 
 def learnable(model: ModelFolder, spec: TrainingSpec) -> Learnable:

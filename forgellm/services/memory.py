@@ -17,8 +17,8 @@ import psutil
 
 from forgellm.domain import loss_chunks
 from forgellm.domain.spec import TrainingSpec
+from forgellm.services.activations import activations, block, number_bytes
 from forgellm.services.learnable import Learnable
-from forgellm.services.model_info import quantization_of
 from forgellm.storage.models import ModelFolder, vocabulary_size
 from forgellm.storage.weights import weight_files
 
@@ -26,9 +26,6 @@ Fit = Literal["fits", "tight", "too large"]
 
 _TIGHT = 0.8
 """Above this share of the limit there is little left for whatever else happens."""
-
-_PER_HIDDEN, _PER_INTERMEDIATE, _PER_SCORE, _PER_FACTOR = 4.5, 6.0, 1.0, 1.0
-"""Numbers that one token leaves behind in one block until the gradient has passed it."""
 
 _LOGITS = {4: 4.0, 2: 5.0}
 """Arrays of float32 logits alive at once where they are whole, by the bytes of the model's own numbers."""
@@ -44,9 +41,6 @@ _VALIDATED, _VALIDATED_BLOCK = 4096, 0.5
 
 _VALIDATED_LOGITS = {4: 2.0, 2: 2.7}
 """Blocks of float32 logits in a validation, by the bytes of the model's own numbers."""
-
-_CHECKPOINTED = 0.75
-"""What is left of the activations with grad_checkpoint: every block's input, and one block whole."""
 
 _DORA = 1.2
 """DoRA makes each adapted matrix whole to take its norm: so many float32 copies of the blocks that learn."""
@@ -93,10 +87,9 @@ def estimate(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, lengt
     rows = -(-batch // max(len(spec.hosts), 1))
     # A pair has two sequences, in one forward pass.
     tokens = rows * length * (2 if spec.objective == "dpo" else 1)
-    block = _block(model.config, spec, learns, length=length)
-    activations = (_CHECKPOINTED if spec.grad_checkpoint else 1.0) * block * (learns.blocks + 1) * tokens
+    left = activations(model, spec, learns, length=length) * tokens
     if spec.fine_tune_type == "dora":
-        activations += _DORA * 4 * learns.block_elements
+        left += _DORA * 4 * learns.block_elements
     # Other machines have theirs beside the sums, and are sent a state beside their own.
     carried = 2 if spec.grad_accumulation_steps > 1 or spec.hosts else 1
     moments = round(optimizer_bytes(spec, learns))
@@ -106,32 +99,32 @@ def estimate(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, lengt
         adapter=learns.added_bytes,
         gradients=max(learns.size_bytes * carried, sent),
         optimizer=moments,
-        activations=round(activations),
+        activations=round(left),
         logits=round(4 * _logits(model.config, spec, learns, tokens=tokens)),
     )
-    return replace(step, validation=max(0, _validation(step, model, spec, block=block) - step.total))
+    passed = block(model, spec, learns, length=length)
+    return replace(step, validation=max(0, _validation(step, model, spec, passed=passed) - step.total))
 
 
-def _validation(step: MemoryEstimate, model: ModelFolder, spec: TrainingSpec, *, block: float) -> int:
-    """The peak of a validation, without gradients; a token leaves `block` bytes in one block of a step."""
+def _validation(step: MemoryEstimate, model: ModelFolder, spec: TrainingSpec, *, passed: float) -> int:
+    """The peak of a validation, without gradients; a token leaves `passed` bytes in one block of a step."""
     tokens = min(_VALIDATED, spec.validation_tokens)
     at_once = min(loss_chunks.TILE, tokens * vocabulary_size(model.config))
-    logits = 4 * _VALIDATED_LOGITS[_number_bytes(model.config)] * at_once
-    passed = _VALIDATED_BLOCK * block * tokens
-    return round(step.weights + step.adapter + step.optimizer + passed + logits)
+    logits = 4 * _VALIDATED_LOGITS[number_bytes(model.config)] * at_once
+    return round(step.weights + step.adapter + step.optimizer + _VALIDATED_BLOCK * passed * tokens + logits)
 
 
 def _logits(config: Mapping[str, object], spec: TrainingSpec, learns: Learnable, *, tokens: int) -> float:
     """Numbers that the loss takes for so many tokens, all of which are learned."""
     vocabulary = vocabulary_size(config)
-    whole = _LOGITS[_number_bytes(config)] * tokens * vocabulary
+    whole = _LOGITS[number_bytes(config)] * tokens * vocabulary
     head_learns = bool(learns.output_elements) or "lm_head" in (spec.lora_keys or ())
     if tokens * vocabulary < loss_chunks.WHOLE or (head_learns and spec.objective == "dpo"):
         return whole
     if head_learns:
         chunk = max(loss_chunks.ROWS, loss_chunks.FEWEST * vocabulary)
         return min(whole, _LEARNED_CHUNKS * chunk + _LEARNED_SUMS * learns.output_elements)
-    return min(whole, _BLOCKS[_number_bytes(config)] * loss_chunks.TILE)
+    return min(whole, _BLOCKS[number_bytes(config)] * loss_chunks.TILE)
 
 
 def optimizer_bytes(spec: TrainingSpec, learns: Learnable) -> float:
@@ -157,45 +150,3 @@ def machine(system: str = platform.system(), cgroup: Path = _CGROUP) -> Machine:
 def fit(needed: int, limit: int) -> Fit:
     """How `needed` bytes go with a `limit`."""
     return "fits" if needed <= _TIGHT * limit else "tight" if needed <= limit else "too large"
-
-
-def _block(config: Mapping[str, object], spec: TrainingSpec, learns: Learnable, *, length: int) -> float:
-    """Bytes that one token leaves behind in one block that the gradient passes."""
-    hidden = _number(config, "hidden_size", "n_embd", "d_model") or 0
-    numbers = (
-        _PER_HIDDEN * hidden
-        + _PER_INTERMEDIATE * _intermediate(config, hidden)
-        + _PER_SCORE * (_number(config, "num_attention_heads", "n_head") or 0) * length
-        + _PER_FACTOR * spec.lora_rank * (learns.matrices / max(learns.blocks, 1))
-    )
-    return numbers * _activation_bytes(config, spec)
-
-
-def _intermediate(config: Mapping[str, object], hidden: int) -> int:
-    """Width of the feed-forward part that one token passes, all its experts together."""
-    expert = _number(config, "moe_intermediate_size")
-    if expert is not None:
-        return expert * (_number(config, "num_experts_per_tok", "num_experts_per_token") or 1)
-    return _number(config, "intermediate_size", "n_inner", "ffn_dim") or 4 * hidden
-
-
-def _activation_bytes(config: Mapping[str, object], spec: TrainingSpec) -> int:
-    """Half-precision models keep a part in float32, because the factors are."""
-    if _number_bytes(config) == 4:
-        return 4
-    return 2 if spec.fine_tune_type == "full" else 3
-
-
-def _number_bytes(config: Mapping[str, object]) -> int:
-    dtype = config.get("dtype") or config.get("torch_dtype")
-    return 4 if dtype == "float32" and not quantization_of(config) else 2
-
-
-def _number(config: Mapping[str, object], *names: str) -> int | None:
-    inner = config.get("text_config")
-    for place in (config, inner if isinstance(inner, dict) else {}):
-        for name in names:
-            value = place.get(name)
-            if type(value) is int and value > 0:
-                return value
-    return None

@@ -42,13 +42,15 @@ class Checkpoints:
 
 @dataclass(frozen=True)
 class Plan:
-    """Whatever is None is not known. `ways` are changes that make it fit into memory where it would not."""
+    """Whatever is None is not known. `ways` are changes that make it fit into memory where it would not;
+    `memory_unknown` says why its peak is None."""
 
     data: ExpectedData | None = None
     course: Course | None = None
     learns: Learnable | None = None
     checkpoints: Checkpoints | None = None
     memory: MemoryEstimate | None = None
+    memory_unknown: str | None = None
     ways: tuple[Way, ...] = ()
     duration: Duration | None = None
 
@@ -127,8 +129,10 @@ def _with_memory(plan: Plan, spec: TrainingSpec, base: ModelFolder, *, known: Ma
         return plan
     longest = min(length, plan.data.longest) if plan.data is not None and plan.data.exact else length
     needed = attempt(found, lambda: estimate(base, spec, learns, length=longest_row(spec, longest)))
+    if needed is None:
+        return replace(plan, memory_unknown=found[0].message)
     room = min(known.limit, known.available)
-    if needed is None or needed.total <= room:
+    if needed.total <= room:
         return replace(plan, memory=needed)
     return replace(plan, memory=needed, ways=tuple(ways_to_fit(base, spec, length=longest, room=room)))
 
@@ -166,7 +170,7 @@ def _reasons(wish: Wish, plan: Plan) -> Iterator[tuple[str, str]]:
     if wish.base is None:
         yield from dict.fromkeys(("learnable_parameters", "checkpoints", "memory"), "no usable model").items()
     elif plan.memory is None:
-        yield "memory", "the length of a sequence is not known"
+        yield "memory", plan.memory_unknown or "the length of a sequence is not known"
     if plan.data is None:
         known = wish.base is not None and wish.has_data
         yield "data", "the files do not say it by their size" if known else "it takes a model and a dataset"

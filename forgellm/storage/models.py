@@ -39,12 +39,14 @@ _CODE = ("model_file", "auto_map")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 _VOCABULARY = ("vocab_size", "padded_vocab_size")
+_EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "tok_embeddings", "token_embeddings", "embed_in")
 _LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer")
 
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A complete model: the name it was asked for by, its folder, and config.json."""
+    """A complete model: the name it was asked for by, its folder, and config.json, with the size of the
+    vocabulary where the weights alone say it."""
 
     name: str
     path: Path
@@ -163,7 +165,20 @@ def _open(name: str, folder: Path) -> ModelFolder:
     problem = _tokenizer_problem(folder) or weights_problem(folder) or _layers_problem(folder, config)
     if problem is not None:
         raise _invalid(name, folder, problem)
-    return ModelFolder(name, folder, config)
+    return ModelFolder(name, folder, _with_vocabulary(folder, config))
+
+
+def _with_vocabulary(folder: Path, config: Mapping[str, object]) -> Mapping[str, object]:
+    """Some are published without its size, for which the engine has defaults: what is stored decides."""
+    if _integer(config, _VOCABULARY) is not None:
+        return config
+    named = ((n, t) for path in weight_files(folder) for n, t in (tensors(path) or {}).items())
+    rows = [
+        tensor.shape[0]
+        for name, tensor in named
+        if name.removesuffix(".weight").rpartition(".")[2] in _EMBEDDINGS and len(tensor.shape) == 2
+    ]
+    return {**config, "vocab_size": max(rows)} if rows else config
 
 
 def check_code(name: str, config: Mapping[str, object]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from forgellm.domain.rows import longest_row
-from forgellm.domain.spec import parse_spec, sequence_length
+from forgellm.domain.spec import parse_spec, sequence_length, to_dict
 from forgellm.services.fitting import ways_to_fit
 from forgellm.services.learnable import learnable
 from forgellm.services.memory import estimate
@@ -63,6 +63,14 @@ def test_nothing_is_suggested_that_does_not_go_together(base, change):
     for way in ways:
         sequence_length(parse_spec({**WISH, **change, **way.changes}), None)
         assert not ("lora_dropout" in change and "grad_checkpoint" in way.changes)
+
+
+def test_a_suggestion_is_one_that_a_spec_takes_field_by_field_too(base):
+    spec = parse_spec({**WISH, "grad_accumulation_steps": 4096})
+    ways = ways_to_fit(base, spec, length=LENGTH, room=peak(base, spec) // 2)
+    assert ways
+    for way in ways:
+        assert parse_spec({**to_dict(spec), **way.changes}).grad_accumulation_steps == 4096
 
 
 def test_where_the_weights_alone_are_too_large_no_way_is_named(base):

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import contextmanager
+from importlib import import_module
+
 import mlx.core as mx
 import numpy as np
 import pytest
+from mlx.utils import tree_flatten
+from mlx_lm.tuner.trainer import grad_checkpoint
+from safetensors.numpy import save_file
 
+from forgellm.domain.errors import InvalidModel
 from forgellm.domain.spec import parse_spec
 from forgellm.services.learnable import learnable
 from forgellm.services.memory import estimate
@@ -34,6 +42,114 @@ def test_the_peak_of_a_training_step_is_about_what_was_said(tiny_model, change):
     assert measured_peak(tiny_model, spec) == pytest.approx(said, rel=0.25)
 
 
+SHAPE = {
+    "vocab_size": 256,
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 1e4,
+}
+WISH = {
+    "model_name": "some",
+    "training_type": "cpt",
+    "dataset": "none",
+    "batch_size": 4,
+    "validation_tokens": 64,
+}
+EXPERTS = {
+    "olmoe": {"intermediate_size": 64, "num_experts": 8, "num_experts_per_tok": 6},
+    "mixtral": {"intermediate_size": 128, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "gpt_oss": {"intermediate_size": 64, "num_local_experts": 8, "num_experts_per_tok": 4, "head_dim": 16},
+}
+
+
+@pytest.mark.parametrize("kind", EXPERTS)
+def test_every_expert_that_a_token_goes_through_is_reckoned_with(tmp_path, kind):
+    base = write_model(tmp_path, {**SHAPE, **EXPERTS[kind], "model_type": kind})
+    spec = parse_spec(WISH)
+    said = estimate(base, spec, learnable(base, spec), length=LENGTH).total
+    assert measured_peak(base.path, spec) == pytest.approx(said, rel=0.15)
+
+
+@pytest.mark.parametrize("blocks", [4, 16])
+def test_checkpointed_blocks_are_not_taken_for_whole_ones_however_many_there_are(tmp_path, blocks):
+    shape = {**SHAPE, "num_hidden_layers": blocks, "intermediate_size": 192}
+    base = write_model(tmp_path, {**shape, "model_type": "llama", "tie_word_embeddings": True})
+    spec = parse_spec({**WISH, "batch_size": 2, "grad_checkpoint": True})
+    said = estimate(base, spec, learnable(base, spec), length=LENGTH).total
+    assert measured_peak(base.path, spec) == pytest.approx(said, rel=0.15)
+
+
+def test_a_model_of_experts_has_room_for_those_that_are_shared(tmp_path):
+    values = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 128}
+    spec = parse_spec(WISH)
+
+    def activations(change):
+        base = headers_only(tmp_path, {**SHAPE, **values, **change}, {})
+        return estimate(base, spec, learnable(base, spec), length=LENGTH).activations
+
+    alone, shared = activations({}), activations({"n_shared_experts": 1})
+    assert shared > alone
+    assert shared == activations({"shared_expert_intermediate_size": 128})
+
+
+def test_widths_that_the_configuration_leaves_out_are_those_of_the_weights(tmp_path):
+    tensors = {
+        "language_model.model.embed_tokens.weight": (256, 64),
+        "language_model.model.layers.0.self_attn.q_proj.weight": (64, 64),
+        "language_model.model.layers.0.self_attn.q_norm.weight": (16,),
+        "language_model.model.layers.0.mlp.gate_proj.weight": (192, 64),
+    }
+    spec = parse_spec(WISH)
+    base = headers_only(tmp_path, {"vocab_size": 256}, tensors)
+    said = headers_only(tmp_path, {**SHAPE, "intermediate_size": 192}, tensors)
+    learns = learnable(base, spec)
+    assert estimate(base, spec, learns, length=LENGTH) == estimate(said, spec, learns, length=LENGTH)
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ("hidden_size", "hidden state"),
+        ("num_attention_heads", "attention heads"),
+        ("intermediate_size", "feed-forward"),
+    ],
+)
+def test_a_width_that_nothing_says_is_named_instead_of_taken_for_none(tmp_path, missing, words):
+    values = {name: value for name, value in {**SHAPE, "intermediate_size": 192}.items() if name != missing}
+    base, spec = headers_only(tmp_path, values, {}), parse_spec(WISH)
+    with pytest.raises(InvalidModel, match=words):
+        estimate(base, spec, learnable(base, spec), length=LENGTH)
+
+
+def headers_only(folder, values, tensors) -> ModelFolder:
+    arrays = {name: np.zeros(shape, np.float16) for name, shape in {"other": (1,), **tensors}.items()}
+    save_file(arrays, folder / "model.safetensors")
+    return ModelFolder("some", folder, {"model_type": "some", **values})
+
+
+def write_model(folder, values) -> ModelFolder:
+    """Random float32 weights of the architecture that mlx-lm has under its model_type."""
+    architecture = import_module(f"mlx_lm.models.{values['model_type']}")
+    model = architecture.Model(architecture.ModelArgs.from_dict(values))
+    mx.save_safetensors(str(folder / "model.safetensors"), dict(tree_flatten(model.parameters())))
+    (folder / "config.json").write_text(json.dumps({**values, "torch_dtype": "float32"}))
+    return ModelFolder("some", folder, read_model_config("some", folder))
+
+
+@contextmanager
+def checkpointed(model, *, wanted):
+    block = type(model.layers[0])
+    forward = block.__call__
+    if wanted:
+        # It changes the class, for every model that comes after it.
+        grad_checkpoint(model.layers[0])
+    yield
+    block.__call__ = forward
+
+
 def measured_peak(path, spec) -> int:
     mx.clear_cache()
     before = mx.get_active_memory()
@@ -44,9 +160,10 @@ def measured_peak(path, spec) -> int:
     mx.eval(model.parameters(), optimizer.state)
     stepper = Stepper(model, optimizer, max_grad_norm=1.0, compiled=False)
     shape = (spec.batch_size, LENGTH)
-    tokens = np.random.default_rng(0).integers(5, 400, shape).astype(np.int32)
+    tokens = np.random.default_rng(0).integers(5, 250, shape).astype(np.int32)
     batch = Batch(tokens, np.ones(shape, np.bool_), tokens.size, tokens.size)
     mx.reset_peak_memory()
-    for _ in range(2):
-        stepper.update([batch], 1e-4)
+    with checkpointed(model, wanted=spec.grad_checkpoint):
+        for _ in range(2):
+            stepper.update([batch], 1e-4)
     return int(mx.get_peak_memory()) - before

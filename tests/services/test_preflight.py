@@ -370,6 +370,16 @@ def test_pairs_take_twice_the_room_and_principal_factors_lie_beside_those_they_b
     assert codes(mixed) == {"INVALID_FIELD": "objective"}
 
 
+def test_a_model_that_does_not_say_how_wide_it_is_has_its_own_reason(forge, short_run, workspace):
+    path = workspace.base_models / "tiny" / "config.json"
+    config = json.loads(path.read_text())
+    del config["num_attention_heads"]
+    path.write_text(json.dumps(config))
+    found = preflight(forge, short_run, queue=False)
+    assert found.plan.memory is None
+    assert "attention heads" in found.unknown["memory"]
+
+
 def test_a_container_has_what_it_may_use(tmp_path):
     allowed = tmp_path / "memory.max"
     allowed.write_text("1000000000\n")

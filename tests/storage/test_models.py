@@ -303,3 +303,10 @@ def test_context_and_vocabulary_are_read_from_the_configuration():
     assert vocabulary_size({"text_config": {"vocab_size": 7}}) == 7
     with pytest.raises(InvalidModel, match="vocabulary"):
         vocabulary_size({})
+
+
+def test_a_vocabulary_that_the_configuration_does_not_say_is_that_of_the_embedding(workspace, cache, base):
+    config = json.loads((base / "config.json").read_text())
+    size = config.pop("vocab_size")
+    (base / "config.json").write_text(json.dumps(config))
+    assert vocabulary_size(find_model(workspace, cache, "tiny").config) == size
