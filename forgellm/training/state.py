@@ -1,8 +1,9 @@
 """The exact-resume state of a run: weights, optimiser, random state, place in the data, counters.
 
-Taken on an iteration boundary and loaded before the step is compiled, it continues the run bit for bit
-on the same machine; on a CPU as long as a C++ compiler is there or is not. The arrays go into `state/NNNNNNN.safetensors`; `state/state.json` names that file and
-its hash and is renamed into place last, so a kill at any moment leaves the previous state whole.
+Taken on an iteration boundary and loaded before the step is compiled, it continues the run bit for bit on the
+same machine; on a CPU as long as a C++ compiler is there or is not. The arrays go into
+`state/NNNNNNN.safetensors`; `state/state.json` names that file and its hash and is renamed into place last,
+so a kill at any moment leaves the previous state whole.
 """
 
 from __future__ import annotations
