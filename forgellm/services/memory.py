@@ -30,7 +30,7 @@ _TIGHT = 0.8
 _LOGITS = {4: 4.0, 2: 5.0}
 """Arrays of float32 logits alive at once where they are whole, by the bytes of the model's own numbers."""
 
-_BLOCKS = {4: 1.0, 2: 3.0}
+_BLOCKS = {4: 2.0, 2: 5.0}
 """Blocks of float32 logits where they are not, beside what the activations leave free."""
 
 _LEARNED_CHUNKS, _LEARNED_SUMS = 1.9, 1.4
@@ -39,7 +39,7 @@ _LEARNED_CHUNKS, _LEARNED_SUMS = 1.9, 1.4
 _VALIDATED, _VALIDATED_BLOCK = 4096, 0.5
 """Tokens of one pass of a validation, and the share of a block's activations that it holds."""
 
-_VALIDATED_LOGITS = {4: 2.0, 2: 2.7}
+_VALIDATED_LOGITS = {4: 3.0, 2: 4.0}
 """Blocks of float32 logits in a validation, by the bytes of the model's own numbers."""
 
 _DORA = 1.2
