@@ -130,6 +130,19 @@ def test_a_run_is_paused_resumed_and_stopped_from_its_page(visit, server):
     page.wait_for_selector("pre.log")
 
 
+def test_a_page_that_is_left_while_it_reads_complains_of_nothing(visit, server):
+    run = begin(server, max_iterations=5000, save_every=5000, eval_every=5000)
+    page = visit().open(f"/runs/{run}")
+    page.wait_for_selector(".bar progress")
+    unanswered = []
+    page.route(f"**/api/runs/{run}", lambda route: unanswered.append(route))
+    with page.expect_request(f"**/api/runs/{run}"):
+        page.locator("#page").get_by_role("button", name="Pause").click()
+    page.get_by_role("link", name="Runs", exact=True).first.click()
+    page.get_by_role("heading", name="Runs", exact=True).wait_for()
+    assert ended(server, run) == "paused"
+
+
 def test_a_run_that_failed_says_why_and_how_to_go_on(visit, server):
     run = begin(server, learning_rate=1e30, optimizer="sgd", max_grad_norm=None, max_iterations=20)
     assert ended(server, run) == "failed"

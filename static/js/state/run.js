@@ -44,9 +44,9 @@ export class WatchedRun {
     this.latest.set(latest);
     this.details.set(details);
     this.measured.set(1);
-    const live = { update: (message) => this.#update(message), end: () => this.refresh() };
+    const live = { update: (message) => this.#update(message), end: () => aside(this.refresh()) };
     follow(id, { after: history.lastSeq, ...live }, this.#signal);
-    this.#readOn();
+    aside(this.#readOn());
   }
 
   /** Read the details again: checkpoints, the reason of a failure. */
@@ -60,10 +60,7 @@ export class WatchedRun {
     await Promise.all([
       this.#get(events).then(({ events: known }) => this.#happened(known)),
       this.#readSamples(),
-    ]).catch((error) => {
-      // That the server does not answer is said elsewhere.
-      if (!error.expected) throw error;
-    });
+    ]);
   }
 
   async #readSamples() {
@@ -81,7 +78,7 @@ export class WatchedRun {
     for (const event of events) this.history.apply(event);
     const milestones = events.filter(({ type }) => type !== "train");
     if (milestones.length) this.#happened(milestones.filter(({ type }) => type !== "sample"));
-    if (events.some(({ type }) => type === "sample")) this.#readSamples();
+    if (events.some(({ type }) => type === "sample")) aside(this.#readSamples());
     const details = this.details.value;
     const { iteration, state, training_loss, validation_loss, progress_percentage, eta_seconds } = latest;
     const now = { iteration, state, training_loss, validation_loss, progress_percentage, eta_seconds };
@@ -89,10 +86,17 @@ export class WatchedRun {
     this.details.set({ ...details, run: { ...details.run, ...now } });
     this.measured.set(this.measured.value + 1);
     const changed = events.some(({ type }) => ["checkpoint", "failed", "completed"].includes(type));
-    if (changed || state !== details.run.state) this.refresh();
+    if (changed || state !== details.run.state) aside(this.refresh());
   }
 
   #get(path) {
     return get(path, { signal: this.#signal });
   }
+}
+
+/** Something is read that nobody waits for: that it ends when the page is left, or is not answered, is said elsewhere. */
+function aside(reading) {
+  reading.catch((error) => {
+    if (!error.expected) throw error;
+  });
 }
