@@ -27,11 +27,11 @@ HERE = Path(__file__).resolve().parent
 # Which, and how much of each: the figures of all of them in docs/performance.md come from longer runs.
 BENCHES: dict[str, list[str]] = {
     "memory": ["--rounds", "1"],
-    "plan": ["--only", "32k 4x256"],
+    "plan": ["--only", "32k 4x256 grad"],
     "training": ["--epochs", "1"],
     "learning": ["--quick"],
     "generation": ["--rounds", "5"],
-    "data": ["--sizes", "20", "40", "80"],
+    "data": ["--sizes", "20", "40"],
     "web": ["--seconds", "8", "--points", "20000", "--runs", "200"],
 }
 

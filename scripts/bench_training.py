@@ -235,7 +235,7 @@ CASES = [
     Case("chat lengths, batch 8", chat_lengths(128, 1024, 2), 8, 1024, 2.5),
     Case("chat lengths, batch 4", chat_lengths(120, 1024, 2), 4, 1024, 2.0),
     Case("chat lengths, batch 4, 32k vocabulary", chat_lengths(40, 256, 4), 4, 256, 2.0, vocabulary=32_000),
-    Case("chat lengths, batch 4, 152k vocabulary", chat_lengths(16, 256, 4), 4, 256, 2.0, vocabulary=152_000),
+    Case("chat lengths, batch 4, 152k vocabulary", chat_lengths(12, 256, 4), 4, 256, 2.0, vocabulary=152_000),
     Case("chat lengths, batch 1, packed", chat_lengths(80, 512, 2), 1, 512, 1.5, packing=512),
     Case(
         "chat lengths, batch 1, packed, 32k vocabulary",
