@@ -71,7 +71,9 @@ class Stepper:
         self._state = [model.state, optimizer.state, mx.random.state]
         self._accumulate = self._maybe_compiled(self._add_batch, compiled)
         self._finish = self._maybe_compiled(self._add_last_batch, compiled)
-        self._apply = self._maybe_compiled(self._apply_gradients, True)
+        self._apply: Callable[..., Any] = mx.compile(
+            self._apply_gradients, inputs=self._state, outputs=self._state
+        )
 
     def update(
         self, batches: Sequence[Batch], learning_rate: float, *, meanwhile: Callable[[], object] | None = None
