@@ -11,7 +11,6 @@ from pathlib import Path
 import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.tuner.trainer import grad_checkpoint
-from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from forgellm.data.corpus import Corpus, build_corpus, load_corpus
 from forgellm.data.token_cache import TokenCache
@@ -26,6 +25,7 @@ from forgellm.storage.checkpoints import check_intact
 from forgellm.storage.datasets import find_dataset
 from forgellm.storage.models import ModelFolder, context_length, find_model, fingerprint, vocabulary_size
 from forgellm.training.adapters import attach, check_precision, load_base, load_trainable, read_weights
+from forgellm.training.gpu_memory import bound_memory
 from forgellm.training.group import Group
 from forgellm.training.loop import Plan, TrainingLoop
 from forgellm.training.objective_of import order_of
@@ -80,7 +80,7 @@ def _train(job: Job, group: Group | None) -> Outcome:
     corpus = _corpus(job, spec, base)
     asked = _questions(spec, base) if spec.sample_prompts else None
     _phase(job, "loading model")
-    maybe_set_recommended_wired_limit()
+    bound_memory()
     model, _ = load_base(base.path)
     plan = _plan(job, spec, corpus, packing=_packing(job, spec, model, base, corpus=corpus))
     if spec.objective == "dpo":
