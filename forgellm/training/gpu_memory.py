@@ -14,9 +14,9 @@ WIRED = 0.9
 wire has ended in kernel panics (mlx-lm issues 883 and 1666)."""
 
 CACHED = 8
-"""One part of so many may be kept for reuse. Buffers are reused for nearly the same size alone, so every width
-of a batch leaves its own: 51 GiB of a run that used 7 (mlx-lm issue 986), and wired (mlx issue 2006). To
-free all of them after each step, as mlx-lm does, is to ask for them again in the next."""
+"""One part of so many may be kept for reuse. Buffers are reused for nearly the same size alone, so that each
+width of a batch leaves its own: 51 GiB of a run that used 7 (mlx-lm issue 986), and wired (mlx issue 2006).
+To free all of them after each step, as mlx-lm does, is to ask for them again in the next."""
 
 
 def limits(device: Mapping[str, object]) -> tuple[int, int] | None:
