@@ -21,7 +21,7 @@ from forgellm.cli.downloading import Download
 from forgellm.cli.errors import printable
 from forgellm.cli.runs import ListsByDefault
 from forgellm.cli.tables import size, table
-from forgellm.cli.terminal import has_terminal
+from forgellm.cli.terminal import has_terminal, output_width
 
 _HUB = "hf:"
 _INTERRUPTED = 130
@@ -66,7 +66,8 @@ def list_datasets(invocation: Invocation, as_json: bool) -> None:
     cells = [
         (one.name, str(one.file_count), size(one.size_bytes), f"{one.estimated_tokens:,}") for one in found
     ]
-    for line in table(("name", "files", "size", "about tokens"), cells, left=("name",)):
+    headers, spare = ("name", "files", "size", "about tokens"), ("files", "about tokens")
+    for line in table(headers, cells, left=("name",), width=output_width(), spare=spare, cut=("name",)):
         click.echo(line)
 
 
