@@ -9,7 +9,7 @@ from forgellm.domain.errors import DiskFull, InvalidField, InvalidModel
 from forgellm.domain.quantization import Quantization, quantization
 from forgellm.domain.runs import Run, RunKind
 from forgellm.jobs import launcher
-from forgellm.services.naming import check_name, free_name
+from forgellm.services.naming import check_name, free_name, names_alone
 from forgellm.services.parts import Parts
 from forgellm.services.space import check_writable
 from forgellm.services.training import versions
@@ -43,20 +43,21 @@ def quantize(
         find_dataset(parts.workspace, dataset)
     published = parts.workspace.published
     check_writable(published)
-    if name is None:
-        name = free_name(published, f"{model.name.rpartition('/')[2]}-{wish.words}")
-    else:
-        check_name(parts, name, published, what="a published model")
     _check_room(parts, model)
-    run = create_run(
-        parts.workspace,
-        RunKind.QUANTIZE,
-        spec={"model_name": model_name, **asdict(wish), "dataset": dataset, "name": name},
-        name=None,
-        created=parts.clock(),
-        versions=versions(),
-        base_fingerprint=fingerprint(model.path),
-    )
+    with names_alone(parts):
+        if name is None:
+            name = free_name(parts, published, f"{model.name.rpartition('/')[2]}-{wish.words}")
+        else:
+            check_name(parts, name, published, what="a published model")
+        run = create_run(
+            parts.workspace,
+            RunKind.QUANTIZE,
+            spec={"model_name": model_name, **asdict(wish), "dataset": dataset, "name": name},
+            name=None,
+            created=parts.clock(),
+            versions=versions(),
+            base_fingerprint=fingerprint(model.path),
+        )
     launcher.launch(parts.workspace, run, environment=parts.environment)
     return run
 
