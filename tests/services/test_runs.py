@@ -258,6 +258,13 @@ def test_a_run_whose_events_cannot_be_read_is_listed_as_failed_with_the_reason(p
         runs.events(parts, listed[3])
 
 
+def test_of_a_run_that_does_not_wait_the_queue_reads_its_events_alone(parts, listed):
+    (run_folder(parts.workspace, listed[0]) / "crash.txt").mkdir()
+    assert numbers(runs.summaries(parts, state=RunState.PENDING)) == ([6, 5], 2)
+    command = (sys.executable, "-c", "pass")
+    assert launcher.launch_next(parts.workspace, environment={}, command=command) == listed[4]
+
+
 def test_a_run_whose_events_cannot_be_read_does_not_hold_up_the_queue(parts, listed):
     events_path(run_folder(parts.workspace, listed[4])).mkdir()
     command = (sys.executable, "-c", "pass")
