@@ -16,7 +16,8 @@ def checkpoint_lines(checkpoints: Sequence[Checkpoint], *, width: int | None = N
     if not checkpoints:
         return ["No checkpoints."]
     rows = [_row(c) for c in checkpoints]
-    lines = table(_HEADERS, rows, left=("file", ""), width=width, spare=("file", "size", "general loss"))
+    narrow = (("file", 0), ("size", 0), ("general loss", 0))
+    lines = table(_HEADERS, rows, left=("file", ""), width=width, narrow=narrow)
     if any(c.tied_with_best for c in checkpoints):
         lines.append("tie: within the standard error of the difference from the best on the same sequences")
     return lines

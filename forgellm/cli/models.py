@@ -13,7 +13,7 @@ from forgellm.cli.answers import valid_text
 from forgellm.cli.context import Invocation
 from forgellm.cli.downloading import Download
 from forgellm.cli.runs import ListsByDefault
-from forgellm.cli.tables import MISSING, size, table
+from forgellm.cli.tables import MISSING, NAME_ENDS, size, table
 from forgellm.cli.terminal import has_terminal, output_width
 
 _INTERRUPTED = 130
@@ -41,8 +41,8 @@ def list_models(invocation: Invocation, as_json: bool) -> None:
         (str(row["name"]), str(row["kind"]), size(float(str(row["size_bytes"]))), _minute(row["created_at"]))
         for row in rows
     ]
-    headers, spare, width = ("name", "kind", "size", "created"), ("created", "kind"), output_width()
-    for line in table(headers, cells, left=("name", "kind"), width=width, spare=spare, cut=("name",)):
+    headers, narrow = ("name", "kind", "size", "created"), (("created", 0), ("kind", 0), ("name", NAME_ENDS))
+    for line in table(headers, cells, left=("name", "kind"), width=output_width(), narrow=narrow):
         click.echo(line)
 
 

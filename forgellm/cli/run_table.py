@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from forgellm.cli.checkpoint_table import checkpoint_lines
-from forgellm.cli.tables import MISSING, duration, figure, table
+from forgellm.cli.tables import MISSING, NAME_ENDS, duration, figure, table
 from forgellm.domain.spec import defaults
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ def run_table(statuses: Sequence[Status], *, width: int | None = None) -> list[s
         [_row(s) for s in statuses],
         left=("run", "state", "model", "data", "created"),
         width=width,
-        spare=("created", "data"),
-        cut=("model", "data"),
+        narrow=(("created", 0), ("data", NAME_ENDS), ("data", 0), ("model", NAME_ENDS)),
     )
 
 

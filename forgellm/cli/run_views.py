@@ -32,8 +32,8 @@ def compare(invocation: Invocation, keys: tuple[str, ...]) -> None:
 
     found = comparison.compare(forge, [find_run(forge.workspace, key) for key in keys], points=_POINTS)
     rows = [_row(one) for one in found.runs]
-    spare = ("at", "tokens/s", "variation", "perplexity")
-    for line in table(_HEADERS, rows, left=("run", "state"), width=output_width(), spare=spare):
+    narrow = (("at", 0), ("tokens/s", 0), ("variation", 0), ("perplexity", 0))
+    for line in table(_HEADERS, rows, left=("run", "state"), width=output_width(), narrow=narrow):
         click.echo(line)
     for name, values in found.differences.items():
         click.echo(f"{name}: " + " | ".join(printable(json.dumps(value)) for value in values))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 MISSING = "-"
+NAME_ENDS = 12
+"""Characters of a name that still tell it from others."""
 _GAP = "  "
-# What of a name still tells it from others.
-_LEAST = 12
 
 
 def table(
@@ -16,22 +16,19 @@ def table(
     *,
     left: Sequence[str] = (),
     width: int | None = None,
-    spare: Sequence[str] = (),
-    cut: Sequence[str] = (),
+    narrow: Sequence[tuple[str, int]] = (),
 ) -> list[str]:
     """Aligned lines under a header; columns named in `left` are text, the others are figures.
 
-    Where they are wider than `width`, the columns named in `spare` are left out, the first of them first, and
-    if that is not enough those in `cut` lose the beginnings of their cells. Lines may still be wider then.
+    For as long as they are wider than `width`, the columns of `narrow` give way one after another: cells lose
+    their beginnings, down to so many characters, and where none are to stay the column is left out.
     """
-    columns = [list(column) for column in zip(headers, *rows, strict=True)]
-    for name in spare:
-        if _excess(columns, width) > 0:
-            columns = [column for column in columns if column[0] != name]
-    for column in columns:
-        if column[0] in cut and (excess := _excess(columns, width)) > 0:
-            most = max(_LEAST, _widest(column) - excess)
-            column[:] = [_end_of(cell, most) for cell in column]
+    columns: list[Sequence[str]] = list(zip(headers, *rows, strict=True))
+    for name, least in narrow:
+        if (excess := _excess(columns, width)) > 0:
+            at = next(n for n, column in enumerate(columns) if column[0] == name)
+            most = max(least, _widest(columns[at]) - excess)
+            columns[at : at + 1] = [[_end_of(cell, most) for cell in columns[at]]] if least else []
     return _aligned(columns, left)
 
 

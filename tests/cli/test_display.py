@@ -64,7 +64,7 @@ def test_where_there_is_no_room_columns_are_left_out_and_then_names_are_cut():
         (25, ["name                 size", "…base/one-of-many  8.0 GB"]),
         (3, ["name            size", "…one-of-many  8.0 GB"]),
     ]:
-        shown = table(headers, rows, left=("name", "made"), width=width, spare=("made",), cut=("name",))
+        shown = table(headers, rows, left=("name", "made"), width=width, narrow=(("made", 0), ("name", 12)))
         assert (width, shown) == (width, expected)
 
 
