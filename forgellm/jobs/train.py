@@ -229,6 +229,8 @@ def _announce(job: Job, plan: Plan, layer: OutputLayer | Unproven) -> None:
         "phase",
         phase="training",
         total_iterations=plan.total,
+        eval_every=plan.spec.eval_every,
+        save_every=plan.spec.save_every,
         batches_per_epoch=plan.order.batches_per_epoch,
         device=str(mx.default_device()),
         whole_logits=_why_whole(plan.spec, layer),

@@ -48,6 +48,11 @@ def state(folder: Path) -> RunState:
     return _derive(folder, alive=is_alive(folder)) if unsure else found
 
 
+def waits(folder: Path) -> bool:
+    """Whether nobody has begun the run: `state` is pending then. Its events alone tell that."""
+    return last_lifecycle_event(folder) is None
+
+
 def resting_state(folder: Path) -> RunState:
     """The state of a run that has no worker; for one who holds its lock, which would look like a worker."""
     return _derive(folder, alive=False)

@@ -19,6 +19,7 @@ from forgellm.storage.liveness import (
     remove_leftovers,
     resting_state,
     state,
+    waits,
     write_control,
 )
 from tests.storage.folders import noon
@@ -43,6 +44,15 @@ def test_a_run_lives_while_its_lock_is_held(tmp_path):
     assert state(tmp_path) is RunState.RUNNING
     lock.release()
     assert state(tmp_path) is RunState.INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    "types", [[], ["label"], ["stopped"], ["started"], ["started", "paused"], ["failed"]]
+)
+def test_a_run_waits_where_its_state_is_pending_and_nowhere_else(tmp_path, types):
+    for type in types:
+        EventLog(tmp_path, noon).append(type)
+    assert waits(tmp_path) is (state(tmp_path) is RunState.PENDING)
 
 
 def test_who_holds_the_lock_sees_the_run_as_it_was_before(tmp_path, lock):
