@@ -17,6 +17,7 @@ import psutil
 
 from forgellm.domain import loss_chunks
 from forgellm.domain.spec import TrainingSpec
+from forgellm.inference.memory import Room
 from forgellm.services.activations import activations, block, number_bytes
 from forgellm.services.gpu_limit import gpu_limit, set_wired_limit_mb
 from forgellm.services.learnable import Learnable
@@ -146,6 +147,13 @@ def machine(system: str = platform.system(), cgroup: Path = _CGROUP) -> Machine:
             available = min(memory.available, allowed)
             return Machine(allowed, available, allowed, "what this container may use")
     return Machine(memory.total, memory.available, memory.total, "all memory of this machine")
+
+
+def room(known: Machine, system: str = platform.system()) -> Room:
+    """What a chat model may take of it. What macOS calls free is far less than what it gives to the GPU: it
+    writes out what others hold, up to the GPU's limit.
+    """
+    return Room(known.available, known.limit if system == "Darwin" else None)
 
 
 def fit(needed: int, limit: int) -> Fit:
