@@ -16,8 +16,9 @@ _OVERHEAD = 1.15
 
 @dataclass(frozen=True)
 class Room:
-    """Bytes of memory: what is `free` now, and the `most` that a model gets where the system makes room for
-    it by writing out what others hold, or None where what is not free is not to be had."""
+    """Bytes of memory: what is `free` now, and the `most` that a model gets, however much is free, where the
+    system makes room by writing out what others hold; None where only what is free is to be had.
+    """
 
     free: int
     most: int | None = None
@@ -42,16 +43,14 @@ def check_fits(source: Source, room: Room, *, freed: int) -> None:
     Raises OutOfMemory.
     """
     needed, free = needed_bytes(source), room.free + freed
-    if needed <= free:
-        return
     said = f"{source.target.model_name} needs about {needed / 1e9:.1f} GB, and"
-    if room.most is not None and needed <= room.most:
-        _log.warning("%s %.1f GB are free: the system has to make room, and may be slow", said, free / 1e9)
+    most, had = (free, "are free") if room.most is None else (room.most, "are the most that can be had")
+    if needed <= most:
+        if needed > free:
+            _log.warning("%s %.1f GB are free: the system has to make room, slowly", said, free / 1e9)
         return
-    most = free if room.most is None else room.most
-    had = f"{most / 1e9:.1f} GB are free" if room.most is None else f"no more than {most / 1e9:.1f} GB can be had"
     raise OutOfMemory(
-        f"{said} {had}",
+        f"{said} {most / 1e9:.1f} GB {had}",
         details={"needed_bytes": needed, "available_bytes": most},
         suggestion="Close other programs, or use a quantized copy. To load it all the same: force.",
     )

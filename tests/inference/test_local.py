@@ -28,9 +28,10 @@ def test_where_the_system_makes_room_only_what_exceeds_the_most_is_refused(
     assert ask(model, "When is the rope market held?")[0]
     assert "has to make room" in caplog.text
     model.unload()
-    model = LocalModel(workspace, hub_cache, shared(), room=lambda: Room(1000, needed - 1))
-    with pytest.raises(OutOfMemory, match="can be had"):
-        model.load(Target("models/base/tiny"))
+    for free in (1000, 2 * needed):
+        model = LocalModel(workspace, hub_cache, shared(), room=lambda free=free: Room(free, needed - 1))
+        with pytest.raises(OutOfMemory, match="can be had"):
+            model.load(Target("models/base/tiny"))
 
 
 def test_a_model_is_loaded_by_name_and_a_wrong_name_changes_nothing(shared, workspace, hub_cache):
