@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import cast
 
+from forgellm.domain.device_failures import WAY_OUT_OF_A_RUN, kind_of
 from forgellm.domain.errors import ForgeError, OutOfMemory, RunNotFound
 from forgellm.domain.runs import Run, RunKind
 from forgellm.jobs.claim import BEGUN, FRESH, Claim, begin
@@ -49,8 +50,7 @@ ON_HOSTS = "forgellm.jobs.hosts:train"
 
 Work = Callable[[Job], Outcome]
 
-# What mlx's own exceptions say. It does not pass on why a write failed; a full disk is the usual reason.
-_OUT_OF_MEMORY = ("[malloc", "Unable to allocate", "Insufficient Memory")
+# MLX does not pass on why a write failed; a full disk is the usual reason.
 _NOT_WRITTEN = "[write] Unable to write"
 _LAST_WORDS_BYTES = 1 << 16
 
@@ -181,11 +181,10 @@ def _named(error: Exception, folder: Path) -> ForgeError:
     known = storage_error(cause, folder) if isinstance(cause, OSError) else None
     if known is not None:
         return known
-    if isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY):
-        return OutOfMemory(
-            f"out of memory: {text}",
-            suggestion="Lower batch_size or max_seq_length, or set grad_checkpoint; then resume the run.",
-        )
+    kind = kind_of(error)
+    if kind is not None:
+        said = "out of memory" if kind is OutOfMemory else "the GPU was interrupted"
+        return kind(f"{said}: {text}", suggestion=WAY_OUT_OF_A_RUN[kind])
     return ForgeError(text, suggestion="worker.log in the run's folder shows where it happened.")
 
 

@@ -82,6 +82,11 @@ def test_a_named_error_is_the_last_event_with_its_way_out(start):
         ("KeyError", "weight", "INTERNAL_ERROR"),
         ("RuntimeError", "[malloc] Unable to allocate 999999999999 bytes.", "OUT_OF_MEMORY"),
         ("RuntimeError", "[METAL] Command buffer execution failed: Insufficient Memory (1)", "OUT_OF_MEMORY"),
+        (
+            "RuntimeError",
+            "[METAL] Command buffer execution failed: Impacting Interactivity (1)",
+            "GPU_INTERRUPTED",
+        ),
         ("RuntimeError", "[write] Unable to write 3900096 bytes to file.", "DISK_FULL"),
     ],
 )
