@@ -96,8 +96,14 @@ def _move(source: Path, target: Path) -> None:
         os.fsync(file.fileno())
     target.parent.mkdir(parents=True, exist_ok=True)
     # A rename would replace what has come meanwhile.
-    os.link(source, target, follow_symlinks=False)
-    source.unlink()
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        # Some file systems (exFAT, many network shares) have no hard links: there the name is taken first.
+        os.close(own_file(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        shutil.move(source, target)
+    else:
+        source.unlink()
 
 
 def _remove_abandoned(workspace: Workspace) -> None:
