@@ -48,8 +48,9 @@ def export(job: Job) -> Outcome:
                 job.log.append("stopping")
                 shutil.rmtree(building)
                 return Outcome("stopped", {"name": target.name})
-        files = sorted(path.name for path in building.iterdir())
-        size = sum(path.stat().st_size for path in building.iterdir())
+        written = sorted(path for path in building.iterdir() if not path.name.startswith("."))
+        files = [path.name for path in written]
+        size = sum(path.stat().st_size for path in written)
     place = job.workspace.relative(target)
     return Outcome("completed", {"export_path": place, "files": files, "size_bytes": size})
 
