@@ -1,4 +1,4 @@
-"""A Mac is kept awake for as long as a run trains, by a process that does not outlive it."""
+"""A Mac is kept awake for as long as a run goes on, by a process that does not outlive it."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ def test_nothing_is_started_on_other_systems():
         assert helpers() == []
 
 
-def test_a_mac_without_the_tool_trains_all_the_same(capfd):
+def test_a_mac_without_the_tool_works_all_the_same(capfd):
     with kept_awake(("/nowhere/caffeinate",), system="darwin"):
         subprocess.run(["true"], check=True)
     assert "may fall asleep" in capfd.readouterr().err
