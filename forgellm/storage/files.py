@@ -9,6 +9,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import stat
 import sys
 import threading
@@ -282,6 +283,17 @@ def move_folder(source: Path, target: Path) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     os.rename(source, target)
     _sync(target.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete a folder with all that is in it. Raises OSError for what cannot be deleted.
+
+    On some disks macOS keeps what it knows of a file in a hidden one beside it, and deletes both at once: up to
+    Python 3.12 rmtree stops at a file that has gone meanwhile.
+    """
+    while os.path.lexists(folder):
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
 
 
 def _sync(path: Path) -> None:

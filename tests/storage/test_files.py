@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ from forgellm.storage.files import (
     parse_record,
     read_json,
     read_json_lines,
+    remove_folder,
     write_bytes,
     write_json,
 )
@@ -373,3 +374,21 @@ def test_a_lost_or_damaged_counter_goes_on_above_what_is_in_use(tmp_path, damage
     counter.unlink() if damage is None else counter.write_bytes(damage)
     assert next_number(counter, above=41) == 42
     assert next_number(counter) == 43
+
+
+def test_a_folder_is_deleted_though_a_file_takes_the_one_beside_it_along(tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    (folder / "inner").mkdir(parents=True)
+    for n in range(10):
+        for name in (f"{n}.json", f"._{n}.json", f"inner/{n}.json", f"inner/._{n}.json"):
+            (folder / name).write_bytes(b"")
+    unlink = os.unlink
+
+    def unlink_as_macos(path, *, dir_fd=None):
+        unlink(path, dir_fd=dir_fd)
+        with suppress(FileNotFoundError):
+            unlink(f"._{path}", dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", unlink_as_macos)
+    remove_folder(folder)
+    assert not folder.exists()
