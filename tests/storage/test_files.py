@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import resource
+import stat
 import subprocess
 import sys
 import threading
@@ -15,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from forgellm.domain.errors import DiskFull, PathNotFound, ReadOnly
+from forgellm.domain.errors import DiskFull, NoLocks, PathNotFound, ReadOnly
 from forgellm.storage.files import (
     PARTIAL,
     HeldLock,
@@ -392,3 +395,31 @@ def test_a_folder_is_deleted_though_a_file_takes_the_one_beside_it_along(tmp_pat
     monkeypatch.setattr(os, "unlink", unlink_as_macos)
     remove_folder(folder)
     assert not folder.exists()
+
+
+def test_a_disk_without_locks_is_named(tmp_path, monkeypatch):
+    def refuse(descriptor, operation):
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    def wait():
+        with exclusive(tmp_path / "lock"):
+            pass
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    for look in (wait, lambda: HeldLock.acquire(tmp_path / "lock"), lambda: is_held(tmp_path / "lock")):
+        with pytest.raises(NoLocks, match="without locks"):
+            look()
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_is_written_where_folders_cannot_be_synced(tmp_path, monkeypatch, number):
+    sync = os.fsync
+
+    def sync_files_alone(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync_files_alone)
+    write_json(tmp_path / "a.json", {"a": 1})
+    assert read_json(tmp_path / "a.json") == {"a": 1}
