@@ -14,7 +14,6 @@ from contextlib import contextmanager
 # Not -d: with the display kept on, the watchdog of the GPU ends long computations (mlx issue 3267).
 # With -w it ends by itself when the process that wants it is killed.
 _CAFFEINATE = ("/usr/bin/caffeinate", "-i", "-s", "-w")
-_END_SECONDS = 5
 
 
 @contextmanager
@@ -37,5 +36,6 @@ def kept_awake(command: Sequence[str] = _CAFFEINATE, *, system: str = sys.platfo
     try:
         yield
     finally:
-        process.terminate()
-        process.wait(_END_SECONDS)
+        # Nothing that it could be late with may cost a run its end.
+        process.kill()
+        process.wait()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import psutil
 
@@ -19,6 +20,22 @@ def test_a_mac_is_kept_awake_inside_the_block_and_no_longer():
     with kept_awake(SLEEPLESS, system="darwin"):
         (helper,) = helpers()
         assert helper.cmdline()[-1] == str(psutil.Process().pid)
+    assert helpers() == []
+
+
+STUBBORN = """
+import pathlib, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pathlib.Path(sys.argv[1]).touch()
+signal.pause()
+"""
+
+
+def test_a_helper_that_does_not_end_when_told_costs_a_run_nothing(tmp_path):
+    ready, poll = tmp_path / "ready", threading.Event()
+    with kept_awake((sys.executable, "-c", STUBBORN, str(ready)), system="darwin"):
+        while not ready.exists():
+            poll.wait(0.01)
     assert helpers() == []
 
 
