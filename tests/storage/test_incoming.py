@@ -47,3 +47,13 @@ def test_nothing_that_is_there_is_written_over(workspace):
     with pytest.raises(DatasetConflict, match="more/b"):
         add(workspace, a="first", b="after")
     assert contents(workspace.datasets / "domain") == {"more/b.txt": "before"}
+
+
+def test_what_macos_keeps_beside_a_file_is_not_moved_by_itself(workspace):
+    with incoming(workspace) as place:
+        for name in ("-a.txt", "._-a.txt"):
+            with place.create(name) as file:
+                file.write(b"text")
+        # The system moves both at once, and only the first of them would be found.
+        place.add_to(workspace.datasets / "domain")
+    assert contents(workspace.datasets / "domain") == {"-a.txt": "text"}
