@@ -263,6 +263,13 @@ class ReadOnly(ForgeError):
     status = 422
 
 
+class NoLocks(ForgeError):
+    """The disk that a folder is on has no locks."""
+
+    code = "NO_LOCKS"
+    status = 422
+
+
 def revived(values: Mapping[str, object]) -> ForgeError:
     """The error that `code`, `error`, `details` and `suggestion` of a failed run describe."""
     kinds = {kind.code: kind for kind in ForgeError.__subclasses__()}

@@ -19,7 +19,6 @@ from forgellm.domain.errors import ResumeMismatch
 from forgellm.domain.runs import REFERENCE_PHASE
 from forgellm.domain.spec import TrainingSpec, parse_spec, sequence_length, total_iterations
 from forgellm.jobs.job import Job, Outcome, called_off
-from forgellm.jobs.wakefulness import kept_awake
 from forgellm.storage.adapters import adapter_files, check_continues, config_of, saved_config_of, write_config
 from forgellm.storage.checkpoints import check_intact
 from forgellm.storage.datasets import find_dataset
@@ -66,8 +65,7 @@ def train(job: Job, group: Group | None = None) -> Outcome:
     """Run a `cpt` or `ift` run to its end, from its saved state where it has one; the others of a `group`
     share in every iteration."""
     try:
-        with kept_awake():
-            return _train(job, group)
+        return _train(job, group)
     except _CalledOff as called:
         return called_off(job.folder, job.log, command=str(called))
 

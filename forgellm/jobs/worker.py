@@ -15,7 +15,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -27,6 +27,7 @@ from forgellm.domain.runs import Run, RunKind
 from forgellm.jobs.claim import BEGUN, FRESH, Claim, begin
 from forgellm.jobs.job import Job, Outcome, failure_values, utc_now
 from forgellm.jobs.launcher import WORKER, launch_next
+from forgellm.jobs.wakefulness import kept_awake
 from forgellm.settings import read_settings, worker_environment
 from forgellm.storage.events import EventLog, last_lifecycle_event
 from forgellm.storage.files import HeldLock, storage_error, write_bytes
@@ -56,9 +57,14 @@ _LAST_WORDS_BYTES = 1 << 16
 
 
 def main(
-    arguments: Sequence[str], jobs: Mapping[RunKind, str] = JOBS, command: Sequence[str] = WORKER
+    arguments: Sequence[str],
+    jobs: Mapping[RunKind, str] = JOBS,
+    command: Sequence[str] = WORKER,
+    *,
+    awake: Callable[[], AbstractContextManager[None]] = kept_awake,
 ) -> int:
-    """Execute the run whose folder is given; answers the exit status. `command` starts the next worker."""
+    """Execute the run whose folder is given, `awake` meanwhile; answers the exit status. `command` starts the
+    next worker."""
     options = _parse(arguments)
     try:
         workspace, run = opened(options.folder.resolve())
@@ -67,7 +73,8 @@ def main(
         print(f"{error.message}. {error.suggestion}", file=sys.stderr)
         return 1
     control = Control(workspace.root / run.folder, "pause" if run.kind.trains else "stop")
-    ending = _execute(workspace, run, jobs=jobs, control=control, claim=claim)
+    with awake():
+        ending = _execute(workspace, run, jobs=jobs, control=control, claim=claim)
     claim.release()
     if not control.terminated:
         # After a signal the machine is wanted for something else, or goes down.
