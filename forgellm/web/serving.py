@@ -100,13 +100,14 @@ class WebServer(ThreadedWSGIServer):
 
     def __init__(self, listener: socket.socket, app: WSGIApplication, *, limits: Limits) -> None:
         (host, port), url = listener.getsockname()[:2], url_of(listener)
+        # Werkzeug closes a first socket while it is being made.
+        self._closing = threading.Lock()
         super().__init__(host, port, app, RequestHandler, passthrough_errors=True, fd=listener.fileno())
         listener.close()
         self.limits = limits
         self._open: set[Connection] = set()
         self._changed = threading.Condition()
         self._ended = threading.Event()
-
         self.url = url
 
     def get_request(self) -> tuple[Connection, Any]:
@@ -151,7 +152,6 @@ class WebServer(ThreadedWSGIServer):
         """Accept nobody any more, let answers that are on their way get out for a moment, then hang up."""
         self._ended.set()
         self.shutdown()
-        # The loop closes it as well, but a moment later.
         self.server_close()
         with self._changed:
             self._changed.wait_for(
@@ -159,6 +159,12 @@ class WebServer(ThreadedWSGIServer):
             )
             for connection in self._open:
                 connection.end()
+
+    def server_close(self) -> None:
+        """Close the listener. The loop does so when it ends, `stop` as well: whoever comes second waits for the
+        first, because Python calls a socket closed before the system has closed it."""
+        with self._closing:
+            super().server_close()
 
     def _turn_away(self, request: Connection) -> None:
         busy = Busy("too many connections at once", suggestion="Close some pages, or try again in a moment.")
