@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import wait
 from typing import Any
 
 from forgellm.domain.errors import InvalidField, TemplateTimeout
@@ -121,7 +121,7 @@ class Renderer:
         end, data = self._monotonic() + seconds, bytearray()
         # Endless text comes without a pause: the clock is looked at for every piece.
         while not data.endswith(b"\n") and (left := end - self._monotonic()) > 0:
-            ready, _, _ = select.select([process.stdout], [], [], left)
+            ready = wait([process.stdout.fileno()], left)
             piece = os.read(process.stdout.fileno(), 1 << 16) if ready else b""
             if not piece:
                 break

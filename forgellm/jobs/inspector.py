@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from multiprocessing.connection import wait
 from typing import Any
 
 from forgellm.domain.errors import ForgeError, revived
@@ -165,8 +165,7 @@ class _Process:
         end = self._monotonic() + seconds if end is None else end
         pieces = [self._rest]
         while b"\n" not in pieces[-1]:
-            ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, end - self._monotonic()))
-            if not ready:
+            if not wait([self._process.stdout.fileno()], max(0.0, end - self._monotonic())):
                 raise InspectionTimeout(
                     f"looking into the dataset took longer than {seconds:g} s",
                     suggestion="Ask for less of it, or for its report, which is made in the background.",

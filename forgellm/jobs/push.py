@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ def _events(process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
     with process.stdout as out:
         begun = b""
         while True:
-            if not select.select([out], [], [], _LOOK_SECONDS)[0]:
+            if not wait([out.fileno()], _LOOK_SECONDS):
                 yield {}
                 continue
             data = os.read(out.fileno(), 1 << 16)

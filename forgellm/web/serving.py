@@ -161,7 +161,7 @@ class WebServer(ThreadedWSGIServer):
                 connection.end()
 
     def server_close(self) -> None:
-        """Close the listener. The loop does so when it ends, `stop` as well: whoever comes second waits for the
+        """Close the listener. The loop does so when it ends, and `stop`: whoever comes second waits for the
         first, because Python calls a socket closed before the system has closed it."""
         with self._closing:
             super().server_close()

@@ -1,9 +1,12 @@
 import itertools
+import os
+from contextlib import ExitStack
 
 import pytest
 
 from forgellm.domain.errors import InvalidField, TemplateTimeout
 from forgellm.inference.rendering import Renderer
+from forgellm.web.serving import raise_descriptor_limit
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
 GREETING = "{% for m in messages %}{{ bos_token + m.role + ': ' + m.content }}{% endfor %}"
@@ -61,3 +64,13 @@ def test_the_time_is_over_though_text_keeps_coming(worker_environment):
 def test_a_long_conversation_fits_through(renderer):
     long = [{"role": "user", "content": "é" * 500_000}]
     assert renderer.render("{{ messages[0].content }}", long, variables={}) == "é" * 500_000
+
+
+def test_a_crowd_of_connections_leaves_room_to_render(worker_environment):
+    raise_descriptor_limit()
+    with ExitStack() as crowd:
+        for _ in range(1100):
+            crowd.callback(os.close, os.dup(0))
+        renderer = Renderer(worker_environment, seconds=10.0)
+        crowd.callback(renderer.close)
+        assert renderer.render(GREETING, MESSAGES, variables={"bos_token": ""}) == "user: Hello"
