@@ -39,9 +39,9 @@ def parse_hosts(items: Sequence[str]) -> tuple[Host, ...]:
     """The machines of a spec's field; none where it is empty. Raises InvalidField."""
     hosts = tuple(_parse(item) for item in items)
     if len(hosts) == 1 or len(hosts) > MOST:
-        named = "one machine" if len(hosts) == 1 else f"{len(hosts)} machines"
+        named = "one machine is named" if len(hosts) == 1 else f"{len(hosts)} machines are named"
         raise InvalidField(
-            f"hosts names {named}, and a run on several takes from 2 to {MOST}",
+            f"{named}, and a run on several takes from 2 to {MOST}",
             details={"field": "hosts"},
             suggestion="Name this machine first and then the others, or none to train on this one alone.",
         )
@@ -108,9 +108,9 @@ def check_hosts(items: Sequence[str], *, batch_size: int, lora_init: str) -> Non
     hosts = parse_hosts(items)
     if batch_size < len(hosts):
         raise InvalidField(
-            f"batch_size is {batch_size}, and {len(hosts)} hosts share the rows of a batch",
+            f"batch_size is {batch_size}, and {len(hosts)} machines share the rows of a batch",
             details={"field": "batch_size", "other": "hosts"},
-            suggestion=f"Use a batch_size of at least {len(hosts)}, or fewer hosts.",
+            suggestion=f"Use a batch_size of at least {len(hosts)}, or fewer machines.",
         )
     if hosts and lora_init == "pissa":
         raise InvalidField(
@@ -166,7 +166,7 @@ def _parse(item: str) -> Host:
     reach, *devices = item.split("/")
     name, sign, addresses = reach.partition("=")
     if not _NAME.fullmatch(name):
-        raise _invalid(item, "that is no name of a machine")
+        raise _invalid(item, "that is no name of one")
     found = tuple(_address(item, text) for text in addresses.split("+")) if sign else ()
     if not found and _is_address(name.rpartition("@")[2]):
         found = (name.rpartition("@")[2],)
@@ -198,7 +198,9 @@ def _device(item: str, text: str) -> tuple[str, ...]:
 def _invalid(value: str, reason: str, instead: str = _FORM) -> InvalidField:
     shown = ascii(value[:80])
     return InvalidField(
-        f"hosts cannot be {shown}: {reason}", details={"field": "hosts", "value": shown}, suggestion=instead
+        f"the machine {shown} cannot be used: {reason}",
+        details={"field": "hosts", "value": shown},
+        suggestion=instead,
     )
 
 

@@ -64,7 +64,7 @@ def test_machines_that_could_never_train_together_are_refused_with_what_to_write
 
 
 def test_one_machine_too_few_is_said_in_words():
-    with pytest.raises(InvalidField, match="hosts names one machine, and a run on several takes from 2"):
+    with pytest.raises(InvalidField, match="one machine is named, and a run on several takes from 2 to"):
         parse_hosts(["mac1.local"])
 
 

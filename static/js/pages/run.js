@@ -6,7 +6,7 @@ import { go } from "../frame/router.js";
 import { agreed } from "../frame/status.js";
 import { toast } from "../frame/toasts.js";
 import { action } from "../parts/action.js";
-import { count, duration, gigabytes, iterations, kind, loss, MISSING, moment, sentence, state, statement, tick, title, tone }
+import { count, duration, gigabytes, iterations, kind, loss, MISSING, moment, plural, sentence, state, statement, tick, title, tone }
   from "../parts/format.js";
 import { icon } from "../parts/icons.js";
 import { menu } from "../parts/menu.js";
@@ -79,9 +79,15 @@ class RunPage {
     return pageHead({
       title: title(run),
       above: html`<a href="/runs">Runs</a> / No. ${run.number}`,
-      lead: html`${badge(state(run), tone(run))} ${kind(run)} · ${run.id} · ${moment(run.created)}${run.tags.map((tag) => html` <span class="tag">${tag}</span>`)}`,
+      lead: html`${badge(state(run), tone(run))} ${kind(run)} · ${run.id} · ${moment(run.created)}${this.#machines()}${run.tags.map((tag) => html` <span class="tag">${tag}</span>`)}`,
       actions: html`${buttons(run)}${menu({ label: "More about this run", items: this.#menu(run), kind: "icon-button framed" })}`,
     });
+  }
+
+  /** The machines that share it, by their names alone. */
+  #machines() {
+    const { hosts = [] } = this.#watched.details.value.spec;
+    return hosts.length ? ` · on ${plural(hosts.length, "machine")}: ${hosts.map((host) => host.split(/[=/]/)[0]).join(", ")}` : "";
   }
 
   #menu(run) {
@@ -112,7 +118,8 @@ class RunPage {
     const speed = latest?.tokens_per_second ?? history.last("tokens_per_second");
     const memory = latest?.memory_usage_gb ?? history.last("memory_usage_gb");
     const before = history.iteration[0] === 0 ? history.columns.validation_loss[0] : null;
-    const prefers = this.#watched.details.value.spec.objective === "dpo";
+    const { objective, hosts = [] } = this.#watched.details.value.spec;
+    const prefers = objective === "dpo";
     const perplexity = run.validation_loss === null || prefers ? null : Math.exp(run.validation_loss);
     return [
       ["Iteration", iterations(run)],
@@ -121,7 +128,8 @@ class RunPage {
       ["Before training", loss(before), "The validation loss of the base model"],
       ["Perplexity", perplexity === null || perplexity > 1e6 ? MISSING : tick(Number(perplexity.toPrecision(4))), prefers ? "Preferences have none" : "exp(validation loss)"],
       ["Speed", speed ? html`${count(Math.round(speed))} <small>tokens/s</small>` : MISSING],
-      ["Memory", memory ? gigabytes(memory) : MISSING, "What MLX holds, memory kept for reuse included"],
+      ["Memory", memory ? html`${gigabytes(memory)}${hosts.length ? html` <small>here</small>` : nothing}` : MISSING,
+        `What MLX holds${hosts.length ? " on this machine, which is the first of them" : ""}, memory kept for reuse included`],
       isActive(run) ? ["Elapsed", this.#elapsed()] : ["Trained for", duration(end?.training_seconds ?? null), "Without validations and pauses"],
     ];
   }
