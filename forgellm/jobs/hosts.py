@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO, Any
 
 from forgellm.domain.errors import HostLost
@@ -23,7 +22,7 @@ from forgellm.domain.hosts import Host, backend_of, parse_hosts
 from forgellm.domain.spec import parse_spec
 from forgellm.jobs.hostfile import free_port, launcher_hosts, located
 from forgellm.jobs.job import Job, Outcome, called_off, failure_values
-from forgellm.jobs.watch import OUTCOME, Watch
+from forgellm.jobs.watch import OUTCOME, Lost, Watch, plain
 from forgellm.settings import importing_this, worker_environment
 from forgellm.storage.events import EventLog
 from forgellm.storage.files import read_json, write_json
@@ -53,7 +52,7 @@ def train(job: Job) -> Outcome:
         job.log.append("phase", phase="connecting " + ", ".join(host.name for host in hosts))
         watch = Watch([host.name for host in hosts], time.monotonic)
         _run(job, hosts, watch, port=free_port(hosts, source))
-        outcome = _called_off(job, watch) or _outcome(job.folder, watch)
+        outcome = _called_off(job, watch) or _outcome(job, watch)
         # Somebody may have taken the port between the look and the start.
         if not watch.port_taken:
             break
@@ -127,7 +126,7 @@ def _read(process: subprocess.Popen[bytes], watch: Watch) -> Iterator[None]:
 def _follow_output(output: IO[bytes], watch: Watch) -> None:
     for line in output:
         if watch.see(line):
-            sys.stderr.buffer.write(line)
+            sys.stderr.buffer.write(plain(line))
             sys.stderr.buffer.flush()
 
 
@@ -156,15 +155,20 @@ def _called_off(job: Job, watch: Watch) -> Outcome | None:
     return called_off(job.folder, EventLog(job.folder, job.clock), command=command)
 
 
-def _outcome(folder: Path, watch: Watch) -> Outcome:
-    path = folder / OUTCOME
+def _outcome(job: Job, watch: Watch) -> Outcome:
+    path = job.folder / OUTCOME
     if path.exists():
         found: Any = read_json(path)
         path.unlink()
         values: Mapping[str, object] = found["values"]
         if values.get("code") != HostLost.code:
             return Outcome(str(found["type"]), values)
-    return Outcome("failed", failure_values(host_lost(watch)))
+    lost = host_lost(watch)
+    if lost.details.get("rank") and (job.folder / "adapters.safetensors").exists():
+        lost.suggestion += (
+            f" To go on without it: a new run with `--start-from {job.run.id}` and fewer hosts, or none."
+        )
+    return Outcome("failed", failure_values(lost))
 
 
 def host_lost(watch: Watch) -> HostLost:
@@ -181,12 +185,22 @@ def host_lost(watch: Watch) -> HostLost:
     if watch.port_taken:
         what = "a port that was free is taken"
     elif lost is not None:
-        rank, how = lost
-        what = f"{watch.name(rank)}, machine {rank + 1} of the run, went away: {how}"
-        details = {"host": watch.name(rank), "rank": rank}
-    return HostLost(
-        what,
-        details={**details, "output": watch.last_lines()},
-        suggestion="See that every machine is up, in the network, and lets ssh in without a password (`ssh "
-        "NAME true` shows it); then resume the run. To go on without one, start a new run with start_from.",
-    )
+        name = watch.name(lost.rank)
+        what = f"{name}, machine {lost.rank + 1} of the run, went away: {lost.how}"
+        details = {"host": name, "rank": lost.rank}
+    details["output"] = watch.last_lines()
+    return HostLost(what, details=details, suggestion=_way_out(lost, details.get("host")))
+
+
+def _way_out(lost: Lost | None, name: object) -> str:
+    if lost is None or lost.cause == "network":
+        return (
+            "See that every machine is up, in the network, and lets ssh in without a password "
+            f"(`ssh {name or 'NAME'} true` returns at once and asks nothing); then resume the run."
+        )
+    if lost.cause == "memory":
+        again = (
+            "If it runs out of memory again, start a new one with a smaller batch_size or grad_checkpoint."
+        )
+        return f"Resume the run. {again}"
+    return "The run's log has its last words. Put right what they say, then resume the run."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -155,6 +156,48 @@ def test_a_run_that_failed_says_why_and_how_to_go_on(visit, server):
         == f"/train?from={run}"
     )
     assert grave(page) == []
+
+
+@pytest.fixture
+def lost(workspace, server, short):
+    """The id of a run with checkpoints on two machines, one of which went away."""
+    source = server.get(f"/api/runs/{short}").json()
+    run = create_run(
+        workspace,
+        RunKind.CPT,
+        spec={**source["spec"], "hosts": ["mac1.local=10.0.0.1", "mac2.local"], "batch_size": 2},
+        name="lost",
+        created=noon(),
+        versions={},
+        base_fingerprint=None,
+    )
+    folder = run_folder(workspace, run)
+    for file in (workspace.root / "models" / source["run"]["folder"].removeprefix("models/")).iterdir():
+        if "adapter" in file.name:
+            shutil.copy(file, folder)
+    log = EventLog(folder, noon)
+    log.append("started", resume=False)
+    log.append("train", iteration=12, training_loss=2.5, memory_usage_gb=1.0)
+    said = {
+        "code": "HOST_LOST",
+        "error": "mac2.local, machine 2 of the run, went away",
+        "suggestion": "Resume.",
+    }
+    log.append("failed", **said)
+    return run.id
+
+
+def test_a_run_that_lost_a_machine_names_them_and_can_go_on_alone(visit, lost):
+    page = visit(theme="dark").open(f"/runs/{lost}")
+    expect(page.locator(".lead")).to_contain_text("on 2 machines: mac1.local, mac2.local")
+    expect(page.locator(".run-figures")).to_contain_text("1.0 GB here")
+    assert grave(page) == []
+    page.get_by_role("link", name="Go on without other machines").click()
+    page.locator("#train-start:enabled").wait_for()
+    page.get_by_role("switch", name="All settings").check()
+    expect(page.locator("[name=hosts]")).to_have_value("")
+    expect(page.locator("[name=start_from]")).to_have_value(lost)
+    expect(page.locator("[name=batch_size]")).to_have_value("2")
 
 
 def test_a_checkpoint_is_published_step_by_step_and_measured_again(visit, short):

@@ -64,7 +64,7 @@ class RunPage {
     return html`
       ${this.#head(run)}
       ${notes ? html`<p class="run-notes">${notes}</p>` : nothing}
-      ${trouble(run, failure)}
+      ${trouble(details.value)}
       ${isActive(run) ? bar({ value: run.total_iterations ? run.progress_percentage : null, label: "Progress of the run", text: pace(run, latest.value) }) : nothing}
       ${trains(run) ? html`<div class="run-figures">${figures(this.#figures(run, latest.value, end))}</div>` : nothing}
       ${run.kind === "publish" ? this.#publishing(latest.value, end, failure) : made(end) ?? (outcome(end) ? html`<p>${outcome(end)}</p>` : nothing)}
@@ -177,9 +177,11 @@ async function tell(verb, run) {
   toast(await command(verb, run.id));
 }
 
-function trouble(run, failure) {
+/** `details` of the run: why it ended, and the ways out. */
+function trouble({ run, failure, best_checkpoints: best }) {
   const cutOff = run.state === "interrupted";
   if (!cutOff && run.state !== "failed") return nothing;
+  const id = encodeURIComponent(run.id);
   const remedy = trains(run) ? "Resume goes on from the last state it saved." : "Start it again.";
   const told = cutOff
     ? { error: "Its process ended without a word: it was killed, or the machine was switched off.", suggestion: remedy }
@@ -192,7 +194,9 @@ function trouble(run, failure) {
         <p>${prose(statement(told.error))}</p>
         <p>${prose(told.suggestion ?? "")}</p>
         ${trains(run) ? html`<div class="actions">
-          <a class="button small" href="/train?from=${encodeURIComponent(run.id)}">${icon("train")}Train again with changes</a></div>` : nothing}
+          ${!cutOff && failure?.code === "HOST_LOST" && best.length ? html`
+            <a class="button small" href="/train?from=${id}&start_from=${id}&without=hosts">${icon("play")}Go on without other machines</a>` : nothing}
+          <a class="button small" href="/train?from=${id}">${icon("train")}Train again with changes</a></div>` : nothing}
       </div>
     </div>`;
 }
