@@ -172,9 +172,8 @@ def lost(workspace, server, short):
         base_fingerprint=None,
     )
     folder = run_folder(workspace, run)
-    for file in (workspace.root / "models" / source["run"]["folder"].removeprefix("models/")).iterdir():
-        if "adapter" in file.name:
-            shutil.copy(file, folder)
+    for file in (workspace.root / source["run"]["folder"]).glob("*adapter*"):
+        shutil.copy(file, folder)
     log = EventLog(folder, noon)
     log.append("started", resume=False)
     log.append("train", iteration=12, training_loss=2.5, memory_usage_gb=1.0)
