@@ -186,7 +186,8 @@ def host_lost(watch: Watch) -> HostLost:
         what = "a port that was free is taken"
     elif lost is not None:
         name = watch.name(lost.rank)
-        what = f"{name}, machine {lost.rank + 1} of the run, went away: {lost.how}"
+        went = "went away" if watch.met() else "did not connect"
+        what = f"{name}, machine {lost.rank + 1} of the run, {went}: {lost.how}"
         details = {"host": name, "rank": lost.rank}
     details["output"] = watch.last_lines()
     return HostLost(what, details=details, suggestion=_way_out(lost, details.get("host")))
@@ -196,7 +197,7 @@ def _way_out(lost: Lost | None, name: object) -> str:
     if lost is None or lost.cause == "network":
         return (
             "See that every machine is up, in the network, and lets ssh in without a password "
-            f"(`ssh {name or 'NAME'} true` returns at once and asks nothing); then resume the run."
+            f"(`ssh {name or 'NAME'} true` says why it does not); then resume the run."
         )
     if lost.cause == "memory":
         again = (

@@ -288,6 +288,14 @@ def test_what_mlx_launch_refuses_is_said_in_its_words_and_not_guessed(tmp_path):
     assert "ssh" not in lost.suggestion
 
 
+def test_a_machine_that_ssh_does_not_reach_did_not_connect_and_the_way_to_see_why_has_its_name():
+    watch = Watch(["one", "ada@two"], lambda: 0.0)
+    watch.see(b"[WARN] Node with rank 1 exited with code 255 \n")
+    lost = hosts.host_lost(watch)
+    assert lost.message.startswith("ada@two, machine 2 of the run, did not connect: ssh could not reach it")
+    assert "`ssh ada@two true` says why" in lost.suggestion
+
+
 def test_a_machine_that_falls_silent_is_lost_though_nothing_says_so():
     now = [0.0]
     watch = Watch(["one", "two", "three"], lambda: now[0])
