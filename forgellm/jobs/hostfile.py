@@ -107,7 +107,7 @@ def _look_up(name: str) -> str:
         raise _unusable(
             name,
             f"the address of {name} is not known here: {error.strerror or error}",
-            f"See that it is in the network, or start a run with its address beside the name: {name}=192.168.1.6.",
+            f"See that it is in the network, or start a run with its address, too: {name}=192.168.1.6.",
         ) from error
     return str(found[0][4][0])
 
