@@ -22,6 +22,7 @@ _WORDS = {
     "distinct_2": "different pairs of words, 0 to 1",
     "response_words": "words in an answer",
 }
+_NO_QUESTION = "No question is held out: none was asked."
 
 
 @click.command()
@@ -114,7 +115,7 @@ def _measured(end: Mapping[str, object]) -> list[str]:
         *lines,
         *(f"{whose}answers cut at {end.get('max_tokens')} tokens: {count}" for whose, count in cut if count),
         f"Loss and perplexity: {end.get('text')}",
-        f"Answers: {end.get('answers_path')}",
+        f"Answers: {end['answers_path']}" if "answers_path" in end else _NO_QUESTION,
     ]
 
 
