@@ -187,7 +187,7 @@ def host_lost(watch: Watch) -> HostLost:
     elif lost is not None:
         name = watch.name(lost.rank)
         went = "went away" if watch.met() else "did not connect"
-        what = f"{name}, machine {lost.rank + 1} of the run, {went}: {lost.how}"
+        what = f"machine {lost.rank + 1} of the run, {name}, {went}: {lost.how}"
         details = {"host": name, "rank": lost.rank}
     details["output"] = watch.last_lines()
     return HostLost(what, details=details, suggestion=_way_out(lost, details.get("host")))

@@ -158,6 +158,17 @@ def test_a_run_that_failed_says_why_and_how_to_go_on(visit, server):
     assert grave(page) == []
 
 
+def test_a_run_that_failed_before_it_began_shows_why_and_no_empty_charts(visit, server):
+    run = begin(server, hosts=["elsewhere=192.0.2.7", "127.0.0.1"], batch_size=2)
+    assert ended(server, run) == "failed"
+    page = visit().open(f"/runs/{run}")
+    told = page.get_by_role("group", name="Failure")
+    expect(told).to_contain_text("elsewhere at 192.0.2.7, is not this one")
+    page.get_by_role("heading", name="Activity").wait_for()
+    expect(page.get_by_text("Nothing measured yet")).to_have_count(0)
+    expect(page.get_by_role("link", name="Go on without other machines")).to_have_count(0)
+
+
 @pytest.fixture
 def lost(workspace, server, short):
     """The id of a run with checkpoints on two machines, one of which went away."""
@@ -179,7 +190,7 @@ def lost(workspace, server, short):
     log.append("train", iteration=12, training_loss=2.5, memory_usage_gb=1.0)
     said = {
         "code": "HOST_LOST",
-        "error": "mac2.local, machine 2 of the run, went away",
+        "error": "machine 2 of the run, mac2.local, went away",
         "suggestion": "Resume.",
     }
     log.append("failed", **said)

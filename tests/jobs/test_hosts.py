@@ -292,7 +292,7 @@ def test_a_machine_that_ssh_does_not_reach_did_not_connect_and_the_way_to_see_wh
     watch = Watch(["one", "ada@two"], lambda: 0.0)
     watch.see(b"[WARN] Node with rank 1 exited with code 255 \n")
     lost = hosts.host_lost(watch)
-    assert lost.message.startswith("ada@two, machine 2 of the run, did not connect: ssh could not reach it")
+    assert lost.message.startswith("machine 2 of the run, ada@two, did not connect: ssh could not reach it")
     assert "`ssh ada@two true` says why" in lost.suggestion
 
 

@@ -68,7 +68,7 @@ class RunPage {
       ${isActive(run) ? bar({ value: run.total_iterations ? run.progress_percentage : null, label: "Progress of the run", text: pace(run, latest.value) }) : nothing}
       ${trains(run) ? html`<div class="run-figures">${figures(this.#figures(run, latest.value, end))}</div>` : nothing}
       ${run.kind === "publish" ? this.#publishing(latest.value, end, failure) : made(end) ?? (outcome(end) ? html`<p>${outcome(end)}</p>` : nothing)}
-      ${this.charts ? this.charts.template() : nothing}
+      ${this.charts && (isActive(run) || this.#watched.history.iteration.length) ? this.charts.template() : nothing}
       ${trains(run) ? checkpointsCard(this.#watched) : nothing}
       ${samplesCard(samples.value, { run, wish: this.#wish, change: (values) => this.#change(values) })}
       ${this.#activity.template()}
