@@ -30,6 +30,7 @@ _REFUSED = re.compile(rb"mlx\.launch: error: (.+)")
 _COLOUR = re.compile(rb"\x1b\[\d*m")
 _REPEATED = b"was closed by the peer"
 _PORT_TAKEN = b"Couldn't bind socket"
+_NO_JACCL = b"Cannot initialize jaccl distributed backend"
 _LINES = 12
 _NOT_ITS_FAULT = (None, 0, PEERS_GONE, -signal.SIGTERM)
 _SSH_FAILED = 255
@@ -56,6 +57,8 @@ class Watch:
         self._ended: dict[int, int | None] = {}
         self._lines: deque[str] = deque(maxlen=_LINES)
         self.port_taken = False
+        # A machine has no RDMA, or none that is enabled: MLX says no more than that it has not.
+        self.no_jaccl = False
         # Why mlx.launch starts nothing: it does not take what it is told of the machines.
         self.refused: str | None = None
 
@@ -66,6 +69,7 @@ class Watch:
         for found in _ENDED.finditer(line):
             self._ended[int(found[1])] = int(found[2]) if found[2] else None
         self.port_taken = self.port_taken or _PORT_TAKEN in line
+        self.no_jaccl = self.no_jaccl or _NO_JACCL in line
         # What the machines say themselves comes after it has started them.
         if (refused := _REFUSED.match(line)) and not self.met():
             self.refused = refused[1].decode(errors="replace").strip()

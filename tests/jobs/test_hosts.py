@@ -288,6 +288,16 @@ def test_what_mlx_launch_refuses_is_said_in_its_words_and_not_guessed(tmp_path):
     assert "ssh" not in lost.suggestion
 
 
+def test_machines_without_rdma_are_told_what_jaccl_needs_and_how_to_do_without():
+    watch = Watch(["one", "two"], lambda: 0.0)
+    watch.see(b"Cannot initialize jaccl distributed backend.\n")
+    watch.see(b"[WARN] Node with rank 0 exited with code 75 \n")
+    lost = hosts.host_lost(watch)
+    assert lost.message.startswith("jaccl cannot be used")
+    assert "rdma_ctl enable" in lost.suggestion
+    assert "ssh" not in lost.suggestion
+
+
 def test_a_machine_that_ssh_does_not_reach_did_not_connect_and_the_way_to_see_why_has_its_name():
     watch = Watch(["one", "ada@two"], lambda: 0.0)
     watch.see(b"[WARN] Node with rank 1 exited with code 255 \n")
