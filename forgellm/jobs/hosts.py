@@ -183,8 +183,8 @@ def host_lost(watch: Watch) -> HostLost:
         return HostLost(
             "jaccl cannot be used on one of the machines, or on several",
             details={"output": watch.last_lines()},
-            suggestion="It needs Thunderbolt 5, macOS 26.2, and RDMA enabled on each (`rdma_ctl enable` in Recovery). "
-            "To do without, start a new run whose hosts name no devices.",
+            suggestion="It needs Thunderbolt 5, macOS 26.2 and RDMA, enabled on each by `rdma_ctl enable` in "
+            "Recovery. To do without, start a new run whose hosts name no devices.",
         )
     details: dict[str, object] = {}
     what = "the machines lost each other" if watch.met() else "the machines could not connect to each other"
