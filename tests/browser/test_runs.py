@@ -176,7 +176,13 @@ def lost(workspace, server, short):
     run = create_run(
         workspace,
         RunKind.CPT,
-        spec={**source["spec"], "hosts": ["mac1.local=10.0.0.1", "mac2.local"], "batch_size": 2},
+        spec={
+            **source["spec"],
+            "hosts": ["mac1.local=10.0.0.1", "mac2.local"],
+            "batch_size": 2,
+            "general_dataset": None,
+            "data_mixture_ratio": 1.0,
+        },
         name="lost",
         created=noon(),
         versions={},
@@ -201,6 +207,9 @@ def test_a_run_that_lost_a_machine_names_them_and_can_go_on_alone(visit, lost):
     page = visit(theme="dark").open(f"/runs/{lost}")
     expect(page.locator(".lead")).to_contain_text("on 2 machines: mac1.local, mac2.local")
     expect(page.locator(".run-figures")).to_contain_text("1.0 GB here")
+    # It was measured on no general data.
+    expect(page.locator(".legend").first).to_contain_text("Validation")
+    expect(page.locator(".legend").get_by_text("On general data")).to_have_count(0)
     assert grave(page) == []
     page.get_by_role("link", name="Go on without other machines").click()
     page.locator("#train-start:enabled").wait_for()
