@@ -207,6 +207,7 @@ def test_a_run_that_lost_a_machine_names_them_and_can_go_on_alone(visit, lost):
     page = visit(theme="dark").open(f"/runs/{lost}")
     expect(page.locator(".lead")).to_contain_text("on 2 machines: mac1.local, mac2.local")
     expect(page.locator(".run-figures")).to_contain_text("1.0 GB here")
+    expect(page.get_by_role("button", name="Resume")).to_have_class("button primary")
     # It was measured on no general data.
     expect(page.locator(".legend").first).to_contain_text("Validation")
     expect(page.locator(".legend").get_by_text("On general data")).to_have_count(0)

@@ -25,6 +25,9 @@ import { cardOf, result, steps } from "./run/publish.js";
 import { samplesCard } from "./run/samples.js";
 import { settingsCard } from "./run/settings.js";
 
+// All of them stand among the settings.
+const SHOWN_MACHINES = 4;
+
 export async function open({ element, params, signal, title: setTitle }) {
   const watched = new WatchedRun(params.id, signal);
   await watched.start();
@@ -80,14 +83,16 @@ class RunPage {
       title: title(run),
       above: html`<a href="/runs">Runs</a> / No. ${run.number}`,
       lead: html`${badge(state(run), tone(run))} ${kind(run)} · ${run.id} · ${moment(run.created)}${this.#machines()}${run.tags.map((tag) => html` <span class="tag">${tag}</span>`)}`,
-      actions: html`${buttons(run)}${menu({ label: "More about this run", items: this.#menu(run), kind: "icon-button framed" })}`,
+      actions: html`${buttons(this.#watched.details.value)}${menu({ label: "More about this run", items: this.#menu(run), kind: "icon-button framed" })}`,
     });
   }
 
   /** The machines that share it, by their names alone. */
   #machines() {
     const { hosts = [] } = this.#watched.details.value.spec;
-    return hosts.length ? ` · on ${plural(hosts.length, "machine")}: ${hosts.map((host) => host.split(/[=/]/)[0]).join(", ")}` : "";
+    if (!hosts.length) return "";
+    const names = hosts.slice(0, SHOWN_MACHINES).map((host) => host.split(/[=/]/)[0]);
+    return ` · on ${plural(hosts.length, "machine")}: ${names.join(", ")}${hosts.length > SHOWN_MACHINES ? " …" : ""}`;
   }
 
   #menu(run) {
@@ -162,11 +167,12 @@ class RunPage {
   }
 }
 
-const buttons = (run) => html`
+/** Resuming is what most people want, but where it would fail again: a lost machine may be back. */
+const buttons = ({ run, failure }) => html`
   ${run.state === "running" && trains(run)
     ? html`<button class="button" @click=${action(() => tell("pause", run), { failed: "The run was not paused" })}>${icon("pause")}Pause</button>` : nothing}
   ${canResume(run)
-    ? html`<button class="button ${run.state === "failed" ? "" : "primary"}" @click=${action(() => tell("resume", run), { failed: "The run does not go on" })}>${icon("play")}Resume</button>` : nothing}
+    ? html`<button class="button ${run.state === "failed" && failure?.code !== "HOST_LOST" ? "" : "primary"}" @click=${action(() => tell("resume", run), { failed: "The run does not go on" })}>${icon("play")}Resume</button>` : nothing}
   ${["running", "pending"].includes(run.state)
     ? html`<button class="button" title=${stopHint(run)} @click=${action(async () => await agreed(run) && tell("stop", run), { failed: "The run was not stopped" })}>${icon("stop")}${
       run.state === "pending" ? "Take out of the queue" : trains(run) ? "Stop and save" : "Stop"}</button>` : nothing}`;
