@@ -111,7 +111,7 @@ def log(invocation: Invocation, key: str | None, lines: int | None) -> None:
 @_detach_option
 @click.pass_obj
 def stop(invocation: Invocation, key: str | None, detach: bool) -> None:
-    """End a run for good, with a checkpoint of where it is."""
+    """End a run, with a checkpoint of where it is; `resume` takes it up again."""
     forge = invocation.forge()
     from forgellm.jobs import launcher
     from forgellm.services import runs as service

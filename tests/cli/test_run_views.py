@@ -55,6 +55,13 @@ def test_answers_are_printed_without_what_a_terminal_would_obey(workspace, two):
     assert event_line(event) == "iteration 20: Why? → Be\\x1b[31mcause"
 
 
+def test_a_run_that_was_cut_off_says_how_it_goes_on(workspace, two):
+    EventLog(run_folder(workspace, two[0]), local_time).append("started", resume=False)
+    _, out, _ = shown(workspace, "show", "1")
+    assert "interrupted" in out
+    assert f"`forgellm runs resume {two[0].id}` goes on from the last saved state." in out
+
+
 def test_where_there_is_nothing_to_print_it_is_said_what_would_bring_it(workspace, two):
     for command, said in (("samples", "--sample-prompts"), ("log", f"`forgellm runs follow {two[0].id}`")):
         code, out, err = shown(workspace, command, "1")

@@ -177,7 +177,7 @@ const buttons = ({ run, failure }) => html`
     ? html`<button class="button" title=${stopHint(run)} @click=${action(async () => await agreed(run) && tell("stop", run), { failed: "The run was not stopped" })}>${icon("stop")}${
       run.state === "pending" ? "Take out of the queue" : trains(run) ? "Stop and save" : "Stop"}</button>` : nothing}`;
 
-const stopHint = (run) => (run.state === "running" && trains(run) ? "Saves a checkpoint, then ends for good" : nothing);
+const stopHint = (run) => (run.state === "running" && trains(run) ? "Saves a checkpoint, then ends; it can be resumed" : nothing);
 
 async function tell(verb, run) {
   toast(await command(verb, run.id));
