@@ -181,7 +181,7 @@ def host_lost(watch: Watch) -> HostLost:
         )
     if watch.no_jaccl:
         return HostLost(
-            "jaccl cannot be used on one of the machines, or on several",
+            "RDMA (jaccl) cannot be used on one of the machines, or on several",
             details={"output": watch.last_lines()},
             suggestion="It needs Thunderbolt 5, macOS 26.2 and RDMA, enabled on each by `rdma_ctl enable` in "
             "Recovery. To do without, start a new run whose hosts name no devices.",

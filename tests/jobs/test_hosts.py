@@ -293,7 +293,7 @@ def test_machines_without_rdma_are_told_what_jaccl_needs_and_how_to_do_without()
     watch.see(b"Cannot initialize jaccl distributed backend.\n")
     watch.see(b"[WARN] Node with rank 0 exited with code 75 \n")
     lost = hosts.host_lost(watch)
-    assert lost.message.startswith("jaccl cannot be used")
+    assert lost.message.startswith("RDMA (jaccl) cannot be used")
     assert "rdma_ctl enable" in lost.suggestion
     assert "ssh" not in lost.suggestion
 

@@ -172,7 +172,7 @@ const buttons = ({ run, failure }) => html`
   ${run.state === "running" && trains(run)
     ? html`<button class="button" @click=${action(() => tell("pause", run), { failed: "The run was not paused" })}>${icon("pause")}Pause</button>` : nothing}
   ${canResume(run)
-    ? html`<button class="button ${run.state === "failed" && failure?.code !== "HOST_LOST" ? "" : "primary"}" @click=${action(() => tell("resume", run), { failed: "The run does not go on" })}>${icon("play")}Resume</button>` : nothing}
+    ? html`<button class="button ${run.state === "failed" && !(failure?.code === "HOST_LOST" && run.iteration) ? "" : "primary"}" @click=${action(() => tell("resume", run), { failed: "The run does not go on" })}>${icon("play")}Resume</button>` : nothing}
   ${["running", "pending"].includes(run.state)
     ? html`<button class="button" title=${stopHint(run)} @click=${action(async () => await agreed(run) && tell("stop", run), { failed: "The run was not stopped" })}>${icon("stop")}${
       run.state === "pending" ? "Take out of the queue" : trains(run) ? "Stop and save" : "Stop"}</button>` : nothing}`;
