@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -165,8 +166,18 @@ def _outcome(job: Job, watch: Watch) -> Outcome:
             return Outcome(str(found["type"]), values)
     lost = host_lost(watch)
     if lost.details.get("rank") and (job.folder / "adapters.safetensors").exists():
+        spec = job.run.spec
+        wish = [
+            "--start-from",
+            job.run.id,
+            "--training-type",
+            spec["training_type"],
+            "--dataset",
+            spec["dataset"],
+        ]
+        command = shlex.join(["forgellm", "train", *map(str, wish)])
         lost.suggestion += (
-            f" To go on without it: a new run with `--start-from {job.run.id}` and fewer hosts, or none."
+            f" To go on without it, from the best checkpoint: `{command}` and settings as here."
         )
     return Outcome("failed", failure_values(lost))
 

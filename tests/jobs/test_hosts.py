@@ -149,7 +149,8 @@ def test_two_machines_train_as_one_also_after_the_loss_of_one_and_can_be_paused(
     assert "machine 2 of the run" in said["error"]
     # It was killed: whoever reads this is not sent to look at ssh.
     assert "ssh" not in said["suggestion"]
-    assert f"`--start-from {run.id}`" in said["suggestion"]
+    instead = f"`forgellm train --start-from {run.id} --training-type ift --dataset questions`"
+    assert instead in said["suggestion"]
     assert "\x1b" not in (folder / "worker.log").read_text()
 
     start(run)
