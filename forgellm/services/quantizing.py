@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
 from dataclasses import asdict
 
 from forgellm.domain.errors import DiskFull, InvalidField, InvalidModel
-from forgellm.domain.quantization import GROUP_SIZES, Quantization, quantization
+from forgellm.domain.quantization import Quantization, quantization
 from forgellm.domain.runs import Run, RunKind
 from forgellm.jobs import launcher
 from forgellm.services.naming import check_name, free_name
@@ -82,16 +81,8 @@ def _check_model(model: ModelFolder, wish: Quantization) -> None:
         raise InvalidField(
             f"no layer of {model.name} can be quantized in groups of {wish.group_size}",
             details={"field": "group_size", "model": model.name},
-            suggestion=_other_size(widths),
+            suggestion="Choose a smaller group_size: it has to divide the width of the layers.",
         )
-
-
-def _other_size(widths: Collection[int]) -> str:
-    """The largest groups that some layer can be divided into."""
-    fitting = [size for size in GROUP_SIZES if any(width % size == 0 for width in widths)]
-    if not fitting:
-        return f"None of {', '.join(map(str, GROUP_SIZES))} divides the width of a layer: it stays as it is."
-    return f"Use group_size {max(fitting)}: it divides the width of the layers."
 
 
 def _check_room(parts: Parts, model: ModelFolder) -> None:

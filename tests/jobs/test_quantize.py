@@ -106,11 +106,8 @@ def test_what_mlx_cannot_do_starts_no_run(town: Forge, wish: dict[str, object], 
 
 def test_groups_that_divide_no_layer_are_refused_before_a_run(town: Forge) -> None:
     samples.bring_model(town)
-    with pytest.raises(
-        InvalidField, match=r"no layer of models/base/lough-tiny .* in groups of 64"
-    ) as refused:
+    with pytest.raises(InvalidField, match=r"no layer of models/base/lough-tiny .* in groups of 64"):
         quantizing.quantize(town, "models/base/lough-tiny", bits=4)
-    assert refused.value.suggestion.startswith("Use group_size 32:")
 
 
 def test_a_stop_is_obeyed_at_every_look_and_leaves_nothing(town: Forge) -> None:
