@@ -15,11 +15,11 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 Trainer = Callable[[Any, int, Connection], list[float]]
-"""Trains a case for some counted epochs, waiting for its turns; the speed in each of them."""
+"""Trains a case for some counted epochs, waiting for its turns; the seconds of each of them."""
 
 
 class Clock:
-    """Seconds and true tokens of every step of a process that takes turns with another.
+    """Seconds of every step of a process that takes turns with another.
 
     Its end of the pipe says how far it has come, and gets something when it is its turn.
     """
@@ -27,7 +27,6 @@ class Clock:
     def __init__(self, turns: Connection, steps: int) -> None:
         self._turns, self._steps = turns, steps
         self._seconds: list[float] = []
-        self._tokens = [0]
         self._begun = math.nan
 
     def wait(self) -> None:
@@ -36,25 +35,21 @@ class Clock:
         self._turns.recv()
         self._begun = time.perf_counter()
 
-    def tick(self, tokens_so_far: int) -> None:
+    def tick(self) -> None:
         """A step ended; the next one begins when it is its turn."""
         self._seconds.append(time.perf_counter() - self._begun)
-        self._tokens.append(tokens_so_far)
         if len(self._seconds) < self._steps:
             self.wait()
 
-    def speeds(self, epochs: int) -> list[float]:
-        """True tokens per second of each of `epochs`, the last ones."""
-        each = self._steps // (epochs + 1)
+    def epochs(self, count: int) -> list[float]:
+        """Seconds of each of the last `count` epochs, where there was one more before them."""
+        each = self._steps // (count + 1)
         starts = range(each, self._steps, each)
-        return [
-            (self._tokens[start + each] - self._tokens[start]) / sum(self._seconds[start : start + each])
-            for start in starts
-        ]
+        return [sum(self._seconds[start : start + each]) for start in starts]
 
 
 def in_turns(case: Any, epochs: int, trainers: Sequence[Trainer]) -> list[list[float]]:
-    """The speeds of each in every counted epoch. Whoever has come less far takes the next step.
+    """The seconds of each in every counted epoch. Whoever has come less far takes the next step.
 
     Raises ChildProcessError where one of them dies; the others are ended.
     """
@@ -62,13 +57,13 @@ def in_turns(case: Any, epochs: int, trainers: Sequence[Trainer]) -> list[list[f
     try:
         for trainer in trainers:
             processes.append(Child(trainer, case, epochs))
-        return _speeds(processes)
+        return _seconds(processes)
     finally:
         for process in processes:
             process.end()
 
 
-def _speeds(processes: Sequence[Child]) -> list[list[float]]:
+def _seconds(processes: Sequence[Child]) -> list[list[float]]:
     far = {process: process.said() for process in processes}
     found = {}
     while far:
@@ -95,7 +90,7 @@ class Child:
         theirs.close()
 
     def said(self) -> Any:
-        """How far it has come, or its speeds. Raises ChildProcessError where it died."""
+        """How far it has come, or its seconds. Raises ChildProcessError where it died."""
         try:
             return self._turns.recv()
         except (EOFError, ConnectionError):
@@ -124,5 +119,5 @@ def train(trainer: Trainer, case: Any, epochs: int, turns: Connection) -> None:
     """What such a process does."""
     # mlx-lm prints its reports.
     with contextlib.redirect_stdout(io.StringIO()):
-        speeds = trainer(case, epochs, turns)
-    turns.send(speeds)
+        seconds = trainer(case, epochs, turns)
+    turns.send(seconds)

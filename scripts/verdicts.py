@@ -30,8 +30,10 @@ def verdict(case: str, figure: str, *, wanted: str, reached: bool | None, **figu
     return {"case": case, "figure": figure, "wanted": wanted, "reached": reached, **figures}
 
 
-def at_least(case: str, ratio: float, wanted: float, **figures: Any) -> Row:
-    """A ratio that must reach what is wanted."""
+def at_least(case: str, ratio: float, wanted: float | None, **figures: Any) -> Row:
+    """A ratio that must reach what is wanted, where anything is promised."""
+    if wanted is None:
+        return verdict(case, f"{ratio:.2f}", wanted="", reached=None, ratio=ratio, **figures)
     reached = ratio >= wanted
     words = f"at least {wanted:.2f}"
     return verdict(case, f"{ratio:.2f}", wanted=words, reached=reached, ratio=ratio, **figures)

@@ -65,8 +65,11 @@ def add_rule(app: Flask, route: Route, view: Callable[..., Response]) -> None:
     )
 
 
-def handle_errors(app: Flask, parts: Parts) -> None:
-    """Answer every failure in the one shape; what nobody foresaw is logged by Flask and answered as 500."""
+def handle_errors(app: Flask, parts: Parts, *, missing: Callable[[], Raw | None] = lambda: None) -> None:
+    """Answer every failure in the one shape; what nobody foresaw is logged by Flask and answered as 500.
+
+    Where there is no route, `missing` may give what people are shown in its place.
+    """
     known = places(parts)
 
     def named(error: ForgeError) -> Response:
@@ -75,6 +78,9 @@ def handle_errors(app: Flask, parts: Parts) -> None:
     def http(error: HTTPException) -> Response:
         if error.code == HTTPStatus.INTERNAL_SERVER_ERROR:
             return error_response(_unforeseen(), known)
+        shown = missing() if error.code == HTTPStatus.NOT_FOUND else None
+        if shown is not None:
+            return Response(shown.content, status=HTTPStatus.NOT_FOUND, content_type=shown.media_type)
         response = error_response(_http_error(error), known)
         response.headers.extend((k, v) for k, v in error.get_headers() if k == "Allow")
         return response

@@ -11,11 +11,13 @@ from forgellm.domain.checkpoints import Checkpoint, standard_error
 _HEADERS = ("rank", "iteration", "validation loss", "± error", "general loss", "size", "file", "")
 
 
-def checkpoint_lines(checkpoints: Sequence[Checkpoint]) -> list[str]:
-    """The table, and below it what its marks mean."""
+def checkpoint_lines(checkpoints: Sequence[Checkpoint], *, width: int | None = None) -> list[str]:
+    """The table, as far as it finds room in `width`, and below it what its marks mean."""
     if not checkpoints:
         return ["No checkpoints."]
-    lines = table(_HEADERS, [_row(c) for c in checkpoints], left=("file", ""))
+    rows = [_row(c) for c in checkpoints]
+    narrow = (("file", 0), ("size", 0), ("general loss", 0))
+    lines = table(_HEADERS, rows, left=("file", ""), width=width, narrow=narrow)
     if any(c.tied_with_best for c in checkpoints):
         lines.append("tie: within the standard error of the difference from the best on the same sequences")
     return lines

@@ -7,6 +7,7 @@ import json
 import click
 
 from forgellm.cli.context import Invocation
+from forgellm.cli.terminal import output_width
 
 
 @click.command()
@@ -29,5 +30,6 @@ def checkpoints(invocation: Invocation, run: str | None, as_json: bool) -> None:
         values = [checkpoint_values(c) for c in ranked]
         click.echo(json.dumps({"run": chosen.id, "checkpoints": values}, indent=2))
         return
-    for line in (f"{chosen.id} in {chosen.folder}", *checkpoint_lines(ranked)):
+    lines = checkpoint_lines(ranked, width=output_width())
+    for line in (f"{chosen.id} in {chosen.folder}", *lines):
         click.echo(line)

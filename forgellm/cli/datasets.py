@@ -20,8 +20,8 @@ from forgellm.cli.dataset_decisions import exclude, include, map_file
 from forgellm.cli.downloading import Download
 from forgellm.cli.errors import printable
 from forgellm.cli.runs import ListsByDefault
-from forgellm.cli.tables import size, table
-from forgellm.cli.terminal import has_terminal
+from forgellm.cli.tables import NAME_ENDS, size, table
+from forgellm.cli.terminal import has_terminal, output_width
 
 _HUB = "hf:"
 _INTERRUPTED = 130
@@ -66,7 +66,9 @@ def list_datasets(invocation: Invocation, as_json: bool) -> None:
     cells = [
         (one.name, str(one.file_count), size(one.size_bytes), f"{one.estimated_tokens:,}") for one in found
     ]
-    for line in table(("name", "files", "size", "about tokens"), cells, left=("name",)):
+    headers = ("name", "files", "size", "about tokens")
+    narrow = (("files", 0), ("about tokens", 0), ("name", NAME_ENDS))
+    for line in table(headers, cells, left=("name",), width=output_width(), narrow=narrow):
         click.echo(line)
 
 

@@ -11,7 +11,7 @@ import click
 from forgellm.cli.checkpoint_table import checkpoint_lines
 from forgellm.cli.display import open_display
 from forgellm.cli.errors import describe
-from forgellm.cli.terminal import has_terminal
+from forgellm.cli.terminal import has_terminal, output_width
 from forgellm.domain.errors import RunConflict
 from forgellm.domain.runs import Event, Run, RunState
 from forgellm.jobs import launcher
@@ -108,7 +108,7 @@ def conclusion(parts: Parts, run: Run, state: RunState) -> list[str]:
     ranked = runs.checkpoints(parts, run)
     if any(c.rank for c in ranked):
         lines.append(f"`forgellm publish {run.id}` publishes the best.")
-    return [*checkpoint_lines(ranked), f"Run {run.id} in {run.folder}", *lines]
+    return [*checkpoint_lines(ranked, width=output_width()), f"Run {run.id} in {run.folder}", *lines]
 
 
 def _published(parts: Parts, run: Run) -> list[str]:

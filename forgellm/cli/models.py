@@ -13,8 +13,8 @@ from forgellm.cli.answers import valid_text
 from forgellm.cli.context import Invocation
 from forgellm.cli.downloading import Download
 from forgellm.cli.runs import ListsByDefault
-from forgellm.cli.tables import MISSING, size, table
-from forgellm.cli.terminal import has_terminal
+from forgellm.cli.tables import MISSING, NAME_ENDS, size, table
+from forgellm.cli.terminal import has_terminal, output_width
 
 _INTERRUPTED = 130
 _SECONDS_BETWEEN_LOOKS = 0.2
@@ -41,7 +41,8 @@ def list_models(invocation: Invocation, as_json: bool) -> None:
         (str(row["name"]), str(row["kind"]), size(float(str(row["size_bytes"]))), _minute(row["created_at"]))
         for row in rows
     ]
-    for line in table(("name", "kind", "size", "created"), cells, left=("name", "kind")):
+    headers, narrow = ("name", "kind", "size", "created"), (("created", 0), ("kind", 0), ("name", NAME_ENDS))
+    for line in table(headers, cells, left=("name", "kind"), width=output_width(), narrow=narrow):
         click.echo(line)
 
 

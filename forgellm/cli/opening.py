@@ -29,9 +29,12 @@ def opened(invocation: Invocation, *, server: str | None) -> Iterator[ModelServi
     # They bring MLX in: a second that nobody but this needs.
     from forgellm.inference.engine import Engine
     from forgellm.inference.local import LocalModel
+    from forgellm.services.memory import machine, room
 
     forge = invocation.forge()
-    model = LocalModel(forge.workspace, forge.hub_cache, Engine(forge.environment))
+    model = LocalModel(
+        forge.workspace, forge.hub_cache, Engine(forge.environment), room=lambda: room(machine())
+    )
     try:
         yield model
     except KeyboardInterrupt:

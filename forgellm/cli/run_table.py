@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from forgellm.cli.checkpoint_table import checkpoint_lines
-from forgellm.cli.tables import MISSING, duration, figure, table
+from forgellm.cli.tables import MISSING, NAME_ENDS, duration, figure, table
 from forgellm.domain.runs import RunState
 from forgellm.domain.spec import defaults
 
@@ -16,15 +16,21 @@ if TYPE_CHECKING:
 _HEADERS = ("number", "run", "state", "iteration", "best loss", "model", "data", "created")
 
 
-def run_table(statuses: Sequence[Status]) -> list[str]:
-    """One line for each run."""
+def run_table(statuses: Sequence[Status], *, width: int | None = None) -> list[str]:
+    """One line for each run, of the figures that find room in `width`."""
     if not statuses:
         return ["No runs. `forgellm train` starts one."]
-    return table(_HEADERS, [_row(s) for s in statuses], left=("run", "state", "model", "data", "created"))
+    return table(
+        _HEADERS,
+        [_row(s) for s in statuses],
+        left=("run", "state", "model", "data", "created"),
+        width=width,
+        narrow=(("created", 0), ("data", NAME_ENDS), ("data", 0), ("model", NAME_ENDS)),
+    )
 
 
-def run_lines(status: Status) -> list[str]:
-    """Everything about one run that a person wants to see."""
+def run_lines(status: Status, *, width: int | None = None) -> list[str]:
+    """Everything about one run that a person wants to see; its checkpoints in lines of `width`."""
     run = status.run
     facts = [
         ("run", f"{run.id} (number {run.number})"),
@@ -39,7 +45,7 @@ def run_lines(status: Status) -> list[str]:
     ]
     width = max(len(name) for name, _ in facts)
     lines = [f"{name:<{width}}  {value}".rstrip() for name, value in facts]
-    return lines + (["", *checkpoint_lines(status.checkpoints)] if run.kind.trains else [])
+    return lines + (["", *checkpoint_lines(status.checkpoints, width=width)] if run.kind.trains else [])
 
 
 def _row(status: Status) -> tuple[str, ...]:

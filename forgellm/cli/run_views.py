@@ -10,6 +10,7 @@ import click
 from forgellm.cli.context import Invocation
 from forgellm.cli.errors import printable
 from forgellm.cli.tables import MISSING, figure, table
+from forgellm.cli.terminal import output_width
 from forgellm.domain.errors import InvalidField
 from forgellm.domain.metrics import perplexity_of
 
@@ -30,7 +31,9 @@ def compare(invocation: Invocation, keys: tuple[str, ...]) -> None:
     from forgellm.storage.runs import find_run
 
     found = comparison.compare(forge, [find_run(forge.workspace, key) for key in keys], points=_POINTS)
-    for line in table(_HEADERS, [_row(one) for one in found.runs], left=("run", "state")):
+    rows = [_row(one) for one in found.runs]
+    narrow = (("at", 0), ("tokens/s", 0), ("variation", 0), ("perplexity", 0))
+    for line in table(_HEADERS, rows, left=("run", "state"), width=output_width(), narrow=narrow):
         click.echo(line)
     for name, values in found.differences.items():
         click.echo(f"{name}: " + " | ".join(printable(json.dumps(value)) for value in values))

@@ -11,6 +11,7 @@ import click
 from forgellm.cli.context import Invocation
 from forgellm.cli.run_table import run_lines, run_table
 from forgellm.cli.run_views import compare, label, move, samples
+from forgellm.cli.terminal import output_width
 from forgellm.domain.runs import Event, Run, RunState
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def list_runs(invocation: Invocation, as_json: bool, last: int | None) -> None:
     if as_json:
         click.echo(json.dumps([service.as_values(status) for status in statuses], indent=2))
         return
-    for line in run_table(statuses):
+    for line in run_table(statuses, width=output_width()):
         click.echo(line)
 
 
@@ -73,7 +74,7 @@ def show(invocation: Invocation, key: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(service.as_values(status), indent=2))
         return
-    for line in run_lines(status):
+    for line in run_lines(status, width=output_width()):
         click.echo(line)
 
 

@@ -1,8 +1,9 @@
-"""Whether somebody sits at a terminal, and what is said whether or not somebody reads it."""
+"""Whether somebody sits at a terminal, how wide it is, and what is said whether or not somebody reads it."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 
 import click
@@ -11,6 +12,12 @@ import click
 def has_terminal() -> bool:
     """Whether someone can be asked; a closed stream is None in Python."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+
+
+def output_width() -> int | None:
+    """How many characters stand in a line of the terminal; None where the output goes elsewhere."""
+    shown = sys.stdout is not None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if shown else None
 
 
 def say(text: str = "", *, err: bool = False) -> None:

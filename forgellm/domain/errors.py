@@ -158,6 +158,13 @@ class OutOfMemory(ForgeError):
     status = 507
 
 
+class GpuInterrupted(ForgeError):
+    """The system ended what the GPU computed, most often to keep the screen alive."""
+
+    code = "GPU_INTERRUPTED"
+    status = 503
+
+
 class HostLost(ForgeError):
     """A machine that shares a run's work cannot be reached, or went away."""
 
@@ -253,6 +260,13 @@ class ReadOnly(ForgeError):
     """A folder that must be written to cannot be."""
 
     code = "READ_ONLY"
+    status = 422
+
+
+class NoLocks(ForgeError):
+    """The disk that a folder is on has no locks."""
+
+    code = "NO_LOCKS"
     status = 422
 
 

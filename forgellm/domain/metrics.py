@@ -160,6 +160,16 @@ def eta_seconds(done: int, total: int, *, seconds_per_iteration: float | None) -
     return max(0, total - done) * seconds_per_iteration
 
 
+def validations_to_come(done: int, total: int, *, eval_every: int, save_every: int) -> int:
+    """How many fall due after iteration `done`: every so often, at each checkpoint and at the end."""
+    if done >= total:
+        return 0
+    often, saved, both = (
+        total // every - done // every for every in (eval_every, save_every, math.lcm(eval_every, save_every))
+    )
+    return often + saved - both + (total % eval_every != 0 and total % save_every != 0)
+
+
 def _is_metric(event: Event) -> bool:
     return event["type"] in ("train", "validation", "checkpoint", "sample")
 

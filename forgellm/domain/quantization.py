@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from forgellm.domain.errors import InvalidField
@@ -47,6 +48,11 @@ def quantization(
     wanted = DEFAULT_BITS if bits is None else bits
     _check("bits", wanted, BITS)
     return Quantization(wanted, None, group)
+
+
+def possible_group_sizes(widths: Collection[int]) -> tuple[int, ...]:
+    """Those that divide the width of at least one layer: the others stay as they are."""
+    return tuple(size for size in GROUP_SIZES if any(width % size == 0 for width in widths))
 
 
 def _check(field: str, value: object, known: tuple[object, ...]) -> None:

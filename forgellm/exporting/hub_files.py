@@ -78,7 +78,9 @@ def adapter_on_hub(folder: Path, repo: str) -> HubFiles:
 
 def gguf_files(folder: Path) -> list[Path]:
     """The GGUF files of an export. Raises UnsupportedExport where there is none."""
-    found = sorted(path for path in folder.glob("*.gguf") if path.is_file() and not path.is_symlink())
+    # On some disks macOS keeps what it knows of a file beside it, under its name with "._" in front.
+    named = (path for path in folder.glob("*.gguf") if not path.name.startswith("."))
+    found = sorted(path for path in named if path.is_file() and not path.is_symlink())
     if not found:
         raise UnsupportedExport(
             f"models/exports/{folder.name} holds no GGUF file",

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
-
 from forgellm.domain.chat import Answer, GenerationRequest, ModelStatus, Target
 from forgellm.domain.errors import ForgeError
 from forgellm.inference.engine import Engine
-from forgellm.inference.memory import check_fits, needed_bytes
+from forgellm.inference.memory import Room, check_fits, needed_bytes
 from forgellm.storage.targets import find_source
 from forgellm.storage.workspace import Workspace
 
@@ -24,10 +22,10 @@ class LocalModel:
         hub_cache: Path,
         engine: Engine,
         *,
-        available: Callable[[], int] = lambda: psutil.virtual_memory().available,
+        room: Callable[[], Room],
     ) -> None:
-        """`available` tells the bytes of memory that are free."""
-        self._available = available
+        """`room` tells the memory there is now."""
+        self._room = room
         self._workspace = workspace
         self._hub_cache = hub_cache
         self._engine = engine
@@ -39,7 +37,7 @@ class LocalModel:
         """
         source = find_source(self._workspace, self._hub_cache, target)
         if not force:
-            check_fits(source, available=self._available(), freed=self._freed())
+            check_fits(source, self._room(), freed=self._freed())
         self._engine.load(source)
 
     def unload(self) -> None:

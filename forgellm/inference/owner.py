@@ -10,13 +10,15 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import mlx.core as mx
 import mlx.nn as nn
 
 from forgellm.domain.chat import GenerationRequest
-from forgellm.domain.errors import ForgeError, InvalidModel, OutOfMemory
+from forgellm.domain.device_failures import Kind, kind_of
+from forgellm.domain.errors import ForgeError, GpuInterrupted, InvalidModel, OutOfMemory
 from forgellm.inference.batch import Batch
 from forgellm.inference.board import Board, Loaded, not_loaded
 from forgellm.inference.known import KnownPrompts
@@ -31,6 +33,14 @@ from forgellm.storage.targets import Source
 from forgellm.training.adapters import load_base
 
 _log = logging.getLogger(__name__)
+
+_WAY_OUT: Mapping[Kind, str] = {
+    OutOfMemory: "Close other programs, or use a quantized copy.",
+    GpuInterrupted: (
+        "Ask again. macOS ends computations that keep the screen waiting: a shorter prompt or a smaller "
+        "model takes less of the GPU at a time."
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -134,7 +144,7 @@ class Owner:
             self._batch.add(ask.stream, ask.request, ask.prompt)
         except BaseException as error:
             _log.exception("a request could not be begun")
-            ask.stream.fail(ForgeError(f"the model could not answer: {error}"))
+            ask.stream.fail(_answer_failure(error))
             self._board.leave()
 
     def _load(self, source: Source) -> None:
@@ -192,7 +202,7 @@ class Owner:
         except BaseException as error:
             _log.exception("an answer could not be computed")
             assert self._resident is not None
-            self._batch.fail(ForgeError(f"the model could not answer: {error}"))
+            self._batch.fail(_answer_failure(error))
             self._batch.close()
             self._batch = self._new_batch(self._resident)
 
@@ -211,6 +221,17 @@ class Owner:
 def _load_failure(source: Source, error: BaseException) -> ForgeError:
     """What a load that ended in an unforeseen way is blamed on: the files, whatever they did to a library."""
     message = f"{source.target.model_name} could not be loaded: {str(error) or type(error).__name__:.300}"
-    if isinstance(error, MemoryError) or "alloc" in str(error):
-        return OutOfMemory(message, suggestion="Close other programs, or use a quantized copy.")
-    return InvalidModel(message, suggestion="Copy or download the model again, or use another one.")
+    return _of_the_machine(error, message) or InvalidModel(
+        message, suggestion="Copy or download the model again, or use another one."
+    )
+
+
+def _answer_failure(error: BaseException) -> ForgeError:
+    """What an answer that ended in an unforeseen way is blamed on."""
+    message = f"the model could not answer: {error}"
+    return _of_the_machine(error, message) or ForgeError(message)
+
+
+def _of_the_machine(error: BaseException, message: str) -> ForgeError | None:
+    kind = kind_of(error)
+    return None if kind is None else kind(message, suggestion=_WAY_OUT[kind])

@@ -35,5 +35,9 @@ def generator(model: Any, *, at_once: int, prefill_step: int, stream: Any) -> Ba
         prefill_step_size=prefill_step,
         stream=stream,
     )
+    # It has wired all that Metal recommends, beside what a training run wires. Several answers at once and a
+    # prompt cache that lets go of old ones have then ended in kernel panics, and without in none (mlx issue
+    # 3186). What it closes is that alone.
+    made.close()
     made._prompt_batch = Prompts.empty(model, made.sampler, prefill_step)
     return made

@@ -1,13 +1,12 @@
 """`python -m forgellm.inference.render_process`: render chat templates, one a line.
 
 A chat template is a program that came with a model. transformers' sandbox keeps it from the machine, but not
-from running for ever or from filling the memory; a process can be bounded, and killed.
+from running for ever or from filling the memory; a process can be killed, and on Linux its memory bounded.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import signal
 import sys
 from collections.abc import Mapping
@@ -15,6 +14,8 @@ from typing import Any
 
 import jinja2
 from transformers.utils.chat_template_utils import render_jinja_template
+
+from forgellm.storage.memory_bound import bound_memory
 
 _MEMORY_BYTES = 4 * 2**30
 
@@ -47,8 +48,7 @@ def main() -> None:
     """Answer every line of standard input with one of standard output."""
     # Whoever reads the answers may be gone: that is no mistake to tell of.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    # macOS does not enforce it; the deadline remains.
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    bound_memory(_MEMORY_BYTES)
     for line in sys.stdin:
         sys.stdout.write(json.dumps(render(json.loads(line))) + "\n")
         sys.stdout.flush()

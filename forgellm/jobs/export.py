@@ -22,7 +22,7 @@ from forgellm.jobs.building import building_of, remove_leftovers
 from forgellm.jobs.job import Job, Outcome
 from forgellm.storage.adapters import read_config
 from forgellm.storage.checkpoints import checkpoint_path, find_checkpoint
-from forgellm.storage.files import write_bytes
+from forgellm.storage.files import remove_folder, write_bytes
 from forgellm.storage.model_files import read_whole, whole_files
 from forgellm.storage.models import ModelFolder, find_model, fingerprint
 from forgellm.storage.runs import find_run, run_folder
@@ -46,10 +46,11 @@ def export(job: Job) -> Outcome:
             job.log.append("exported", iteration=done)
             if job.control() != "run":
                 job.log.append("stopping")
-                shutil.rmtree(building)
+                remove_folder(building)
                 return Outcome("stopped", {"name": target.name})
-        files = sorted(path.name for path in building.iterdir())
-        size = sum(path.stat().st_size for path in building.iterdir())
+        written = sorted(path for path in building.iterdir() if not path.name.startswith("."))
+        files = [path.name for path in written]
+        size = sum(path.stat().st_size for path in written)
     place = job.workspace.relative(target)
     return Outcome("completed", {"export_path": place, "files": files, "size_bytes": size})
 

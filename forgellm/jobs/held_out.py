@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -22,7 +21,7 @@ from forgellm.domain.metrics import prefers
 from forgellm.domain.spec import parse_spec, sequence_length
 from forgellm.jobs.job import Job
 from forgellm.storage.datasets import find_dataset
-from forgellm.storage.files import read_json
+from forgellm.storage.files import read_json, remove_folder
 from forgellm.storage.models import ModelFolder, context_length, vocabulary_size
 from forgellm.storage.runs import find_run, run_folder
 from forgellm.training.losses import Measurement, measure
@@ -68,7 +67,7 @@ def held_out(job: Job, model: ModelFolder, dataset: str | None) -> HeldOut | Non
         cache=TokenCache(job.workspace.tokens, attend=lambda share: None),
     )
     kept = in_memory(corpus.valid)
-    shutil.rmtree(place)
+    remove_folder(place)
     return HeldOut(kept, f"what a run on {dataset} with default settings holds out")
 
 

@@ -104,9 +104,15 @@ def _launched(job: Job, hosts: Sequence[Host], port: int) -> Iterator[subprocess
         try:
             yield process
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            end_group(process)
             process.wait()
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of the process group that it leads, if anything is."""
+    # macOS refuses to signal a group of which all have ended, but not all were waited for.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _group_backend(backend: str) -> str:
@@ -119,8 +125,7 @@ def _read(process: subprocess.Popen[bytes], watch: Watch) -> Iterator[None]:
     reader = threading.Thread(target=_follow_output, args=(output, watch), name="output", daemon=True)
     reader.start()
     yield
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    end_group(process)
     reader.join(_CLEARING_SECONDS)
 
 

@@ -1,7 +1,7 @@
 """`python -m forgellm.jobs.inspect`: answer questions about datasets, one a line, each with one line of JSON.
 
-It alone reads what users bring while a server waits: it can be killed, and has a bound on its memory. Lines
-with `progress` may come before an answer. It ends when whoever asks has gone.
+It alone reads what users bring while a server waits: it can be killed, and on Linux its memory is bounded.
+Lines with `progress` may come before an answer. It ends when whoever asks has gone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import queue
-import resource
 import sys
 import threading
 import warnings
@@ -23,6 +22,7 @@ from forgellm.domain.errors import ForgeError
 from forgellm.jobs.answers import ANSWERS
 from forgellm.jobs.asked import Asked, Tokenizers
 from forgellm.jobs.job import failure_values
+from forgellm.storage.memory_bound import bound_memory
 from forgellm.storage.workspace import Workspace
 
 _MEMORY_BYTES = 16 * 2**30
@@ -30,8 +30,7 @@ _MEMORY_BYTES = 16 * 2**30
 
 def main() -> None:
     """Answer until standard input ends."""
-    # macOS does not enforce it; the deadline remains.
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    bound_memory(_MEMORY_BYTES)
     # What readers have to say about a file is a problem in the answer, not a line in a server's log.
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")

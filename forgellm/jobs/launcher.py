@@ -20,7 +20,7 @@ from forgellm.jobs.job import failure_values, utc_now
 from forgellm.settings import importing_this
 from forgellm.storage.events import EventLog
 from forgellm.storage.files import HeldLock, is_held, own_file
-from forgellm.storage.liveness import lock_path, resting_state, state, write_control
+from forgellm.storage.liveness import lock_path, resting_state, state, waits, write_control
 from forgellm.storage.queue import in_order
 from forgellm.storage.runs import list_runs, run_folder
 from forgellm.storage.workspace import Workspace
@@ -60,7 +60,7 @@ def launch_next(
     """
     busy = False
     for run in in_order(workspace, list_runs(workspace)):
-        if (busy and run.kind.trains) or state(run_folder(workspace, run)) is not RunState.PENDING:
+        if (busy and run.kind.trains) or not waits(run_folder(workspace, run)):
             continue
         try:
             launch(workspace, run, environment=environment, clock=clock, command=command)

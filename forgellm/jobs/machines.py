@@ -16,7 +16,6 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.tuner.trainer import grad_checkpoint
-from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from forgellm import __version__
 from forgellm.domain.errors import ForgeError, HostLost, HostUnfit
@@ -34,6 +33,7 @@ from forgellm.storage.liveness import read_control
 from forgellm.storage.models import ModelFolder, find_model, fingerprint
 from forgellm.storage.workspace import Workspace
 from forgellm.training.adapters import attach, load_base
+from forgellm.training.gpu_memory import bound_memory
 from forgellm.training.group import Group
 from forgellm.training.objective_of import loss_of
 from forgellm.training.optimizers import build_optimizer
@@ -95,7 +95,7 @@ def _take_part(group: Group) -> None:
         return
     group.answers()
     spec = parse_spec(wish["spec"])
-    maybe_set_recommended_wired_limit()
+    bound_memory()
     model, _ = load_base(base.path)
     mx.random.seed(spec.seed)
     attach(model, config_of(spec))

@@ -32,7 +32,7 @@ from forgellm.jobs.report import Report
 from forgellm.storage.adapters import read_config
 from forgellm.storage.checkpoints import checkpoint_path, find_checkpoint, read_checkpoints
 from forgellm.storage.events import read_events
-from forgellm.storage.files import write_bytes, write_json
+from forgellm.storage.files import remove_folder, write_bytes, write_json
 from forgellm.storage.liveness import state
 from forgellm.storage.model_files import described_files
 from forgellm.storage.models import ModelFolder, find_model, fingerprint, has_chat_template
@@ -74,7 +74,7 @@ def publish(job: Job) -> Outcome:
         _describe(job, building, wish, measured=measured)
         if job.control() != "run":
             job.log.append("stopping")
-            shutil.rmtree(building)
+            remove_folder(building)
             return Outcome("stopped", {"name": wish.name})
     return Outcome("completed", _values(job, wish, measured))
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.tuner.trainer import grad_checkpoint
-from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from forgellm.data.corpus import Corpus, build_corpus, load_corpus
 from forgellm.data.token_cache import TokenCache
@@ -20,12 +19,12 @@ from forgellm.domain.errors import ResumeMismatch
 from forgellm.domain.runs import REFERENCE_PHASE
 from forgellm.domain.spec import TrainingSpec, parse_spec, sequence_length, total_iterations
 from forgellm.jobs.job import Job, Outcome, called_off
-from forgellm.jobs.wakefulness import kept_awake
 from forgellm.storage.adapters import adapter_files, check_continues, config_of, saved_config_of, write_config
 from forgellm.storage.checkpoints import check_intact
 from forgellm.storage.datasets import find_dataset
 from forgellm.storage.models import ModelFolder, context_length, find_model, fingerprint, vocabulary_size
 from forgellm.training.adapters import attach, check_precision, load_base, load_trainable, read_weights
+from forgellm.training.gpu_memory import bound_memory
 from forgellm.training.group import Group
 from forgellm.training.loop import Plan, TrainingLoop
 from forgellm.training.objective_of import order_of
@@ -66,8 +65,7 @@ def train(job: Job, group: Group | None = None) -> Outcome:
     """Run a `cpt` or `ift` run to its end, from its saved state where it has one; the others of a `group`
     share in every iteration."""
     try:
-        with kept_awake():
-            return _train(job, group)
+        return _train(job, group)
     except _CalledOff as called:
         return called_off(job.folder, job.log, command=str(called))
 
@@ -80,7 +78,7 @@ def _train(job: Job, group: Group | None) -> Outcome:
     corpus = _corpus(job, spec, base)
     asked = _questions(spec, base) if spec.sample_prompts else None
     _phase(job, "loading model")
-    maybe_set_recommended_wired_limit()
+    bound_memory()
     model, _ = load_base(base.path)
     plan = _plan(job, spec, corpus, packing=_packing(job, spec, model, base, corpus=corpus))
     if spec.objective == "dpo":
@@ -229,6 +227,8 @@ def _announce(job: Job, plan: Plan, layer: OutputLayer | Unproven) -> None:
         "phase",
         phase="training",
         total_iterations=plan.total,
+        eval_every=plan.spec.eval_every,
+        save_every=plan.spec.save_every,
         batches_per_epoch=plan.order.batches_per_epoch,
         device=str(mx.default_device()),
         whole_logits=_why_whole(plan.spec, layer),

@@ -1,6 +1,6 @@
-"""Keeping a Mac awake while a run trains: a laptop that falls asleep stops computing.
+"""Keeping a Mac awake while a run or a download goes on: a laptop that falls asleep stops computing.
 
-Linux machines that train do not fall asleep by themselves; nothing is done there.
+Linux machines that compute do not fall asleep by themselves; nothing is done there.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 # Not -d: with the display kept on, the watchdog of the GPU ends long computations (mlx issue 3267).
-# With -w it ends by itself when the worker is killed.
+# With -w it ends by itself when the process that wants it is killed.
 _CAFFEINATE = ("/usr/bin/caffeinate", "-i", "-s", "-w")
-_END_SECONDS = 5
 
 
 @contextmanager
 def kept_awake(command: Sequence[str] = _CAFFEINATE, *, system: str = sys.platform) -> Iterator[None]:
-    """The machine does not fall asleep inside the block, or the worker's log says that it may."""
+    """The machine does not fall asleep inside the block, or standard error says that it may."""
     if system != "darwin":
         yield
         return
@@ -31,11 +30,12 @@ def kept_awake(command: Sequence[str] = _CAFFEINATE, *, system: str = sys.platfo
             stderr=subprocess.DEVNULL,
         )
     except OSError as error:
-        print(f"the machine may fall asleep while training: {command[0]}: {error.strerror}", file=sys.stderr)
+        print(f"the machine may fall asleep meanwhile: {command[0]}: {error.strerror}", file=sys.stderr)
         yield
         return
     try:
         yield
     finally:
-        process.terminate()
-        process.wait(_END_SECONDS)
+        # Nothing that it could be late with may cost a run its end.
+        process.kill()
+        process.wait()

@@ -15,17 +15,19 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import cast
 
+from forgellm.domain.device_failures import WAY_OUT_OF_A_RUN, kind_of
 from forgellm.domain.errors import ForgeError, OutOfMemory, RunNotFound
 from forgellm.domain.runs import Run, RunKind
 from forgellm.jobs.claim import BEGUN, FRESH, Claim, begin
 from forgellm.jobs.job import Job, Outcome, failure_values, utc_now
 from forgellm.jobs.launcher import WORKER, launch_next
+from forgellm.jobs.wakefulness import kept_awake
 from forgellm.settings import read_settings, worker_environment
 from forgellm.storage.events import EventLog, last_lifecycle_event
 from forgellm.storage.files import HeldLock, storage_error, write_bytes
@@ -49,16 +51,20 @@ ON_HOSTS = "forgellm.jobs.hosts:train"
 
 Work = Callable[[Job], Outcome]
 
-# What mlx's own exceptions say. It does not pass on why a write failed; a full disk is the usual reason.
-_OUT_OF_MEMORY = ("[malloc", "Unable to allocate", "Insufficient Memory")
+# MLX does not pass on why a write failed; a full disk is the usual reason.
 _NOT_WRITTEN = "[write] Unable to write"
 _LAST_WORDS_BYTES = 1 << 16
 
 
 def main(
-    arguments: Sequence[str], jobs: Mapping[RunKind, str] = JOBS, command: Sequence[str] = WORKER
+    arguments: Sequence[str],
+    jobs: Mapping[RunKind, str] = JOBS,
+    command: Sequence[str] = WORKER,
+    *,
+    awake: Callable[[], AbstractContextManager[None]] = kept_awake,
 ) -> int:
-    """Execute the run whose folder is given; answers the exit status. `command` starts the next worker."""
+    """Execute the run whose folder is given, `awake` meanwhile; answers the exit status. `command` starts the
+    next worker."""
     options = _parse(arguments)
     try:
         workspace, run = opened(options.folder.resolve())
@@ -67,7 +73,8 @@ def main(
         print(f"{error.message}. {error.suggestion}", file=sys.stderr)
         return 1
     control = Control(workspace.root / run.folder, "pause" if run.kind.trains else "stop")
-    ending = _execute(workspace, run, jobs=jobs, control=control, claim=claim)
+    with awake():
+        ending = _execute(workspace, run, jobs=jobs, control=control, claim=claim)
     claim.release()
     if not control.terminated:
         # After a signal the machine is wanted for something else, or goes down.
@@ -181,11 +188,10 @@ def _named(error: Exception, folder: Path) -> ForgeError:
     known = storage_error(cause, folder) if isinstance(cause, OSError) else None
     if known is not None:
         return known
-    if isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY):
-        return OutOfMemory(
-            f"out of memory: {text}",
-            suggestion="Lower batch_size or max_seq_length, or set grad_checkpoint; then resume the run.",
-        )
+    kind = kind_of(error)
+    if kind is not None:
+        said = "out of memory" if kind is OutOfMemory else "the GPU was interrupted"
+        return kind(f"{said}: {text}", suggestion=WAY_OUT_OF_A_RUN[kind])
     return ForgeError(text, suggestion="worker.log in the run's folder shows where it happened.")
 
 

@@ -18,6 +18,7 @@ from forgellm.forge import Forge
 from forgellm.inference.engine import Engine
 from forgellm.inference.local import LocalModel
 from forgellm.inference.options import EngineOptions
+from forgellm.services.memory import machine, room
 from forgellm.services.model_host import ModelHost
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def create_app(
     """The application over the models of `forge`; nothing is loaded yet. `auto_load`: whether a request that
     names another model has it loaded."""
     engine = Engine(forge.environment, options)
-    host = ModelHost(forge, LocalModel(forge.workspace, forge.hub_cache, engine), auto_load=auto_load)
+    model = LocalModel(forge.workspace, forge.hub_cache, engine, room=lambda: room(machine()))
+    host = ModelHost(forge, model, auto_load=auto_load)
     app = Flask("forgellm.model_server", static_folder=None, template_folder=None)
     # One more: Werkzeug cuts a chunked body off at this without a word.
     app.config["MAX_CONTENT_LENGTH"] = JSON_LIMIT + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from forgellm.domain.errors import DiskFull, InvalidField, UnsupportedExport, nearest
@@ -12,7 +13,7 @@ from forgellm.exporting.architectures import architecture, unsupported
 from forgellm.exporting.vocabulary import check_tokenizer
 from forgellm.jobs import launcher
 from forgellm.services.model_info import describe_model
-from forgellm.services.naming import check_name, free_name
+from forgellm.services.naming import check_name, free_name, names_alone
 from forgellm.services.parts import Parts
 from forgellm.services.publishing import chosen_checkpoint
 from forgellm.services.space import check_writable
@@ -38,12 +39,12 @@ def export_model(
     ending = "-".join(
         [*([numbers.name] if numbers else []), *([] if kind is ExportFormat.GGUF else [kind.value])]
     )
-    chosen = _name(parts, name, default=f"{model.name.rpartition('/')[2]}-{ending}")
     _check_room(parts, _needed_bytes(model, numbers))
-    spec: dict[str, object] = {"model_name": model_name, "format": kind.value, "name": chosen}
+    spec: dict[str, object] = {"model_name": model_name, "format": kind.value}
     if numbers is not None:
         spec["gguf_type"] = numbers.name
-    return _launch(parts, spec, base_fingerprint=fingerprint(model.path))
+    default = f"{model.name.rpartition('/')[2]}-{ending}"
+    return _launch(parts, spec, name=name, default=default, base_fingerprint=fingerprint(model.path))
 
 
 def check_form(
@@ -76,22 +77,30 @@ def export_adapter(
     """
     checkpoint = chosen_checkpoint(parts, source, iteration)
     _check_low_rank(run_folder(parts.workspace, source), source)
-    chosen = _name(parts, name, default=f"{source.id}_{checkpoint.iteration:07d}-peft")
     _check_room(parts, checkpoint.size_bytes)
-    spec = {"run": source.id, "iteration": checkpoint.iteration, "format": "peft", "name": chosen}
-    return _launch(parts, spec, base_fingerprint=source.base_fingerprint)
+    spec = {"run": source.id, "iteration": checkpoint.iteration, "format": "peft"}
+    default = f"{source.id}_{checkpoint.iteration:07d}-peft"
+    return _launch(parts, spec, name=name, default=default, base_fingerprint=source.base_fingerprint)
 
 
-def _launch(parts: Parts, spec: dict[str, object], *, base_fingerprint: str | None) -> Run:
-    run = create_run(
-        parts.workspace,
-        RunKind.EXPORT,
-        spec=spec,
-        name=None,
-        created=parts.clock(),
-        versions=versions(),
-        base_fingerprint=base_fingerprint,
-    )
+def _launch(
+    parts: Parts,
+    spec: Mapping[str, object],
+    *,
+    name: str | None,
+    default: str,
+    base_fingerprint: str | None,
+) -> Run:
+    with names_alone(parts):
+        run = create_run(
+            parts.workspace,
+            RunKind.EXPORT,
+            spec={**spec, "name": _name(parts, name, default=default)},
+            name=None,
+            created=parts.clock(),
+            versions=versions(),
+            base_fingerprint=base_fingerprint,
+        )
     launcher.launch(parts.workspace, run, environment=parts.environment)
     return run
 
@@ -128,9 +137,8 @@ def _unknown(field: str, value: str, known: list[str]) -> InvalidField:
 
 
 def _name(parts: Parts, name: str | None, *, default: str) -> str:
-    check_writable(parts.workspace.exports)
     if name is None:
-        return free_name(parts.workspace.exports, default)
+        return free_name(parts, parts.workspace.exports, default)
     check_name(parts, name, parts.workspace.exports, what="an export")
     return name
 
@@ -154,6 +162,7 @@ def _needed_bytes(model: ModelFolder, numbers: GgufType | None) -> int:
 
 
 def _check_room(parts: Parts, needed: int) -> None:
+    check_writable(parts.workspace.exports)
     free = shutil.disk_usage(parts.workspace.exports).free
     if free < needed + _MARGIN_BYTES:
         raise DiskFull(

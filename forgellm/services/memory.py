@@ -17,7 +17,9 @@ import psutil
 
 from forgellm.domain import loss_chunks
 from forgellm.domain.spec import TrainingSpec
+from forgellm.inference.memory import Room
 from forgellm.services.activations import activations, block, number_bytes
+from forgellm.services.gpu_limit import gpu_limit, set_wired_limit_mb
 from forgellm.services.learnable import Learnable
 from forgellm.storage.models import ModelFolder, vocabulary_size
 from forgellm.storage.weights import weight_files
@@ -136,15 +138,22 @@ def machine(system: str = platform.system(), cgroup: Path = _CGROUP) -> Machine:
     """What this machine has. A container may have less than its host."""
     memory = psutil.virtual_memory()
     if system == "Darwin":
-        share, words = (2 / 3, "two thirds") if memory.total <= 36 * 2**30 else (3 / 4, "three quarters")
-        note = f"macOS lets the GPU use {words} of the memory unless iogpu.wired_limit_mb says otherwise"
-        return Machine(memory.total, memory.available, round(share * memory.total), note)
+        kernel, wished = platform.release(), set_wired_limit_mb()
+        limit, note = gpu_limit(memory.total, kernel=kernel, wired_limit_mb=wished)
+        return Machine(memory.total, memory.available, limit, note)
     with suppress(OSError, ValueError):
         allowed = int(cgroup.read_text())
         if allowed < memory.total:
             available = min(memory.available, allowed)
             return Machine(allowed, available, allowed, "what this container may use")
     return Machine(memory.total, memory.available, memory.total, "all memory of this machine")
+
+
+def room(known: Machine, system: str = platform.system()) -> Room:
+    """What a chat model may take of it. What macOS calls free is far less than what it gives to the GPU: it
+    writes out what others hold, up to the GPU's limit.
+    """
+    return Room(known.available, known.limit if system == "Darwin" else None)
 
 
 def fit(needed: int, limit: int) -> Fit:

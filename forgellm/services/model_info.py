@@ -11,6 +11,7 @@ from typing import Any
 
 from forgellm.domain.chat import ModelType, Target
 from forgellm.domain.errors import InvalidAdapter
+from forgellm.domain.quantization import possible_group_sizes
 from forgellm.services.parts import Parts
 from forgellm.storage.adapters import read_config
 from forgellm.storage.models import ModelFolder, context_length, has_chat_template
@@ -24,7 +25,8 @@ _HEAD = re.compile(r"(For\w+|LMHeadModel|Model)$")
 @dataclass(frozen=True)
 class ModelInfo:
     """`parameters` counts what the headers name, as before quantization; None where `parameters_problem` says
-    why it cannot be. `quantization` is the type of most weights where there is none.
+    why it cannot be. `quantization` is the type of most weights where there is none. `group_sizes` are those
+    in which its weights may be quantized.
     """
 
     name: str
@@ -35,6 +37,7 @@ class ModelInfo:
     quantization: str
     context_length: int | None
     weight_bytes: int
+    group_sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,9 @@ def describe_model(model: ModelFolder) -> ModelInfo:
         quantization=_precision(found.values(), quantization),
         context_length=context_length(model.config),
         weight_bytes=sum(file.stat().st_size for file in files),
+        group_sizes=()
+        if quantization
+        else possible_group_sizes({t.shape[-1] for t in found.values() if t.shape[1:]}),
     )
 
 

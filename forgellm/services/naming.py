@@ -1,15 +1,30 @@
-"""Names of folders that a person chooses for what a run makes."""
+"""Names of folders that a person chooses for what a run makes: nobody else's, also before they are there."""
 
 from __future__ import annotations
 
 import re
-from itertools import count
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 
 from forgellm.domain.errors import InvalidField, RunConflict
+from forgellm.domain.runs import Run, RunKind
 from forgellm.services.parts import Parts
+from forgellm.services.repeats import under_way
+from forgellm.storage.files import exclusive
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@contextmanager
+def names_alone(parts: Parts) -> Iterator[None]:
+    """Nobody else chooses a name until the block has created the run that makes what is called so.
+
+    Raises DiskFull, ReadOnly.
+    """
+    with exclusive(parts.workspace.private / "names.lock"):
+        yield
 
 
 def check_name(parts: Parts, name: str, parent: Path, *, what: str) -> None:
@@ -20,16 +35,31 @@ def check_name(parts: Parts, name: str, parent: Path, *, what: str) -> None:
             details={"field": "name"},
             suggestion="Use up to 128 letters, digits, dots, hyphens and underscores; begin with a letter.",
         )
+    place = f"{parts.workspace.relative(parent)}/{name}"
     if (parent / name).exists():
         raise RunConflict(
-            f"{parts.workspace.relative(parent)}/{name} exists already",
+            f"{place} exists already",
             details={"name": name},
+            suggestion="Choose another name, or leave it out.",
+        )
+    maker = _maker(parts, parent, name)
+    if maker is not None:
+        raise RunConflict(
+            f"{place} is being made by run {maker.id}",
+            details={"name": name, "run": maker.id},
             suggestion="Choose another name, or leave it out.",
         )
 
 
-def free_name(parent: Path, wanted: str) -> str:
+def free_name(parts: Parts, parent: Path, wanted: str) -> str:
     """`wanted`, cut to a length that a name may have, or `wanted_2` … where that is taken."""
     stem = re.sub(r"[^A-Za-z0-9._-]", "_", wanted)[:120]
     names = (stem if number == 1 else f"{stem}_{number}" for number in count(1))
-    return next(name for name in names if not (parent / name).exists())
+    return next(name for name in names if not ((parent / name).exists() or _maker(parts, parent, name)))
+
+
+def _maker(parts: Parts, parent: Path, name: str) -> Run | None:
+    """The run that waits or runs and will put something called `name` into `parent`."""
+    exports = parent == parts.workspace.exports
+    kinds = (RunKind.EXPORT,) if exports else (RunKind.PUBLISH, RunKind.QUANTIZE)
+    return next(chain.from_iterable(under_way(parts, kind, {"name": name}) for kind in kinds), None)

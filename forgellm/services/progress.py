@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from forgellm.domain.metrics import eta_seconds
+from forgellm.domain.metrics import eta_seconds, validations_to_come
 from forgellm.domain.runs import Event
 
 # Enough to smooth over one slow iteration, few enough to follow a change of pace.
@@ -17,12 +17,16 @@ PACE_WINDOW = 20
 
 # Beyond it JSON readers no longer tell one whole number from the next.
 _LARGEST = 2**53
+_MOVES = ("train", "validation", "resumed")
 _ENDS = ("completed", "early_stopped", "stopped", "paused", "failed")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """The latest value of each measurement; None is what was not measured (yet). Losses in nats per token."""
+    """The latest value of each measurement; None is what was not measured (yet). Losses in nats per token.
+
+    `unvalidated` is true from the end of an iteration to that of the validation due after it, if any is.
+    """
 
     iteration: int = 0
     total_iterations: int | None = None
@@ -34,6 +38,10 @@ class Progress:
     tokens_per_second: float | None = None
     memory_usage_gb: float | None = None
     recent_seconds: tuple[float, ...] = ()
+    validation_seconds: float | None = None
+    eval_every: int | None = None
+    save_every: int | None = None
+    unvalidated: bool = False
     end: Event | None = None
 
     @property
@@ -45,11 +53,22 @@ class Progress:
 
     @property
     def eta_seconds(self) -> float | None:
-        """Time left at the pace of the last iterations, which were timed by the worker's monotonic clock."""
+        """Time left at the pace of the last iterations, with validations as long as the last one; the worker
+        timed both by its monotonic clock."""
         if self.total_iterations is None or not self.recent_seconds:
             return None
         pace = sum(self.recent_seconds) / len(self.recent_seconds)
-        return measured(eta_seconds(self.iteration, self.total_iterations, seconds_per_iteration=pace))
+        left = eta_seconds(self.iteration, self.total_iterations, seconds_per_iteration=pace)
+        return None if left is None else measured(left + self._validating_seconds(self.total_iterations))
+
+    def _validating_seconds(self, total: int) -> float:
+        """What validations still take; 0 where the run tells too little of them."""
+        if self.validation_seconds is None or self.eval_every is None or self.save_every is None:
+            return 0.0
+        done = self.iteration - self.unvalidated
+        return self.validation_seconds * validations_to_come(
+            done, total, eval_every=self.eval_every, save_every=self.save_every
+        )
 
 
 def advance(progress: Progress, event: Event) -> Progress:
@@ -62,13 +81,15 @@ def fold(events: Iterable[Event], progress: Progress = Progress()) -> Progress:
     values: dict[str, object] = dict(vars(progress))
     seconds = list(progress.recent_seconds)
     for event in events:
-        for key, valid in _LATEST.items():
+        for key, valid in _KEPT.items():
             value = event.get(key)
             if value is not None and (value := valid(value)) is not None:
                 values[key] = value
         spent = timed(event)
         if spent is not None:
             seconds.append(spent)
+        if event.get("type") in _MOVES:
+            values["unvalidated"] = event.get("type") == "train"
         values["end"] = event if event.get("type") in _ENDS else None
     values["recent_seconds"] = tuple(seconds[-PACE_WINDOW:])
     return Progress(**values)  # type: ignore[arg-type]
@@ -85,8 +106,7 @@ def as_dict(progress: Progress) -> Mapping[str, object]:
 
 def timed(event: Event) -> float | None:
     """How long the iteration of a `train` event took, in seconds."""
-    seconds = measured(event.get("iteration_seconds"))
-    return None if seconds is None or seconds < 0 else seconds
+    return _seconds(event.get("iteration_seconds"))
 
 
 def measured(value: object) -> float | None:
@@ -100,8 +120,17 @@ def measured(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def _seconds(value: object) -> float | None:
+    seconds = measured(value)
+    return None if seconds is None or seconds < 0 else seconds
+
+
 def _count(value: object) -> int | None:
     return value if type(value) is int and 0 <= value <= _LARGEST else None
+
+
+def _interval(value: object) -> int | None:
+    return _count(value) or None
 
 
 def _text(value: object) -> str | None:
@@ -118,4 +147,10 @@ _LATEST: Mapping[str, Callable[[object], object]] = {
     "learning_rate": measured,
     "tokens_per_second": measured,
     "memory_usage_gb": measured,
+}
+_KEPT: Mapping[str, Callable[[object], object]] = {
+    **_LATEST,
+    "validation_seconds": _seconds,
+    "eval_every": _interval,
+    "save_every": _interval,
 }

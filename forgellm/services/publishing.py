@@ -10,7 +10,7 @@ from forgellm.domain.errors import CheckpointNotFound, RunConflict, revived
 from forgellm.domain.runs import Run, RunKind, RunState
 from forgellm.jobs import launcher
 from forgellm.services import runs
-from forgellm.services.naming import check_name
+from forgellm.services.naming import check_name, names_alone
 from forgellm.services.parts import Parts
 from forgellm.services.space import check_writable
 from forgellm.services.training import versions
@@ -26,18 +26,19 @@ def publish(parts: Parts, source: Run, *, iteration: int | None = None, name: st
     Raises CheckpointNotFound, InvalidAdapter, InvalidField for an unusable name, RunConflict, ReadOnly.
     """
     chosen = chosen_checkpoint(parts, source, iteration)
-    if name is not None:
-        check_name(parts, name, parts.workspace.published, what="a published model")
     check_writable(parts.workspace.published)
-    run = create_run(
-        parts.workspace,
-        RunKind.PUBLISH,
-        spec={"run": source.id, "iteration": chosen.iteration, "name": name},
-        name=None,
-        created=parts.clock(),
-        versions=versions(),
-        base_fingerprint=source.base_fingerprint,
-    )
+    with names_alone(parts):
+        if name is not None:
+            check_name(parts, name, parts.workspace.published, what="a published model")
+        run = create_run(
+            parts.workspace,
+            RunKind.PUBLISH,
+            spec={"run": source.id, "iteration": chosen.iteration, "name": name},
+            name=None,
+            created=parts.clock(),
+            versions=versions(),
+            base_fingerprint=source.base_fingerprint,
+        )
     launcher.launch(parts.workspace, run, environment=parts.environment)
     return run
 

@@ -11,13 +11,15 @@ import sys
 import threading
 import time
 from collections import deque
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 from forgellm.domain.errors import ForgeError, PathNotFound
 from forgellm.jobs.job import failure_values, utc_now
+from forgellm.jobs.wakefulness import kept_awake
 from forgellm.services.downloads import pull
 from forgellm.services.inspection import Inspections
 from forgellm.services.parts import Parts
@@ -74,8 +76,16 @@ class Record:
         self._written = self._pull
 
 
-def main(root: str, identity: str, hub_cache: str, lock: str, parent: str) -> None:
-    """Download what the record names, to the end or until `_watch` ends this process."""
+def main(
+    root: str,
+    identity: str,
+    hub_cache: str,
+    lock: str,
+    parent: str,
+    *,
+    awake: Callable[[], AbstractContextManager[None]] = kept_awake,
+) -> None:
+    """Download what the record names, `awake` meanwhile, to the end or until `_watch` ends this process."""
     held = HeldLock(int(lock))
     workspace, cache = Workspace.open(Path(root)), Path(hub_cache)
     inspections = Inspections(workspace, cache, {})
@@ -86,12 +96,17 @@ def main(root: str, identity: str, hub_cache: str, lock: str, parent: str) -> No
         raise PathNotFound(f"there is no download {identity!a:.80}")
     record = Record(folder, begun)
     threading.Thread(target=_watch, args=(folder, record, int(parent)), daemon=True).start()
+    with awake():
+        _pull(parts, record, begun.name)
+    held.release()
+
+
+def _pull(parts: Parts, record: Record, name: str) -> None:
     try:
-        pull(parts, begun.name, on_progress=record.progress)
+        pull(parts, name, on_progress=record.progress)
         record.end(state="completed")
     except ForgeError as error:
         record.end(state="failed", failure=failure_values(error))
-    held.release()
 
 
 def _watch(folder: Path, record: Record, parent: int) -> None:

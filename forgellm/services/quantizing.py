@@ -6,10 +6,10 @@ import shutil
 from dataclasses import asdict
 
 from forgellm.domain.errors import DiskFull, InvalidField, InvalidModel
-from forgellm.domain.quantization import Quantization, quantization
+from forgellm.domain.quantization import Quantization, possible_group_sizes, quantization
 from forgellm.domain.runs import Run, RunKind
 from forgellm.jobs import launcher
-from forgellm.services.naming import check_name, free_name
+from forgellm.services.naming import check_name, free_name, names_alone
 from forgellm.services.parts import Parts
 from forgellm.services.space import check_writable
 from forgellm.services.training import versions
@@ -43,20 +43,21 @@ def quantize(
         find_dataset(parts.workspace, dataset)
     published = parts.workspace.published
     check_writable(published)
-    if name is None:
-        name = free_name(published, f"{model.name.rpartition('/')[2]}-{wish.words}")
-    else:
-        check_name(parts, name, published, what="a published model")
     _check_room(parts, model)
-    run = create_run(
-        parts.workspace,
-        RunKind.QUANTIZE,
-        spec={"model_name": model_name, **asdict(wish), "dataset": dataset, "name": name},
-        name=None,
-        created=parts.clock(),
-        versions=versions(),
-        base_fingerprint=fingerprint(model.path),
-    )
+    with names_alone(parts):
+        if name is None:
+            name = free_name(parts, published, f"{model.name.rpartition('/')[2]}-{wish.words}")
+        else:
+            check_name(parts, name, published, what="a published model")
+        run = create_run(
+            parts.workspace,
+            RunKind.QUANTIZE,
+            spec={"model_name": model_name, **asdict(wish), "dataset": dataset, "name": name},
+            name=None,
+            created=parts.clock(),
+            versions=versions(),
+            base_fingerprint=fingerprint(model.path),
+        )
     launcher.launch(parts.workspace, run, environment=parts.environment)
     return run
 
@@ -76,12 +77,14 @@ def _check_model(model: ModelFolder, wish: Quantization) -> None:
             details={"field": "recipe", "model": model.name},
             suggestion="Give bits instead.",
         )
-    widths = {shape[-1] for shape in shapes.values() if len(shape) > 1}
-    if not any(width % wish.group_size == 0 for width in widths):
+    possible = possible_group_sizes({shape[-1] for shape in shapes.values() if len(shape) > 1})
+    if wish.group_size not in possible:
         raise InvalidField(
             f"no layer of {model.name} can be quantized in groups of {wish.group_size}",
-            details={"field": "group_size", "model": model.name},
-            suggestion="Choose a smaller group_size: it has to divide the width of the layers.",
+            details={"field": "group_size", "model": model.name, "possible": list(possible)},
+            suggestion=f"Choose group_size {possible[0]}: it divides the width of some of them."
+            if possible
+            else "None of the sizes divides the width of any of them.",
         )
 
 

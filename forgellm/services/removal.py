@@ -11,7 +11,7 @@ from forgellm.domain.errors import ForgeError, InvalidField, InvalidPath, RunCon
 from forgellm.domain.runs import Run
 from forgellm.services.models import folder_size
 from forgellm.services.parts import Parts
-from forgellm.storage.files import storage_errors
+from forgellm.storage.files import remove_folder, storage_errors
 from forgellm.storage.liveness import state
 from forgellm.storage.model_server import read_record, running_at
 from forgellm.storage.models import cache_folder, find_model, is_hub_id
@@ -74,7 +74,7 @@ def remove(parts: Parts, model: Removable) -> str | None:
         doomed = model.folder.with_name(f".removed-{model.folder.name}")
         shutil.rmtree(doomed, ignore_errors=True)
         model.folder.rename(doomed)
-        shutil.rmtree(doomed)
+        remove_folder(doomed)
         shutil.rmtree(parts.hub_cache / ".locks" / model.folder.name, ignore_errors=True)
     return None
 

@@ -24,7 +24,7 @@ from forgellm.storage.events import (
     read_events,
 )
 from forgellm.storage.files import own_file
-from forgellm.storage.liveness import failure, state
+from forgellm.storage.liveness import failure, state, waits
 from forgellm.storage.runs import find_run, list_runs, run_folder
 
 # More than lie between two iterations of any run, few enough to be read at each look at the run.
@@ -106,7 +106,7 @@ def summaries(
     if newest_first:
         known.reverse()
     if state is not None:
-        known = [run for run in known if _readable_state(run_folder(parts.workspace, run))[0] is state]
+        known = [run for run in known if _is(run_folder(parts.workspace, run), state)]
     page = known[offset:] if limit is None else known[offset : offset + limit]
     return Page([summary(parts, run) for run in page], len(known))
 
@@ -232,6 +232,13 @@ def summary(parts: Parts, run: Run) -> Summary:
         return Summary(run, state_of([progress.end], alive=False), progress)
     now, unknown = _readable_state(folder)
     return Summary(run, now, progress, unread or unknown)
+
+
+def _is(folder: Path, wanted: RunState) -> bool:
+    """Whether the run is in that state. Of the many that do not wait one file is read."""
+    if wanted is RunState.PENDING and not waits(folder):
+        return False
+    return _readable_state(folder)[0] is wanted
 
 
 def _readable_state(folder: Path) -> tuple[RunState, str | None]:

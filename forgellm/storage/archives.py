@@ -11,13 +11,15 @@ _PIECE = 1 << 20
 
 
 def zipped(folder: Path, *, top: str) -> Iterator[bytes]:
-    """The archive's bytes; its files lie in a folder `top`, and what links lead to is left out.
+    """The archive's bytes; its files lie in a folder `top`. Hidden files, which macOS puts everywhere, and
+    what links lead to are left out.
 
     Weights do not become smaller: nothing is compressed. Raises OSError where a file cannot be read.
     """
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink()):
+        visible = (p for p in folder.rglob("*") if not p.name.startswith("."))
+        for path in sorted(p for p in visible if p.is_file() and not p.is_symlink()):
             name = f"{top}/{path.relative_to(folder).as_posix()}"
             # How long a file is has to be known to be sure that it fits: a field for more is always there.
             with path.open("rb") as source, archive.open(name, "w", force_zip64=True) as entry:

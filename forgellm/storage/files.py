@@ -9,6 +9,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import stat
 import sys
 import threading
@@ -18,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from forgellm.domain.errors import DiskFull, ForgeError, PathNotFound, ReadOnly
+from forgellm.domain.errors import DiskFull, ForgeError, NoLocks, PathNotFound, ReadOnly
 
 PARTIAL = ".partial-"
 """How the name of every temporary file begins; a process that is killed may leave one behind."""
@@ -26,6 +27,8 @@ PARTIAL = ".partial-"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # ELOOP is what a link gives where none is followed.
 _REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ELOOP}
+# What network shares say that have no locks, macOS first.
+_LOCKLESS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS}
 # A piece that lacks nothing but its newline was never seen by a reader: a newline alone would revive it.
 _TORN = b" torn\n"
 _LOCK_ATTEMPTS = 40
@@ -186,7 +189,7 @@ class HeldLock:
 
     @classmethod
     def acquire(cls, path: Path) -> HeldLock | None:
-        """Take the lock, or None when someone holds it. Raises ReadOnly, DiskFull."""
+        """Take the lock, or None when someone holds it. Raises ReadOnly, DiskFull, NoLocks."""
         for _ in range(_LOCK_ATTEMPTS):
             lock = _try_lock(path)
             if lock is not None:
@@ -211,14 +214,14 @@ class HeldLock:
 
 
 def is_held(path: Path) -> bool:
-    """Whether some process holds the lock at `path`."""
+    """Whether some process holds the lock at `path`. Raises NoLocks."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
         # Shared, so that two who look at once do not see each other.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        _flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, path)
     except BlockingIOError:
         return True
     finally:
@@ -228,12 +231,12 @@ def is_held(path: Path) -> bool:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock at `path`, waiting for it. Raises ReadOnly, DiskFull."""
+    """Hold the lock at `path`, waiting for it. Raises ReadOnly, DiskFull, NoLocks."""
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = own_file(path, os.O_RDWR | os.O_CREAT)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _flock(descriptor, fcntl.LOCK_EX, path)
         yield
     finally:
         os.close(descriptor)
@@ -259,14 +262,30 @@ def _try_lock(path: Path) -> int | None:
     with storage_errors(path):
         descriptor = own_file(path, os.O_RDWR | os.O_CREAT)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, path)
         # The folder may have been moved away between opening and locking.
         if os.path.samestat(os.fstat(descriptor), os.stat(path)):
             return descriptor
     except (BlockingIOError, FileNotFoundError):
         pass
+    except NoLocks:
+        os.close(descriptor)
+        raise
     os.close(descriptor)
     return None
+
+
+def _flock(descriptor: int, operation: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, operation)
+    except OSError as error:
+        if error.errno not in _LOCKLESS:
+            raise
+        raise NoLocks(
+            f"{path.parent} is on a disk without locks, as many network shares are",
+            details={"path": str(path), "reason": error.strerror},
+            suggestion="Keep the workspace on a disk of this machine.",
+        ) from error
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -284,6 +303,17 @@ def move_folder(source: Path, target: Path) -> None:
     _sync(target.parent)
 
 
+def remove_folder(folder: Path) -> None:
+    """Delete a folder with all that is in it. Raises OSError for what cannot be deleted.
+
+    On some disks macOS keeps what it knows of a file in a hidden one beside it and deletes both at once; up
+    to Python 3.12 rmtree stops at a file that has gone meanwhile.
+    """
+    while os.path.lexists(folder):
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -293,6 +323,10 @@ def _sync(path: Path) -> None:
                 fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
                 return
         os.fsync(descriptor)
+    except OSError as error:
+        # Many network shares cannot sync a folder, and then need not.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
     finally:
         os.close(descriptor)
 

@@ -54,7 +54,9 @@ class Incoming:
     def add_to(self, target: Path) -> None:
         """Move every file into the dataset at `target`, all or none of them. Raises DatasetConflict …"""
         with _alone(self.workspace), storage_errors(target):
-            paths = sorted(path for path in self.folder.rglob("*") if not path.is_dir())
+            # What macOS keeps beside a file goes where that file goes, by itself.
+            named = (path for path in self.folder.rglob("*") if not path.name.startswith("._"))
+            paths = sorted(path for path in named if not path.is_dir())
             for path in paths:
                 name = path.relative_to(self.folder)
                 if os.path.lexists(target / name) or not _is_free(target, name.parent):
@@ -96,8 +98,14 @@ def _move(source: Path, target: Path) -> None:
         os.fsync(file.fileno())
     target.parent.mkdir(parents=True, exist_ok=True)
     # A rename would replace what has come meanwhile.
-    os.link(source, target, follow_symlinks=False)
-    source.unlink()
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        # Some file systems (exFAT, many network shares) have no hard links: there the name is taken first.
+        os.close(own_file(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        shutil.move(source, target)
+    else:
+        source.unlink()
 
 
 def _remove_abandoned(workspace: Workspace) -> None:

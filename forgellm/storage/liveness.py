@@ -5,19 +5,23 @@ The state is never stored: it follows from these and from the events. No process
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
 
+from forgellm.domain.device_failures import WAY_OUT_OF_A_RUN, Kind, kind_of_text
+from forgellm.domain.errors import ForgeError, OutOfMemory
 from forgellm.domain.runs import RunState, state_of
 from forgellm.storage.events import last_lifecycle_event
-from forgellm.storage.files import PARTIAL, is_held, write_bytes
+from forgellm.storage.files import PARTIAL, is_held, own_file, write_bytes
 
 Command = Literal["run", "pause", "stop"]
 
 CRASH_REPORT = "crash.txt"
 _CONTROL = "control"
+_LOG = "worker.log"
 
 # What faulthandler writes at the top of its report, in C, for the signals that it handles.
 _FAULTS = {
@@ -28,6 +32,10 @@ _FAULTS = {
     "Floating-point exception": signal.SIGFPE,
 }
 _MEMORY_FAULTS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS)
+
+# How the runtimes of C++ on a Mac and on Linux begin their line about the exception that ends a process.
+_UNCAUGHT = ("libc++abi: terminating due to uncaught exception of type ", "  what():  ")
+_LAST_WORDS_BYTES = 1 << 12
 
 
 def lock_path(folder: Path) -> Path:
@@ -46,6 +54,11 @@ def state(folder: Path) -> RunState:
     # A worker may have begun or ended between the look at the lock and the look at the events.
     unsure = found in (RunState.INTERRUPTED, RunState.FAILED)
     return _derive(folder, alive=is_alive(folder)) if unsure else found
+
+
+def waits(folder: Path) -> bool:
+    """Whether nobody has begun the run: `state` is pending then. Its events alone tell that."""
+    return last_lifecycle_event(folder) is None
 
 
 def resting_state(folder: Path) -> RunState:
@@ -70,17 +83,33 @@ def failure(folder: Path) -> Mapping[str, object] | None:
     number = fault_signal(folder)
     if number is None or state(folder) is not RunState.FAILED:
         return None
-    if number not in _MEMORY_FAULTS:
-        return {
-            "code": "INTERNAL_ERROR",
-            "error": f"the worker crashed (signal {number})",
-            "suggestion": f"{CRASH_REPORT} and worker.log in the run's folder show where.",
-        }
+    said = _uncaught(folder) if number == signal.SIGABRT else None
+    if said is not None:
+        return _crash(f" (signal {number}): {said}", kind_of_text(said))
+    if number in _MEMORY_FAULTS:
+        return _crash(f", most likely out of memory (signal {number})", OutOfMemory)
+    return _crash(f" (signal {number})", None)
+
+
+def _crash(how: str, kind: Kind | None) -> Mapping[str, object]:
+    elsewhere = f"{CRASH_REPORT} and {_LOG} in the run's folder show where."
     return {
-        "code": "OUT_OF_MEMORY",
-        "error": f"the worker crashed, most likely out of memory (signal {number})",
-        "suggestion": "Lower batch_size or max_seq_length, or set grad_checkpoint; then resume the run.",
+        "code": (kind or ForgeError).code,
+        "error": f"the worker crashed{how}",
+        "suggestion": elsewhere if kind is None else WAY_OUT_OF_A_RUN[kind],
     }
+
+
+def _uncaught(folder: Path) -> str | None:
+    """The exception of native code that ended the worker, by the end of its log; None without one."""
+    try:
+        with open(folder / _LOG, "rb", opener=own_file) as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
+            lines = log.read().decode(errors="replace").splitlines()
+    except OSError:
+        return None
+    found = [line.split(sign, 1)[1].strip() for line in lines for sign in _UNCAUGHT if sign in line]
+    return found[-1] if found else None
 
 
 def write_control(folder: Path, command: Command) -> None:

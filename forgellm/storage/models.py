@@ -245,6 +245,7 @@ def _object(path: Path) -> dict[str, object] | None:
 
 def _invalid(name: str, folder: Path, problem: str) -> InvalidModel:
     others = [p.name for pattern in ("*.gguf", "*.bin", "*.pt", "*.npz") for p in folder.glob(pattern)]
+    others = [name for name in others if not name.startswith(".")]
     suggestion = "Copy or download the model again."
     if "no model.safetensors" in problem and others:
         suggestion = f"Convert {others[0]} to safetensors first, for instance with mlx_lm.convert."

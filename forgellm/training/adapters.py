@@ -17,6 +17,7 @@ from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
 from mlx_lm.tuner.utils import linear_to_lora_layers
 from mlx_lm.utils import dequantize_model, load_model
 
+from forgellm.domain.device_failures import kind_of
 from forgellm.domain.errors import InvalidAdapter, InvalidField, InvalidModel
 from forgellm.storage.adapters import AdapterConfig
 from forgellm.storage.files import atomic_path
@@ -30,7 +31,7 @@ def load_base(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     try:
         model, config = load_model(path)
     except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
-        if isinstance(error, RuntimeError) and "alloc" in str(error):
+        if kind_of(error) is not None:
             raise
         raise InvalidModel(
             f"{path.name} cannot be loaded: {error}",
@@ -110,6 +111,8 @@ def read_weights(path: Path) -> Weights:
         weights: Weights = mx.load(str(path))  # type: ignore[assignment]
         mx.eval(weights)
     except (RuntimeError, ValueError, OSError) as error:
+        if kind_of(error) is not None:
+            raise
         raise InvalidAdapter(
             f"{path.name} cannot be read: {error}", suggestion="Choose another checkpoint of the run."
         ) from None

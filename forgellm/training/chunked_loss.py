@@ -29,7 +29,8 @@ class Chunking:
 
     `count` bounds its learned tokens and is part of the compiled shape; None stands for all tokens.
     `stages` collects what is to be evaluated in this order before anything else: mlx allocates the results
-    of hundreds of operations ahead of their computation, so a graph of blocks alone would save little.
+    of hundreds of operations ahead of their computation, so a graph of blocks alone would save little. In a
+    step that is `compiled` nothing can be evaluated.
     """
 
     layer: OutputLayer
@@ -37,6 +38,7 @@ class Chunking:
     stages: deque[list[mx.array]] = field(default_factory=deque)
     plain: int = loss_chunks.WHOLE
     tile: int = loss_chunks.TILE
+    compiled: bool = False
 
     def pays(self, tokens: int) -> bool:
         """Whether so many tokens have logits worth saving."""
@@ -46,6 +48,16 @@ class Chunking:
         """Evaluate the stages; each is forgotten before the next, so that its arrays can be reused."""
         while self.stages:
             mx.eval(self.stages.popleft())
+
+    def ordered(self, hidden: mx.array, computed: list[mx.array]) -> tuple[mx.array, list[mx.array]]:
+        """Both, the hidden states not before the others are computed.
+
+        Else a compiled step would compute all blocks side by side and add them up in one kernel at its end.
+        """
+        if not self.compiled:
+            return hidden, computed
+        hidden, *computed = mx.depends([hidden, *computed], computed)
+        return hidden, computed
 
     def places(self, learned: mx.array) -> mx.array | None:
         """The places of the learned targets in a flat mask, then others up to `count`; None for all."""
@@ -73,11 +85,13 @@ def chunked_losses(hidden: mx.array, targets: mx.array, chunking: Chunking) -> m
     rows = rows_of_layer(chunking.layer)
 
     def both(hidden: mx.array) -> tuple[mx.array, mx.array]:
-        parts = [
-            _losses_and_gradients(hidden[chunk], targets[chunk], chunking, rows)
-            for chunk in _chunks(len(targets), _tokens_at_once(chunking, rows))
-        ]
-        return mx.concatenate([part[0] for part in parts]), mx.concatenate([part[1] for part in parts])
+        parts: list[tuple[mx.array, mx.array]] = []
+        for chunk in _chunks(len(targets), _tokens_at_once(chunking, rows)):
+            if parts:
+                hidden, _ = chunking.ordered(hidden, list(parts[-1]))
+            parts.append(_losses_and_gradients(hidden[chunk], targets[chunk], chunking, rows))
+        losses, gradients = zip(*parts, strict=True)
+        return mx.concatenate(list(losses)), mx.concatenate(list(gradients))
 
     def backward(_: Any, cotangents: Any, outputs: Any) -> mx.array:
         found: mx.array = cotangents[0][:, None].astype(hidden.dtype) * outputs[1]
@@ -110,6 +124,7 @@ def chunked_sum(hidden: mx.array, targets: mx.array, weights: mx.array, chunking
             states.append(state)
             sums = [a + b for a, b in zip(sums, learned, strict=True)]
             chunking.stages.append([total, state, *sums])
+            hidden, sums = chunking.ordered(hidden, sums)
         return total, mx.concatenate(states), *(a.astype(b.dtype) for a, b in zip(sums, values, strict=True))
 
     def backward(_: Any, cotangents: Any, outputs: Any) -> tuple[mx.array, ...]:
@@ -200,6 +215,8 @@ def _merged(
     """What runs along, after each block of the vocabulary."""
     running: _Running | None = None
     for block in _chunks(chunking.layer.vocabulary, max(1, chunking.tile // len(targets))):
+        if running is not None:
+            hidden, _ = chunking.ordered(hidden, running.arrays)
         found = _block(hidden, targets, chunking, rows, block, gradient=gradient)
         running = found if running is None else _merge(running, found)
         yield running
@@ -211,12 +228,13 @@ def _block(
     after = chunking.layer.after
     values = rows.values(hidden, block)
     logits = after(values).astype(mx.float32)
-    place = targets - block.start
-    width = block.stop - block.start
-    score = mx.take_along_axis(logits, mx.clip(place, 0, width - 1)[:, None], axis=-1)[:, 0]
-    score = mx.where((place >= 0) & (place < width), score, 0.0)
+    # Numbers would be part of a compiled kernel: each block would have its own.
+    places = mx.arange(block.start, block.stop)
+    is_here = (targets >= places[0]) & (targets <= places[-1])
+    place = mx.where(is_here, targets - places[0], 0)
+    score = mx.where(is_here, mx.take_along_axis(logits, place[:, None], axis=-1)[:, 0], 0.0)
     # In half precision p rounds to 1: with the target in the product nothing would be left of p - 1.
-    others = mx.where(mx.arange(width) == place[:, None], _NONE, logits)
+    others = mx.where(places == targets[:, None], _NONE, logits)
     if not gradient:
         return _Running(mx.logsumexp(others, axis=-1), score)
     weights = mx.softmax(others, axis=-1)

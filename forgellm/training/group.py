@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 import numpy as np
 
+from forgellm.domain.device_failures import kind_of
 from forgellm.domain.errors import HostLost
 
 _BUCKET_BYTES = 32 << 20
@@ -103,6 +104,8 @@ class Group:
             summed = mx.distributed.all_sum(array, group=self._group, stream=mx.cpu)
             mx.eval(summed)
         except RuntimeError as error:
+            if kind_of(error) is not None:
+                raise
             raise HostLost(
                 f"the machines lost each other: {error}",
                 suggestion="See that they and their network are up, then resume the run.",

@@ -199,11 +199,12 @@ class TrainingLoop:
 
     def _validate(self) -> tuple[Measurement, Measurement | None]:
         """Measure the fixed sets on the present weights and record it."""
-        corpus, iteration = self._plan.corpus, self._progress.iteration
+        corpus, iteration, started = self._plan.corpus, self._progress.iteration, self._monotonic()
         domain = self._objective.measure(self._model, layer=self._layer)
         general = (
             measure(self._model, corpus.general_valid, layer=self._layer) if corpus.general_valid else None
         )
+        seconds = self._monotonic() - started
         if not math.isfinite(domain.loss) or not math.isfinite(general.loss if general else 0.0):
             raise diverged(iteration, "the validation loss is not finite")
         before = tuple(pair for pair in self._progress.validation if pair[0] != iteration)
@@ -214,6 +215,7 @@ class TrainingLoop:
             iteration=iteration,
             validation_loss=domain.loss,
             validation_tokens=domain.tokens,
+            validation_seconds=seconds,
             standard_error=standard_error(domain.sequence_losses),
             general_validation_loss=general.loss if general else None,
             general_validation_tokens=general.tokens if general else None,

@@ -15,6 +15,8 @@ from typing import Any, cast
 import mlx.core as mx
 import mlx.nn as nn
 
+from forgellm.domain.device_failures import kind_of
+
 _PROBE = 8
 _BEYOND_ANY_CAP = 1e9
 # A power of two, so that a factor is read without rounding.
@@ -105,7 +107,7 @@ def output_layer(model: nn.Module) -> OutputLayer | Unproven:
     try:
         return _proven(model, mx.arange(_PROBE)[None] % 3)
     except (ValueError, TypeError, RuntimeError, IndexError, AttributeError) as error:
-        if "alloc" in str(error):
+        if kind_of(error) is not None:
             raise
         # Listening hands the model what is no logits; one that looks closer is trained as it is.
         return Unproven(f"the model cannot be listened to: {error}")

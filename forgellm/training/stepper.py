@@ -143,7 +143,7 @@ class Stepper:
         return learned_bound(batch.learned_targets, size, few=self._compiled)
 
     def _gradients(self, arrays: Sequence[mx.array], count: int | None) -> tuple[Values, Gradients]:
-        chunking = Chunking(self._layer, count) if self._layer is not None else None
+        chunking = None if self._layer is None else Chunking(self._layer, count, compiled=self._compiled)
         of_loss = nn.value_and_grad(self._model, partial(self._loss, chunking=chunking))
         values, gradients = of_loss(self._model, *arrays)
         if chunking is not None and not self._compiled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from flask import Flask
@@ -64,6 +65,9 @@ NATIVE = (
     *demo.ROUTES,
 )
 DIALECTS = dialects.SHARED_PORT
+_ANSWERED = (*NATIVE, *DIALECTS, *dialects.STRICT, *model_routes.ROUTES)
+_FOR_PROGRAMS = frozenset({"socket.io", "static", "ws", *(route.path.split("/")[1] for route in _ANSWERED)})
+"""What their paths begin with: an error is in the one shape there, whoever asks."""
 
 
 class RestOfPath(PathConverter):
@@ -106,7 +110,7 @@ def create_app(forge: Forge, access: Access) -> WebApp:
     register(app, forge, [*own, openapi_route([*own, *model_routes.ROUTES])], known=known)
     pass_on(app, forge, model_routes.ROUTES, token=access.token)
     add_training_socket(app, forge, known)
-    handle_errors(app, forge)
+    handle_errors(app, forge, missing=partial(pages.missing, forge, programs=_FOR_PROGRAMS))
     server = sockets(app, [f"http://{host}" for host in sorted(access.hosts)])
     live = Live(forge, SocketPost(server, known))
     listen(server, forge, live)

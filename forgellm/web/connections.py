@@ -40,8 +40,11 @@ class Connection(socket.socket):
     and that library sends from two threads.
     """
 
-    def __init__(self, fileno: int, limits: Limits) -> None:
-        super().__init__(fileno=fileno)
+    def __init__(self, accepted: socket.socket, limits: Limits) -> None:
+        # Without a family the system is asked for it, which macOS refuses for a connection that was reset
+        # meanwhile; its descriptor would stay open.
+        family, kind, proto = accepted.family, accepted.type, accepted.proto
+        super().__init__(family, kind, proto, fileno=accepted.detach())
         self.limits = limits
         self.asked = self.answered = False
         self._sending = threading.Lock()

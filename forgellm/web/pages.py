@@ -9,7 +9,7 @@ import json
 import mimetypes
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from flask import render_template, request
@@ -76,6 +76,14 @@ def page(forge: Forge, query: Visit, **_: str) -> Raw:
             suggestion="GET /openapi.json lists every route.",
         )
     return _document(forge)
+
+
+def missing(forge: Forge, *, programs: Collection[str]) -> Raw | None:
+    """The page, which says that it has nothing at this address, for browsers only; None below the first
+    parts of paths that are for `programs`."""
+    first = request.path.split("/")[1]
+    shown = request.method in ("GET", "HEAD") and _is_browser() and first not in programs
+    return _document(forge) if shown else None
 
 
 def static(_: Forge, name: str) -> File:

@@ -117,7 +117,7 @@ class WebServer(ThreadedWSGIServer):
                 # The client stays in the queue, and without a pause this would be tried a million times.
                 self._ended.wait(0.05)
             raise
-        return Connection(accepted.detach(), self.limits), address
+        return Connection(accepted, self.limits), address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._changed:

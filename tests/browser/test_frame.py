@@ -11,7 +11,7 @@ from tests.conftest import CHECKOUT
 from tests.servers import running_server
 
 SOURCE = (CHECKOUT / "static" / "js" / "pages.js").read_text(encoding="utf-8")
-PAGES = [*re.findall(r'path: "(/[^":]*)"', SOURCE), "/runs/nothing"]
+PAGES = [*re.findall(r'path: "(/[^":]*)"', SOURCE), "/runs/nothing", "/nothing/here"]
 MISSING = "404 (NOT FOUND)"
 
 
@@ -110,6 +110,11 @@ def test_what_is_not_there_says_so_and_leads_out(visit):
     assert "There is no run 'nothing'" in page.inner_text("h1")
     page.get_by_role("link", name="Go to runs").click()
     page.wait_for_selector("h1:has-text('Runs')")
+    page = visitor.open("/nothing/here")
+    assert page.inner_text("h1") == "There is no such page"
+    assert "/nothing/here" in page.inner_text("#page")
+    page.get_by_role("link", name="Go to the start").click()
+    page.wait_for_selector("h1:has-text('Teach a model')")
 
 
 @pytest.mark.parametrize("width", [800, 1280, 1920])

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from forgellm.services.samples import MODEL
+from forgellm.settings import packaged
 from tests.browser.test_frame import grave
 from tests.servers import Server, running_server
 from tests.services.fake_hub import FakeHub, serving
@@ -113,6 +115,20 @@ def test_a_model_is_loaded_unloaded_deleted_and_brought_back(visit, workspace, w
         page.get_by_role("button", name="Undo").click()
         page.get_by_role("rowheader", name="tiny").wait_for()
         assert (workspace.base_models / "tiny" / "config.json").is_file()
+
+
+def test_what_the_widths_of_a_model_do_not_allow_is_not_offered_for_quantizing(visit, workspace):
+    shutil.copytree(packaged("assets") / MODEL, workspace.base_models / MODEL, dirs_exist_ok=True)
+    page = visit().open(f"/models?model=models%2Fbase%2F{MODEL}")
+    page.get_by_role("button", name="More about this model").click()
+    page.get_by_role("menuitem", name="Quantize").click()
+    groups = page.get_by_label("Weights that share a scale")
+    assert groups.input_value() == "32"
+    assert groups.locator("option:disabled").all_inner_texts() == [
+        "64: divides the width of no layer",
+        "128: divides the width of no layer",
+    ]
+    assert grave(page) == []
 
 
 def test_a_model_is_exported_and_quantized_from_its_page(visit):

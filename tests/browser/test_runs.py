@@ -333,6 +333,35 @@ def test_chosen_runs_are_compared_ranked_and_left_out(visit, short, other):
     assert page.url.endswith(f"/compare?runs={other}")
 
 
+def test_a_comparison_goes_on_after_a_request_that_failed(visit, short, other):
+    visitor = visit()
+    visitor.expected = ["ERR_FAILED"]
+    page, asked = visitor.page, []
+
+    def answer(route):
+        """As if one of the runs went on; the second time there is no server."""
+        asked.append(route.request.url)
+        if len(asked) == 2:
+            return route.abort()
+        response = route.fetch()
+        found = response.json()
+        if len(asked) < 3:
+            found["runs"][0]["state"] = "running"
+        return route.fulfill(response=response, json=found)
+
+    page.route("**/api/runs/compare?*", answer)
+    page.clock.install()
+    visitor.open(f"/compare?runs={short},{other}")
+    ranking = page.get_by_role("table", name="Ranking")
+    expect(ranking).to_contain_text("Running")
+    with page.expect_event("requestfailed"):
+        page.clock.fast_forward(6000)
+    with page.expect_response("**/api/runs/compare?*"):
+        page.clock.fast_forward(6000)
+    expect(ranking).not_to_contain_text("Running")
+    assert len(asked) == 3
+
+
 def test_200_000_points_are_drawn_smoothed_zoomed_and_read(visit):
     page = visit().open(f"/runs/{LONG}")
     page.wait_for_selector(".plot canvas")

@@ -51,6 +51,23 @@ def test_columns_are_aligned_and_a_dash_stands_for_what_was_not_measured():
     ]
 
 
+def test_where_there_is_no_room_columns_are_left_out_and_then_names_are_cut():
+    headers, rows = ("name", "made", "size"), [("models/base/one-of-many", "2026-01-02 03:04", "8.0 GB")]
+    whole = [
+        "name                     made                size",
+        "models/base/one-of-many  2026-01-02 03:04  8.0 GB",
+    ]
+    for width, expected in [
+        (None, whole),
+        (49, whole),
+        (48, ["name                       size", "models/base/one-of-many  8.0 GB"]),
+        (25, ["name                 size", "…base/one-of-many  8.0 GB"]),
+        (3, ["name            size", "…one-of-many  8.0 GB"]),
+    ]:
+        shown = table(headers, rows, left=("name", "made"), width=width, narrow=(("made", 0), ("name", 12)))
+        assert (width, shown) == (width, expected)
+
+
 def test_durations_and_sizes_read_well():
     assert [duration(s) for s in (None, 4.4, 65, 7260)] == ["-", "4 s", "1 min 05 s", "2 h 01 min"]
     assert [size(s) for s in (999, 133_900, 8_000_000_000)] == ["999 B", "133.9 kB", "8.0 GB"]

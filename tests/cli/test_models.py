@@ -98,6 +98,21 @@ def test_every_model_is_listed_by_the_name_that_it_is_used_by(call, workspace, c
     assert len(shown) == 4
 
 
+def test_a_list_is_no_wider_than_the_terminal_and_whole_where_it_is_piped(call, workspace, environment):
+    long = f"models/published/{'answers-' * 9}2"
+    shutil.copytree(workspace.base_models / "tiny", workspace.root / long)
+    piped = call().stdout.splitlines()
+    assert (piped[0].split(), len(piped[2]) > 100) == (["name", "kind", "size", "created"], True)
+    # A terminal that does not tell its width has 80 columns.
+    with Terminal([*COMMAND, "models"], cwd=workspace.root, environment=environment) as terminal:
+        assert terminal.end(seconds=60) == 0
+        shown = terminal.seen.splitlines()
+    assert shown[0].split() == ["name", "size"]
+    assert max(map(len, shown)) == 80
+    assert shown[2].startswith("…")
+    assert "answers-2" in shown[2]
+
+
 def test_a_model_is_pulled_without_code_and_pickles_and_can_be_used(call, hub, cache):
     done = call("pull", NAME)
     assert done.returncode == 0, done.stderr

@@ -19,6 +19,7 @@ from forgellm.domain.metrics import (
     series,
     smooth,
     stability,
+    validations_to_come,
     variation_band,
 )
 
@@ -210,3 +211,9 @@ def test_steadiness_and_gap_have_words():
         "moderate",
         "large",
     ]
+
+
+@given(st.integers(0, 50), st.integers(1, 40), st.integers(1, 12), st.integers(1, 12))
+def test_the_validations_to_come_are_those_that_the_loop_would_make(done, total, often, saved):
+    due = [n for n in range(done + 1, total + 1) if n % often == 0 or n % saved == 0 or n == total]
+    assert validations_to_come(done, total, eval_every=often, save_every=saved) == len(due)

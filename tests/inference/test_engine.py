@@ -11,6 +11,7 @@ from mlx_lm import stream_generate
 from forgellm.domain.chat import GenerationRequest, Message, Sampling
 from forgellm.domain.errors import (
     ForgeError,
+    GpuInterrupted,
     InvalidField,
     InvalidModel,
     ModelBusy,
@@ -20,6 +21,7 @@ from forgellm.domain.errors import (
 from forgellm.inference.board import Board
 from tests.inference.conftest import GREEDY, ask, load, poll, source
 
+METAL = "[METAL] Command buffer execution failed"
 QUESTION = "When is the rope market of Alder Quay held?"
 LONG = Sampling(max_tokens=400, temperature=0)
 
@@ -202,6 +204,33 @@ def test_a_panic_ends_a_request_and_not_the_engine(engine):
         ask(engine, QUESTION, sampling=Sampling(temperature=Panicking(0.5)))
     assert ask(engine, QUESTION)[0]
     assert engine.status().active_requests == 0
+
+
+class Interrupted(float):
+    def __lt__(self, other):
+        raise RuntimeError(f"{METAL}: Impacting Interactivity (1)")
+
+
+def test_an_answer_that_the_gpu_was_interrupted_in_says_so_and_the_next_one_comes(engine):
+    with pytest.raises(GpuInterrupted, match="Impacting") as ended:
+        ask(engine, QUESTION, sampling=Sampling(temperature=Interrupted(0.5)))
+    assert ended.value.suggestion.startswith("Ask again.")
+    assert ask(engine, QUESTION)[0]
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"), [("Insufficient Memory", "OUT_OF_MEMORY"), ("GPU Timeout Error", "GPU_INTERRUPTED")]
+)
+def test_a_load_that_metal_ended_is_not_blamed_on_the_model(shared, tiny_model, monkeypatch, reason, code):
+    def load_model(*_):
+        raise RuntimeError(f"{METAL}: {reason} (1)")
+
+    # That of mlx-lm.
+    monkeypatch.setattr("forgellm.training.adapters.load_model", load_model)
+    empty = shared()
+    with pytest.raises(ForgeError, match=reason):
+        load(empty, tiny_model)
+    assert empty.status().error["code"] == code
 
 
 def test_an_unloaded_model_is_gone(engine):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
@@ -209,6 +210,24 @@ def test_a_worker_that_is_killed_leaves_no_process_of_any_machine(tmp_path, work
     assert psutil.wait_procs(started, timeout=60)[1] == []
 
 
+@pytest.fixture
+def signals_of_macos(monkeypatch):
+    """macOS refuses to signal a group that has ended and was not waited for; Linux does not mind."""
+    linux = os.killpg
+
+    def has_ended(pid):
+        return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+    def killpg(group, number):
+        if has_ended(group):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        linux(group, number)
+        wait_until(lambda: has_ended(group))
+
+    monkeypatch.setattr(os, "killpg", killpg)
+
+
+@pytest.mark.usefixtures("signals_of_macos")
 def test_a_resumed_run_that_is_stopped_while_machines_connect_is_as_far_as_it_was_saved(workspace, hub_cache):
     run = new_run(workspace, hosts=["127.0.0.1"] * 2)
     folder = run_folder(workspace, run)

@@ -106,8 +106,11 @@ def test_what_mlx_cannot_do_starts_no_run(town: Forge, wish: dict[str, object], 
 
 def test_groups_that_divide_no_layer_are_refused_before_a_run(town: Forge) -> None:
     samples.bring_model(town)
-    with pytest.raises(InvalidField, match=r"no layer of models/base/lough-tiny .* in groups of 64"):
+    with pytest.raises(
+        InvalidField, match=r"no layer of models/base/lough-tiny .* in groups of 64"
+    ) as caught:
         quantizing.quantize(town, "models/base/lough-tiny", bits=4)
+    assert caught.value.suggestion.startswith("Choose group_size 32")
 
 
 def test_a_stop_is_obeyed_at_every_look_and_leaves_nothing(town: Forge) -> None:

@@ -1,7 +1,8 @@
-"""A Mac is kept awake for as long as a run trains, by a process that does not outlive it."""
+"""A Mac is kept awake for as long as a run goes on, by a process that does not outlive it."""
 
 import subprocess
 import sys
+import threading
 
 import psutil
 
@@ -22,6 +23,22 @@ def test_a_mac_is_kept_awake_inside_the_block_and_no_longer():
     assert helpers() == []
 
 
+STUBBORN = """
+import pathlib, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pathlib.Path(sys.argv[1]).touch()
+signal.pause()
+"""
+
+
+def test_a_helper_that_does_not_end_when_told_costs_a_run_nothing(tmp_path):
+    ready, poll = tmp_path / "ready", threading.Event()
+    with kept_awake((sys.executable, "-c", STUBBORN, str(ready)), system="darwin"):
+        while not ready.exists():
+            poll.wait(0.01)
+    assert helpers() == []
+
+
 def test_an_error_inside_the_block_ends_the_helper_too():
     try:
         with kept_awake(SLEEPLESS, system="darwin"):
@@ -35,7 +52,7 @@ def test_nothing_is_started_on_other_systems():
         assert helpers() == []
 
 
-def test_a_mac_without_the_tool_trains_all_the_same(capfd):
+def test_a_mac_without_the_tool_works_all_the_same(capfd):
     with kept_awake(("/nowhere/caffeinate",), system="darwin"):
         subprocess.run(["true"], check=True)
     assert "may fall asleep" in capfd.readouterr().err

@@ -82,6 +82,11 @@ def test_a_named_error_is_the_last_event_with_its_way_out(start):
         ("KeyError", "weight", "INTERNAL_ERROR"),
         ("RuntimeError", "[malloc] Unable to allocate 999999999999 bytes.", "OUT_OF_MEMORY"),
         ("RuntimeError", "[METAL] Command buffer execution failed: Insufficient Memory (1)", "OUT_OF_MEMORY"),
+        (
+            "RuntimeError",
+            "[METAL] Command buffer execution failed: Impacting Interactivity (1)",
+            "GPU_INTERRUPTED",
+        ),
         ("RuntimeError", "[write] Unable to write 3900096 bytes to file.", "DISK_FULL"),
     ],
 )
@@ -107,6 +112,32 @@ def test_a_full_disk_is_named_and_leaves_no_partial_file(start):
     wait_for_end(folder)
     assert failure(folder)["code"] == "DISK_FULL"
     assert [path.name for path in folder.iterdir() if "adapters" in path.name] == []
+
+
+AWAKE = """
+import sys
+from contextlib import contextmanager
+from forgellm.domain.runs import RunKind
+from forgellm.jobs.worker import main
+
+@contextmanager
+def awake():
+    print("awake", flush=True)
+    yield
+    print("asleep", flush=True)
+
+jobs = dict.fromkeys(RunKind, "tests.jobs.sample_worker:perform")
+sys.exit(main(sys.argv[1:], jobs=jobs, awake=awake))
+"""
+
+
+def test_the_machine_is_kept_awake_while_a_run_of_any_kind_goes_on(place, worker_environment):
+    run = new_run(place, RunKind.EXPORT, spec={"act": "stumble", "exception": "KeyError", "text": "weight"})
+    launch(place, run, environment=worker_environment, command=(sys.executable, "-c", AWAKE))
+    folder = run_folder(place, run)
+    wait_for_end(folder)
+    log = (folder / "worker.log").read_text()
+    assert log.index("awake\n") < log.index("Traceback") < log.index("asleep\n")
 
 
 def test_a_job_that_cannot_be_imported_fails_the_run(place, worker_environment):

@@ -8,6 +8,7 @@ from forgellm.api.errors import strict_keys
 from forgellm.domain.chat import GenerationRequest, Message, Sampling, Target
 from forgellm.domain.checkpoints import Checkpoint
 from forgellm.inference.local import LocalModel
+from forgellm.inference.memory import Room
 from forgellm.model_server.app import ROUTES
 from forgellm.services.model_host import ModelFixed, ModelHost
 from forgellm.storage.checkpoints import checkpoint_path, sha256_of, write_sidecar
@@ -144,12 +145,15 @@ class LetGo(LocalModel):
 
 def test_a_model_that_is_let_go_of_in_that_moment_is_loaded_again_for_who_named_it(forge, serve):
     _, app = serve()
-    host = ModelHost(forge, LetGo(forge.workspace, forge.hub_cache, app.engine))
+    first, second = (
+        LetGo(forge.workspace, forge.hub_cache, app.engine, room=lambda: Room(1 << 30)) for _ in range(2)
+    )
+    host = ModelHost(forge, first)
     host.load(Target(TINY))
     app.engine.wait_until_loaded()
     question = GenerationRequest((Message("user", "Hello"),), sampling=Sampling(max_tokens=2))
     assert list(host.ask_by_name(TINY, question).answer)[-1].finish
-    fixed = ModelHost(forge, LetGo(forge.workspace, forge.hub_cache, app.engine), auto_load=False)
+    fixed = ModelHost(forge, second, auto_load=False)
     with pytest.raises(ModelFixed):
         fixed.ask_by_name(TINY, question)
 

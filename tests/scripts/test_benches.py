@@ -47,7 +47,7 @@ def rows_of(name):
     if name == "training":
         import bench_training
 
-        return [bench_training.judged(bench_training.CASES[0], [100.0, 120.0], [100.0, 100.0])]
+        return [bench_training.judged(bench_training.CASES[0], [10.0, 8.0], [10.0, 10.0])]
     if name == "learning":
         import bench_learning
 
@@ -82,6 +82,16 @@ def test_what_a_benchmark_prints_becomes_rows_of_the_table_of_all(name, capsys):
     for row in rows:
         assert set(row) == {"case", "figure", "wanted", "reached"}
     assert ended == int(name in ("growth", "web")), rows
+
+
+def test_a_training_speed_is_the_true_tokens_of_an_epoch_over_its_seconds():
+    from bench_training import Case, judged
+
+    documents = Case("made up", [100, 300], 2, 200, None, documents=True)
+    row = judged(documents, [4.0, 2.0, 4.0], [4.0, 4.0, 2.0])
+    assert (row["forgellm_tokens_per_second"], row["mlx_lm_tokens_per_second"]) == (100.0, 75.0)
+    assert row["ratios"] == [pytest.approx(4 / 3), pytest.approx(8 / 3), pytest.approx(2 / 3)]
+    assert (row["figure"], row["reached"]) == ("1.33", None)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,14 @@ THIS = f'exec {sys.executable} "$@"\n'
 WITHOUT_ENSUREPIP = '#!/bin/sh\ncase "$2" in *ensurepip*) exit 1 ;; esac\n' + THIS
 NOTING_PIP = '#!/bin/sh\ncase "$*" in *"-m pip"*) echo "$*" >>pip.log; exit $PIP ;; esac\n' + THIS
 
+# A Python as it is on a Mac.
+ON_A_MAC = """
+import platform, sys
+sys.platform = "darwin"
+platform.machine = lambda: "{machine}"
+platform.mac_ver = lambda: ("{version}", ("", "", ""), "{machine}")
+"""
+
 
 def program(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +58,28 @@ def test_a_python_that_is_too_old_is_refused_by_name(checkout):
     assert run.returncode == 1
     assert "needs Python 3.11 or newer" in run.stderr
     assert "./old-python" in run.stderr
+
+
+def on_a_mac(checkout, machine, version, text):
+    """A program that is a Python of that machine on that macOS."""
+    (checkout / "mac").mkdir()
+    (checkout / "mac/sitecustomize.py").write_text(ON_A_MAC.format(machine=machine, version=version))
+    return text.replace("exec ", f"exec env PYTHONPATH={checkout}/mac ")
+
+
+@pytest.mark.parametrize(("machine", "version"), [("x86_64", "15.1"), ("arm64", "13.6.1")])
+def test_a_python_of_a_mac_that_mlx_is_not_made_for_is_refused_by_name(checkout, machine, version):
+    program(checkout / "mac-python", "#!/bin/sh\n" + on_a_mac(checkout, machine, version, THIS))
+    run = prepare(checkout, PYTHON="./mac-python")
+    assert run.returncode == 1
+    assert "macOS 14 or newer, and an arm64 Python" in run.stderr
+    assert f"./mac-python is an {machine} Python on macOS {version}." in run.stderr
+
+
+@pytest.mark.parametrize("version", ["14.0", "26.1"])
+def test_a_python_of_a_mac_that_mlx_is_made_for_is_taken(checkout, version):
+    program(checkout / ".venv/bin/python", on_a_mac(checkout, "arm64", version, NOTING_PIP))
+    assert installations(checkout) == 1
 
 
 def test_a_python_without_ensurepip_is_told_which_package_is_missing(checkout):

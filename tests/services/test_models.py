@@ -7,7 +7,7 @@ import pytest
 from forgellm.domain.chat import Target
 from forgellm.domain.errors import InvalidPath, ModelNotFound, PathNotFound, RunConflict
 from forgellm.domain.runs import RunKind
-from forgellm.services import cards, removal
+from forgellm.services import cards, removal, samples
 from forgellm.services.library import library
 from forgellm.services.memory import fit
 from forgellm.storage.adapters import AdapterConfig, write_config
@@ -68,6 +68,16 @@ def test_a_model_is_described_and_measured_against_the_machine(forge, tiny_model
     assert tiny.needs.chat == int(1.15 * tiny.info.weight_bytes)
     assert tiny.needs.training > tiny.needs.chat > small.needs.chat
     assert fit(tiny.needs.training, found.machine.limit) == "fits"
+
+
+def test_a_model_tells_in_which_groups_its_layers_can_be_quantized(forge, tiny_model_quantized):
+    shutil.copytree(tiny_model_quantized, forge.workspace.base_models / "small")
+    samples.bring_model(forge)
+    sizes = {name: entry.info.group_sizes for name, entry in entries(forge).items()}
+    assert sizes["models/base/tiny"][0] == 32
+    # Its layers are 176 and 416 wide.
+    assert sizes[f"models/base/{samples.MODEL}"] == (32,)
+    assert sizes["models/base/small"] == ()
 
 
 def test_an_adapter_has_what_its_base_model_has_and_its_own_rank(forge, trained):

@@ -16,6 +16,7 @@ from forgellm.domain.errors import InvalidField
 from forgellm.domain.runs import RunKind
 from forgellm.domain.spec import parse_spec, to_dict
 from forgellm.forge import Forge
+from forgellm.inference.memory import Room
 from forgellm.services import memory, pace, samples, training
 from forgellm.services.preflight import preflight
 from forgellm.services.spec_text import read_yaml
@@ -408,7 +409,9 @@ def test_a_container_has_what_it_may_use(tmp_path):
     whole = memory.machine("Linux", allowed)
     assert whole.limit == whole.total
     mac = memory.machine("Darwin", allowed)
-    assert 0.6 * mac.total < mac.limit < 0.8 * mac.total
+    assert 0.6 * mac.total < mac.limit < 0.85 * mac.total
+    assert memory.room(mac, "Darwin") == Room(mac.available, mac.limit)
+    assert memory.room(whole, "Linux") == Room(whole.available)
 
 
 def test_a_run_from_elsewhere_says_nothing_and_breaks_nothing(after):

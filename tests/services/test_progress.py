@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from forgellm.services.progress import Progress, advance, as_dict, fold
 
-KEYS = [*as_dict(Progress()), "type", "iteration_seconds"]
+KEYS = [*as_dict(Progress()), "type", "iteration_seconds", "validation_seconds", "eval_every", "save_every"]
 JSON = st.recursive(
     st.none()
     | st.booleans()
@@ -47,6 +47,33 @@ def test_the_time_left_follows_a_change_of_pace():
     fast = [{"type": "train", "iteration": n, "iteration_seconds": 1.0} for n in range(50, 80)]
     progress = fold([{"type": "phase", "total_iterations": 100}, *slow, *fast])
     assert progress.eta_seconds == pytest.approx(21.0)
+
+
+def test_validations_to_come_are_part_of_the_time_left_and_those_done_do_not_slow_the_pace():
+    begun = [
+        {"type": "phase", "phase": "training", "total_iterations": 10, "eval_every": 2, "save_every": 3},
+        {"type": "validation", "iteration": 0, "validation_seconds": 99.0},
+        {"type": "train", "iteration": 1, "iteration_seconds": 1.0},
+        {"type": "train", "iteration": 2, "iteration_seconds": 1.0},
+    ]
+    validated = [*begun, {"type": "validation", "iteration": 2, "validation_seconds": 7.0}]
+    # After 2: 3, 4, 6 (once, though both fall due), 8, 9, 10; before its event the one at 2 is yet to end.
+    assert fold(begun).eta_seconds == pytest.approx(8 * 1.0 + 7 * 99.0)
+    assert fold(validated).eta_seconds == pytest.approx(8 * 1.0 + 6 * 7.0)
+    last = [*validated, {"type": "train", "iteration": 10, "iteration_seconds": 1.0}]
+    assert fold(last).eta_seconds == pytest.approx(7.0)
+    assert fold([*last, {"type": "validation", "iteration": 10}]).eta_seconds == 0.0
+
+
+def test_a_resumed_run_has_validated_the_iteration_that_it_goes_on_from():
+    events = [
+        {"type": "phase", "total_iterations": 8, "eval_every": 4, "save_every": 4},
+        *({"type": "train", "iteration": n, "iteration_seconds": 1.0} for n in range(1, 5)),
+        {"type": "validation", "iteration": 4, "validation_seconds": 5.0},
+        *({"type": "train", "iteration": n, "iteration_seconds": 1.0} for n in range(5, 9)),
+        {"type": "resumed", "iteration": 4},
+    ]
+    assert fold(events).eta_seconds == pytest.approx(4 * 1.0 + 5.0)
 
 
 def test_a_resumed_run_stands_where_its_state_was_saved():

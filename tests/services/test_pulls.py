@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import sys
 import threading
 
 import numpy as np
@@ -76,6 +77,33 @@ def test_a_download_is_cancelled_gone_on_with_and_forgotten(parts, fake):
     assert (find_model(parts.workspace, parts.hub_cache, NAME).path / "README.md").is_file()
     assert pulls.cancel(parts, ID, wait=wait) is None
     assert list_pulls(parts.workspace) == []
+
+
+AWAKE = """
+import sys
+from contextlib import contextmanager
+from forgellm.services.pull_process import main
+
+@contextmanager
+def awake():
+    with open("night", "a") as night:
+        print("awake", file=night, flush=True)
+        yield
+        print("asleep", file=night, flush=True)
+
+main(*sys.argv[1:], awake=awake)
+"""
+
+
+def test_the_machine_is_kept_awake_while_a_download_goes_on(parts, fake, monkeypatch):
+    monkeypatch.setattr(pulls, "COMMAND", (sys.executable, "-c", AWAKE))
+    night = parts.workspace.root / "night"
+    fake.go_on.clear()
+    pulls.start(parts, NAME)
+    until(parts, lambda pull: (pull.done_bytes or 0) > 10**7)
+    assert night.read_text() == "awake\n"
+    fake.go_on.set()
+    assert until(parts, lambda pull: night.read_text() == "awake\nasleep\n").state == "completed"
 
 
 def test_a_download_that_was_killed_is_interrupted_and_what_came_of_it_can_be_dropped(parts, fake):

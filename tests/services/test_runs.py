@@ -71,7 +71,8 @@ class Worker:
             return self.emit("failed", code="OUT_OF_MEMORY", error="", suggestion="")
         if self.events[0]["seq"] != self.events[-3]["seq"]:
             self.emit("resumed", iteration=self.saved)
-        self.emit("phase", phase="training", total_iterations=self.total, batches_per_epoch=3)
+        due = {"eval_every": self.eval_every, "save_every": self.save_every}
+        self.emit("phase", phase="training", total_iterations=self.total, batches_per_epoch=3, **due)
         if not self.begun:
             self.validate(0)
             self.begun = True
@@ -98,6 +99,7 @@ class Worker:
             iteration=iteration,
             validation_loss=2.0 + iteration % 5,
             general_validation_loss=general,
+            validation_seconds=0.25 + iteration % 3,
         )
 
     def end(self, iteration, ending):
@@ -167,6 +169,7 @@ def test_progress_is_what_all_events_say_of_a_real_run_that_was_paused_and_resum
         assert runs.progress_at(forge, run, seq=seq) == fold(events[:seq])
     status = runs.status(forge, run)
     assert status.progress == fold(events)
+    assert (status.progress.eval_every, status.progress.save_every) == (90, 1000)
     (summary,) = runs.summaries(forge).runs
     assert (summary.run, summary.state, summary.progress) == (run, RunState.COMPLETED, status.progress)
 
@@ -176,7 +179,8 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
-KEYS = st.sampled_from([*as_dict(Progress()), "iteration_seconds", "time"])
+TIMES = ["iteration_seconds", "validation_seconds", "eval_every", "save_every", "time"]
+KEYS = st.sampled_from([*as_dict(Progress()), *TIMES])
 FOREIGN = st.builds(
     lambda values, type: {**values, "type": type},
     st.dictionaries(KEYS | st.text(), JSON, max_size=8),
@@ -252,6 +256,13 @@ def test_a_run_whose_events_cannot_be_read_is_listed_as_failed_with_the_reason(p
     assert [s.state.value for s in runs.statuses(parts)][:3] == ["completed", "failed", "completed"]
     with pytest.raises(ForgeError, match="cannot be read"):
         runs.events(parts, listed[3])
+
+
+def test_of_a_run_that_does_not_wait_the_queue_reads_its_events_alone(parts, listed):
+    (run_folder(parts.workspace, listed[0]) / "crash.txt").mkdir()
+    assert numbers(runs.summaries(parts, state=RunState.PENDING)) == ([6, 5], 2)
+    command = (sys.executable, "-c", "pass")
+    assert launcher.launch_next(parts.workspace, environment={}, command=command) == listed[4]
 
 
 def test_a_run_whose_events_cannot_be_read_does_not_hold_up_the_queue(parts, listed):

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import resource
+import stat
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from forgellm.domain.errors import DiskFull, PathNotFound, ReadOnly
+from forgellm.domain.errors import DiskFull, NoLocks, PathNotFound, ReadOnly
 from forgellm.storage.files import (
     PARTIAL,
     HeldLock,
@@ -27,6 +30,7 @@ from forgellm.storage.files import (
     parse_record,
     read_json,
     read_json_lines,
+    remove_folder,
     write_bytes,
     write_json,
 )
@@ -373,3 +377,49 @@ def test_a_lost_or_damaged_counter_goes_on_above_what_is_in_use(tmp_path, damage
     counter.unlink() if damage is None else counter.write_bytes(damage)
     assert next_number(counter, above=41) == 42
     assert next_number(counter) == 43
+
+
+def test_a_folder_is_deleted_though_a_file_takes_the_one_beside_it_along(tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    (folder / "inner").mkdir(parents=True)
+    for n in range(10):
+        for name in (f"{n}.json", f"._{n}.json", f"inner/{n}.json", f"inner/._{n}.json"):
+            (folder / name).write_bytes(b"")
+    unlink = os.unlink
+
+    def unlink_as_macos(path, *, dir_fd=None):
+        unlink(path, dir_fd=dir_fd)
+        with suppress(FileNotFoundError):
+            unlink(f"._{path}", dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", unlink_as_macos)
+    remove_folder(folder)
+    assert not folder.exists()
+
+
+def test_a_disk_without_locks_is_named(tmp_path, monkeypatch):
+    def refuse(descriptor, operation):
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    def wait():
+        with exclusive(tmp_path / "lock"):
+            pass
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    for look in (wait, lambda: HeldLock.acquire(tmp_path / "lock"), lambda: is_held(tmp_path / "lock")):
+        with pytest.raises(NoLocks, match="without locks"):
+            look()
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_is_written_where_folders_cannot_be_synced(tmp_path, monkeypatch, number):
+    sync = os.fsync
+
+    def sync_files_alone(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync_files_alone)
+    write_json(tmp_path / "a.json", {"a": 1})
+    assert read_json(tmp_path / "a.json") == {"a": 1}

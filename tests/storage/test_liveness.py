@@ -19,6 +19,7 @@ from forgellm.storage.liveness import (
     remove_leftovers,
     resting_state,
     state,
+    waits,
     write_control,
 )
 from tests.storage.folders import noon
@@ -43,6 +44,15 @@ def test_a_run_lives_while_its_lock_is_held(tmp_path):
     assert state(tmp_path) is RunState.RUNNING
     lock.release()
     assert state(tmp_path) is RunState.INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    "types", [[], ["label"], ["stopped"], ["started"], ["started", "paused"], ["failed"]]
+)
+def test_a_run_waits_where_its_state_is_pending_and_nowhere_else(tmp_path, types):
+    for type in types:
+        EventLog(tmp_path, noon).append(type)
+    assert waits(tmp_path) is (state(tmp_path) is RunState.PENDING)
 
 
 def test_who_holds_the_lock_sees_the_run_as_it_was_before(tmp_path, lock):
@@ -79,6 +89,40 @@ def test_a_crash_report_means_that_the_run_failed(tmp_path, report, number, code
     assert found["code"] == code
     assert f"(signal {int(number)})" in str(found["error"])
     assert found["suggestion"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "advice"),
+    [
+        (
+            "libc++abi: terminating due to uncaught exception of type std::runtime_error: [METAL] Command "
+            "buffer execution failed: Impacting Interactivity (0000000e:kIOGPUCommandBufferCallbackError"
+            "ImpactingInteractivity)",
+            "GPU_INTERRUPTED",
+            "Let the display sleep",
+        ),
+        (
+            "libc++abi: terminating due to uncaught exception of type std::runtime_error: [METAL] Command "
+            "buffer execution failed: Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOut"
+            "OfMemory)",
+            "OUT_OF_MEMORY",
+            "Lower batch_size",
+        ),
+        (
+            "terminate called after throwing an instance of 'std::runtime_error'\n  what():  a pipe broke",
+            "INTERNAL_ERROR",
+            "worker.log",
+        ),
+    ],
+)
+def test_a_worker_that_was_aborted_failed_for_what_its_log_says_last(tmp_path, words, code, advice):
+    EventLog(tmp_path, noon).append("started")
+    (tmp_path / "crash.txt").write_text("Fatal Python error: Aborted\n")
+    (tmp_path / "worker.log").write_text("loading\n" * 1000 + words + "\n1 leaked semaphore\n")
+    found = failure(tmp_path)
+    assert found is not None
+    assert (found["code"], advice in str(found["suggestion"])) == (code, True)
+    assert words[-12:] in str(found["error"])
 
 
 def test_an_empty_crash_report_is_none(tmp_path):

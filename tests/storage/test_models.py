@@ -270,6 +270,7 @@ def test_a_model_with_code_of_its_own_is_refused(workspace, cache, base, key):
 
 def test_weights_in_another_format_come_with_a_way_to_convert_them(workspace, cache, base):
     (base / "model.safetensors").rename(base / "pytorch_model.bin")
+    (base / "._tiny.gguf").write_bytes(b"what macOS keeps beside a file")
     with pytest.raises(InvalidModel) as caught:
         find_model(workspace, cache, "models/base/tiny")
     assert "pytorch_model.bin" in caught.value.suggestion

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -145,12 +149,43 @@ def test_it_is_the_same_when_compiled() -> None:
     hidden, targets = mx.random.normal((4, 8)), mx.array([0, 63, 20, 40])
 
     def loss(hidden: mx.array) -> mx.array:
-        chunking = Chunking(OutputLayer(owner, "lm_head", owner.lm_head, 64), tile=128)
+        chunking = Chunking(OutputLayer(owner, "lm_head", owner.lm_head, 64), tile=128, compiled=True)
         return chunked_losses(hidden, targets, chunking).sum()
 
     plain, compiled = mx.value_and_grad(loss)(hidden), mx.compile(mx.value_and_grad(loss))(hidden)
     for a, b in zip(plain, compiled, strict=True):
         assert mx.abs(a - b).max().item() <= 1e-6
+
+
+KERNELS = """
+import tempfile
+from pathlib import Path
+import mlx.core as mx
+import mlx.nn as nn
+from forgellm.training.chunked_loss import Chunking, chunked_losses
+from forgellm.training.output_layer import OutputLayer
+
+def kernels(blocks):
+    owner = nn.Module()
+    owner.lm_head = nn.Linear(8, 64 * blocks, bias=False)
+    owner.freeze()
+    layer = OutputLayer(owner, "lm_head", owner.lm_head, 64 * blocks)
+    chunking = Chunking(layer, tile=512, compiled=True)
+    loss = lambda hidden: chunked_losses(hidden, mx.arange(8), chunking).sum()
+    mx.eval(mx.compile(mx.value_and_grad(loss))(mx.ones((8, 8))))
+    return {path.name for path in Path(tempfile.gettempdir()).rglob("*.so")}
+
+print(len(kernels(3)), len(kernels(5)))
+"""
+
+
+def test_more_blocks_of_the_vocabulary_compile_no_more_kernels(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", KERNELS], env=environment, capture_output=True, text=True, check=True
+    )
+    few, many = done.stdout.split()
+    assert few == many
 
 
 def test_a_measurement_is_that_of_whole_logits_and_the_same_bit_for_bit() -> None:
@@ -187,24 +222,41 @@ def peak_of(compute: Callable[[], Any]) -> int:
     return mx.get_peak_memory() - before
 
 
-def test_a_vocabulary_of_32000_takes_a_sixth_of_the_memory() -> None:
-    head = nn.Linear(16, 32_000, bias=False)
-    head.freeze()
+def a_layer_of_32000() -> tuple[OutputLayer, mx.array, mx.array]:
+    """The layer, which does not learn, hidden states and targets."""
     owner = nn.Module()
-    owner.lm_head = head
+    owner.lm_head = nn.Linear(16, 32_000, bias=False)
+    owner.freeze()
     hidden, targets = mx.random.normal((256, 16)), mx.random.randint(0, 32_000, (256,))
-    mx.eval(head.parameters(), hidden, targets)
+    mx.eval(owner.parameters(), hidden, targets)
+    return OutputLayer(owner, "lm_head", owner.lm_head, 32_000), hidden, targets
+
+
+def test_a_vocabulary_of_32000_takes_a_sixth_of_the_memory() -> None:
+    layer, hidden, targets = a_layer_of_32000()
 
     def whole(hidden: mx.array) -> mx.array:
-        return nn.losses.cross_entropy(head(hidden), targets).mean()
+        return nn.losses.cross_entropy(layer.module(hidden), targets).mean()
 
     def chunked() -> tuple[mx.array, mx.array]:
-        chunking = Chunking(OutputLayer(owner, "lm_head", head, 32_000), tile=1 << 20)
+        chunking = Chunking(layer, tile=1 << 20)
         found = mx.value_and_grad(lambda h: chunked_losses(h, targets, chunking).mean())(hidden)
         chunking.settle()
         return found
 
     assert peak_of(chunked) < peak_of(lambda: mx.value_and_grad(whole)(hidden)) / 6
+
+
+def test_a_compiled_step_computes_the_blocks_one_after_the_other() -> None:
+    layer, hidden, targets = a_layer_of_32000()
+
+    def peak(*, compiled: bool) -> int:
+        chunking = Chunking(layer, tile=1 << 18, compiled=compiled)
+        step = mx.compile(mx.value_and_grad(lambda h: chunked_losses(h, targets, chunking).mean()))
+        mx.eval(step(hidden))
+        return peak_of(lambda: step(hidden))
+
+    assert peak(compiled=True) < 0.5 * peak(compiled=False)
 
 
 def test_a_token_that_is_all_but_certain_or_impossible_has_a_finite_loss() -> None:

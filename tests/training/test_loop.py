@@ -22,6 +22,7 @@ def test_it_validates_at_iteration_0_and_on_every_checkpoint(run_loop: Run) -> N
     assert trained.recorder.values("validation", "iteration") == [0, 3, 4, 6, 8, 9, 10]
     assert trained.recorder.values("checkpoint", "iteration") == [4, 8, 10]
     assert trained.ending.type == "completed"
+    assert all(seconds > 0 for seconds in trained.recorder.values("validation", "validation_seconds"))
 
 
 def test_each_checkpoint_has_the_loss_of_exactly_its_weights(

@@ -92,6 +92,16 @@ def test_what_cannot_be_proven_is_told(model: object, reason: str) -> None:
     assert reason in found.reason
 
 
+class Failing(Around):
+    def changed(self, logits: mx.array) -> mx.array:
+        raise RuntimeError("[METAL] Command buffer execution failed: Caused GPU Timeout Error (1)")
+
+
+def test_a_gpu_that_was_interrupted_proves_nothing_about_the_model() -> None:
+    with pytest.raises(RuntimeError, match="GPU Timeout"):
+        output_layer(Failing(a_model("llama")))
+
+
 def test_looking_for_it_changes_nothing() -> None:
     model = adapted(a_model("llama", tied=False), "lm_head", "self_attn.q_proj")
     model.train()

@@ -11,6 +11,7 @@ import pytest
 from werkzeug.test import Client
 
 from forgellm.api.access import access
+from forgellm.api.errors import STRICT
 from forgellm.forge import Forge
 from forgellm.settings import Settings
 from forgellm.web.app import create_app
@@ -97,6 +98,25 @@ def test_every_address_of_the_page_is_the_page_for_browsers_and_nothing_for_othe
     assert ask(path).text == ask("/").text
     refused = ask(path, Accept="application/json")
     assert (refused.status_code, refused.json["error_code"]) == (404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize("path", ["/nothing/here", "/runs/a/b", "/models.html", "/%00"])
+def test_where_nothing_is_browsers_get_the_page_which_says_so_and_programs_the_error(ask, path):
+    shown = ask(path)
+    assert (shown.status_code, shown.mimetype) == (404, "text/html")
+    assert shown.text == ask("/").text
+    assert "Content-Security-Policy" in shown.headers
+    assert shown.headers["Cache-Control"] == "no-store"
+    for accept in ("application/json", "*/*", "image/png"):
+        refused = ask(path, Accept=accept)
+        assert (refused.status_code, refused.json["error_code"]) == (404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize("first", ["api", "v1", "static", "docs", "ws", *(key.strip("/") for key in STRICT)])
+def test_where_programs_ask_an_error_has_its_shape_also_in_a_browser(ask, first):
+    for path in (f"/{first}/nothing", f"/{first}/nothing/here"):
+        refused = ask(path)
+        assert (refused.status_code, refused.mimetype) == (404, "application/json")
 
 
 def test_a_link_on_another_site_may_open_a_page_and_nothing_else(ask):

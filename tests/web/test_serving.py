@@ -16,7 +16,7 @@ from forgellm.api.access import access
 from forgellm.api.errors import error_body
 from forgellm.api.policy import POLICY
 from forgellm.domain.errors import ForgeError
-from forgellm.web.connections import Limits
+from forgellm.web.connections import Connection, Limits
 from forgellm.web.serving import CannotListen, PortInUse, WebServer, listen, serving
 from tests.web.raw import exchange, head, opened, parsed, rest
 from tests.web.served import served
@@ -273,6 +273,17 @@ def test_more_clients_than_the_limit_are_turned_away_until_some_leave(serve):
     for connection in first:
         connection.close()
     wait_until(lambda: exchange(site.port, head(port=site.port)).status == 200)
+
+
+def test_a_connection_is_taken_over_without_asking_the_system_what_it_is():
+    # macOS has no answer for a connection that was reset before it was taken over.
+    ours, theirs = socket.socketpair()
+    with theirs:
+        accepted = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 6, fileno=ours.detach())
+        with Connection(accepted, Limits()) as connection:
+            assert (connection.family, connection.proto) == (socket.AF_INET6, 6)
+            connection.sendall(b"all")
+            assert theirs.recv(3) == b"all"
 
 
 def test_a_client_that_does_not_take_its_answer_is_let_go(serve):

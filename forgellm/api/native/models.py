@@ -49,6 +49,9 @@ class LibraryModel(BaseModel):
     parameters: int | None
     quantization: str | None = Field(description="how weights are stored: bf16, 4-bit …")
     quantized: bool
+    group_sizes: list[int] = Field(
+        description="in which the model can be quantized; none where it is already"
+    )
     context_length: int | None
     licence: str | None = Field(description="as the model's card names it")
     has_card: bool
@@ -191,6 +194,7 @@ def _item(entry: Entry, machine: Machine) -> LibraryModel:
         parameters=info.parameters if info else None,
         quantization=info.quantization if info else None,
         quantized=entry.quantized,
+        group_sizes=list(info.group_sizes) if info else [],
         context_length=info.context_length if info else None,
         licence=entry.licence,
         has_card=entry.has_card,

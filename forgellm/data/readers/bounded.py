@@ -1,4 +1,4 @@
-"""Reading HTML, PDF, Word files and e-books in a process that is bounded in time and memory."""
+"""Reading HTML, PDF, Word files and e-books in a process that is bounded in time, and on Linux in memory."""
 
 from __future__ import annotations
 

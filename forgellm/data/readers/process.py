@@ -1,7 +1,7 @@
 """`python -m forgellm.data.readers.process`: read files that came from anywhere, one a line.
 
-A PDF or a zip may be made to take for ever or to fill the memory; a process can be bounded, and killed. What
-no reader foresaw ends this process, and the next file gets another one.
+A PDF or a zip may be made to take for ever or to fill the memory; a process can be killed, and on Linux its
+memory bounded. What no reader foresaw ends this process, and the next file gets another one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import json
 import logging
-import resource
 import signal
 import sys
 from pathlib import Path
@@ -17,8 +16,9 @@ from typing import Any
 
 from forgellm.data.readers.unreadable import Unreadable, check_length
 from forgellm.data.text import SAVE_AS_UTF8, Undecodable
+from forgellm.storage.memory_bound import bound_memory
 
-MEMORY_BYTES = 4 * 2**30
+_MEMORY_BYTES = 4 * 2**30
 _DEEP = "is nested too deeply"
 
 
@@ -43,8 +43,7 @@ def main() -> None:
     # Whoever reads the answers may be gone: that is no mistake to tell of. A Ctrl-C is for the parent.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # macOS does not enforce it; the alarm remains.
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    bound_memory(_MEMORY_BYTES)
     logging.disable()
     for line in sys.stdin:
         job = json.loads(line)

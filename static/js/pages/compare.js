@@ -46,6 +46,7 @@ class ComparePage {
   #wish = { measure: "validation_loss", ...chartWish() };
   #host = document.createElement("div");
   #chart = null;
+  #timer = 0;
   #draw;
   #signal;
 
@@ -65,7 +66,13 @@ class ComparePage {
     if (!this.#answer) return;
     if (before !== this.#answer.runs.map(({ id }) => id).join()) this.#build();
     this.#show();
-    if (this.#answer.runs.some(isActive)) setTimeout(() => this.#signal.aborted || this.read().catch(() => {}), PAUSE);
+    if (this.#answer.runs.some(isActive)) this.#readLater();
+  }
+
+  /** One that fails, as while the server begins anew, is not the last: what is shown stays until the next. */
+  #readLater() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#signal.aborted || this.read().catch(() => this.#readLater()), PAUSE);
   }
 
   template() {

@@ -20,7 +20,8 @@ const BITS = [
   { value: "mixed_2_6", label: "2 and 6 bits, by layer" },
   { value: "2", label: "2 bits: often too few" },
 ];
-const GROUPS = ["32", "64", "128"];
+const GROUPS = [32, 64, 128];
+const USUAL_GROUP = 64;
 const FORMATS = [
   { value: "gguf", label: "GGUF, for llama.cpp and LM Studio" },
   { value: "ollama", label: "Ollama: GGUF with a Modelfile" },
@@ -54,22 +55,27 @@ export function otherForms(model) {
 }
 
 function openQuantize(model) {
-  const wish = { bits: "4", group: "64", name: "" };
+  const sizes = model.group_sizes;
+  const wish = { bits: "4", group: String(sizes.includes(USUAL_GROUP) ? USUAL_GROUP : sizes[0] ?? ""), name: "" };
   const begin = () => {
     const how = wish.bits.startsWith("mixed") ? { recipe: wish.bits } : { bits: Number(wish.bits) };
     const body = { model_name: model.name, ...how, group_size: Number(wish.group), name: wish.name.trim() || null };
     return follow(dialog, post("/api/quantize", body));
   };
-  const dialog = ask({ title: `Quantize ${called(model)}`, yes: "Quantize", failed: "Nothing was quantized", begin, body: () => html`
+  const dialog = ask({ title: `Quantize ${called(model)}`, yes: "Quantize", failed: "Nothing was quantized", begin, possible: sizes.length > 0, body: () => html`
     <p class="quiet">A copy in fewer bits takes less memory and answers faster, and knows a little less. What it loses is
       measured on the data that its run held out.</p>
     <div class="publish-form">
       ${selectField({ name: "quantize-bits", label: "Bits a weight", value: wish.bits, choices: BITS, change: (bits) => (wish.bits = bits) })}
-      ${selectField({ name: "quantize-group", label: "Weights that share a scale", value: wish.group, choices: GROUPS,
+      ${selectField({ name: "quantize-group", label: "Weights that share a scale", value: wish.group, choices: groupsOf(sizes),
         hint: "Fewer are more exact and take more room", change: (group) => (wish.group = group) })}
       ${nameField(wish)}
     </div>` });
 }
+
+const groupsOf = (sizes) => GROUPS.map((size) => (sizes.includes(size)
+  ? { value: String(size), label: String(size) }
+  : { value: String(size), label: `${size}: divides the width of no layer`, disabled: true }));
 
 function openExport(model) {
   const wish = { format: "gguf", type: "f16", name: "" };
@@ -108,11 +114,11 @@ const exportAdapter = (model) => follow(null, post("/api/export", { run: model.n
 const nameField = (wish) => textField({ name: "made-name", label: "Name", value: wish.name, placeholder: "From the model",
   hint: "Letters, digits, dots, hyphens and underscores", change: (name) => (wish.name = name) });
 
-const ask = ({ title, yes, failed, begin, body }) => openDialog({
+const ask = ({ title, yes, failed, begin, body, possible = true }) => openDialog({
   title,
   body,
   actions: ({ close }) => html`<button class="button" @click=${() => close()}>Cancel</button>
-    <button class="button primary" @click=${action(begin, { failed })}>${yes}</button>`,
+    <button class="button primary" ?disabled=${!possible} @click=${action(begin, { failed })}>${yes}</button>`,
 });
 
 /** Go to the page of the run that has begun. */
