@@ -63,4 +63,7 @@ def demo(invocation: Invocation, quick: bool) -> None:
     click.echo(f"Its card and picture  {published['readme_path']}, {published['dashboard_path']}")
     click.echo(f"The one that answers  {model}")
     click.echo(f"Questions, answers    {evaluated.folder}/answers.jsonl")
-    click.echo(f"Measured in {time.monotonic() - started:.0f} s. `forgellm runs` lists what was run.")
+    click.echo(f"Measured in {time.monotonic() - started:.0f} s.")
+    click.echo(f"\nAsk it yourself       forgellm cli generate --model {model}")
+    click.echo("See it in a browser   forgellm start")
+    click.echo("What was run          forgellm runs")

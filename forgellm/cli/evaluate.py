@@ -22,6 +22,8 @@ _WORDS = {
     "distinct_2": "different pairs of words, 0 to 1",
     "response_words": "words in an answer",
 }
+_SHORT_ANSWERS = "BLEU counts runs of up to four words: answers that are all shorter have 0, right or wrong."
+_NO_QUESTION = "No question is held out: none was asked."
 
 
 @click.command()
@@ -112,9 +114,10 @@ def _measured(end: Mapping[str, object]) -> list[str]:
     cut = [(whose, end.get(key)) for whose, key in (("", "answers_cut"), ("base's ", "base_answers_cut"))]
     return [
         *lines,
+        *([_SHORT_ANSWERS] if any(_is_zero(column.get("bleu")) for column in columns) else []),
         *(f"{whose}answers cut at {end.get('max_tokens')} tokens: {count}" for whose, count in cut if count),
         f"Loss and perplexity: {end.get('text')}",
-        f"Answers: {end.get('answers_path')}",
+        f"Answers: {end['answers_path']}" if "answers_path" in end else _NO_QUESTION,
     ]
 
 
@@ -138,6 +141,10 @@ def _called(one: Mapping[str, object]) -> str:
 
 def _headers(columns: int) -> list[str]:
     return [*(["base", "adapter"] if columns > 1 else ["value"]), "count"]
+
+
+def _is_zero(score: object) -> bool:
+    return isinstance(score, dict) and score.get("value") == 0
 
 
 def _figure(score: object) -> str:

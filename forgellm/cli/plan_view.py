@@ -27,6 +27,8 @@ def plan_lines(found: Preflight) -> Iterator[str]:
         ("Time", "time", plan.duration and f"about {duration(plan.duration.seconds)}, {plan.duration.basis}"),
     ):
         yield f"{name:<{_WIDTH}}{words or 'not known: ' + found.unknown.get(key, 'the fields do not say it')}"
+        if name == "Memory" and plan.memory and found.spec and found.spec.hosts:
+            yield f"{'':<{_WIDTH}}{_shared(len(found.spec.hosts))}"
     for way in plan.ways:
         yield f"{'':<{_WIDTH}}{size(way.total)} with {shlex.join(options_of(way.changes))}"
     for finding in found.findings:
@@ -55,6 +57,11 @@ def _checkpoints(plan: Plan) -> str | None:
         return None
     kept = plan.checkpoints
     return f"{kept.written} of {size(kept.size_bytes)}, {size(kept.total_bytes)} on disk at most"
+
+
+def _shared(machines: int) -> str:
+    others = "the other one" if machines == 2 else f"each of the other {machines - 1}"
+    return f"on this machine, for its share of every batch; {others} needs about as much"
 
 
 def _memory(needed: MemoryEstimate, known: Machine) -> str:

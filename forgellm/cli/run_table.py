@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from forgellm.cli.checkpoint_table import checkpoint_lines
 from forgellm.cli.tables import MISSING, NAME_ENDS, duration, figure, table
+from forgellm.domain.runs import RunState
 from forgellm.domain.spec import defaults
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def run_lines(status: Status, *, width: int | None = None) -> list[str]:
         ("folder", run.folder),
         ("created", f"{run.created:%Y-%m-%d %H:%M:%S}"),
         *_measured(status),
-        *_failure(status.failure),
+        *_trouble(status),
         ("settings", "others have their defaults" if run.kind.trains else ""),
         *((f"  {name}", _shown(value)) for name, value in _chosen(run.spec).items()),
         ("versions", ", ".join(f"{name} {text}" for name, text in run.versions.items())),
@@ -82,7 +83,10 @@ def _measured(status: Status) -> list[tuple[str, str]]:
     ]
 
 
-def _failure(failure: Mapping[str, object] | None) -> list[tuple[str, str]]:
+def _trouble(status: Status) -> list[tuple[str, str]]:
+    failure = status.failure
+    if status.state is RunState.INTERRUPTED and status.run.kind.trains:
+        return [("what to do", f"`forgellm runs resume {status.run.id}` goes on from the last saved state.")]
     if failure is None:
         return []
     words = [("failure", f"{failure.get('error')} ({failure.get('code')})")]

@@ -53,7 +53,10 @@ def samples(invocation: Invocation, key: str) -> None:
     from forgellm.services.answers import sampled
     from forgellm.storage.runs import find_run
 
-    for one in sampled(forge, find_run(forge.workspace, key)):
+    found = sampled(forge, run := find_run(forge.workspace, key))
+    if not found:
+        click.echo(f"{run.id} was asked nothing: `forgellm train --sample-prompts TEXT` does.", err=True)
+    for one in found:
         click.echo(printable(one.prompt))
         for answer in one.answers:
             click.echo(f"{answer.iteration:>8}  {printable(answer.text)}{'' if answer.finished else ' …'}")

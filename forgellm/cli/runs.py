@@ -99,7 +99,10 @@ def log(invocation: Invocation, key: str | None, lines: int | None) -> None:
     forge = invocation.forge()
     from forgellm.services import runs as service
 
-    text = service.log(forge, service.find(forge, key, wanted=_any, sought="run")).splitlines()
+    run = service.find(forge, key, wanted=_any, sought="run")
+    text = service.log(forge, run).splitlines()
+    if not text:
+        click.echo(f"{run.id} wrote nothing. `forgellm runs follow {run.id}` shows what happened.", err=True)
     for line in text[-lines:] if lines else text:
         click.echo(line)
 
@@ -109,7 +112,7 @@ def log(invocation: Invocation, key: str | None, lines: int | None) -> None:
 @_detach_option
 @click.pass_obj
 def stop(invocation: Invocation, key: str | None, detach: bool) -> None:
-    """End a run for good, with a checkpoint of where it is."""
+    """End a run, with a checkpoint of where it is; `resume` takes it up again."""
     forge = invocation.forge()
     from forgellm.jobs import launcher
     from forgellm.services import runs as service

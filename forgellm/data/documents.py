@@ -35,7 +35,8 @@ _CODE = tuple(
     ".mm .nim .pas .php .pl .pm .proto .ps1 .py .pyi .r .rb .rkt .rs .s .scala .scm .scss .sh .sol .sql "
     ".svelte .swift .tcl .ts .tsx .v .vb .vhd .vue .zig .zsh".split()
 )
-SUFFIXES = (*_PLAIN, *_MARKDOWN, *KINDS, *_CODE)
+WRITTEN = (*_PLAIN, *_MARKDOWN, *KINDS)
+SUFFIXES = (*WRITTEN, *_CODE)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _NAME = re.compile(rf"(?:[A-Za-z_][A-Za-z0-9_.-]{{0,31}}@)?{_LABEL}(?:\.{_LABEL}){{0,8}}\.?")
 _DEVICE = re.compile(r"[A-Za-z0-9_]{1,32}")
 _SETTINGS = {"MLX_METAL_FAST_SYNCH=1", "MLX_METAL_FAST_SYNCH=0"}
-_FORM = "Write name, user@name, or name=192.168.1.5; two machines at least: --hosts mac1.local,mac2.local."
+_FORM = "Write name, user@name, or name=192.168.1.5, and a comma between two: mac1.local,mac2.local."
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,12 @@ def parse_hosts(items: Sequence[str]) -> tuple[Host, ...]:
     """The machines of a spec's field; none where it is empty. Raises InvalidField."""
     hosts = tuple(_parse(item) for item in items)
     if len(hosts) == 1 or len(hosts) > MOST:
-        raise _invalid(f"{len(hosts)} of them", f"it takes from 2 to {MOST} machines")
+        named = "one machine is named" if len(hosts) == 1 else f"{len(hosts)} machines are named"
+        raise InvalidField(
+            f"{named}, and a run on several takes from 2 to {MOST}",
+            details={"field": "hosts"},
+            suggestion="Name this machine first and then the others, or none to train on this one alone.",
+        )
     _check_each_is_another(items, hosts)
     if any(host.devices for host in hosts):
         _check_devices(items, hosts)
@@ -103,9 +108,9 @@ def check_hosts(items: Sequence[str], *, batch_size: int, lora_init: str) -> Non
     hosts = parse_hosts(items)
     if batch_size < len(hosts):
         raise InvalidField(
-            f"batch_size is {batch_size}, and {len(hosts)} hosts share the rows of a batch",
-            details={"field": "batch_size", "hosts": len(hosts)},
-            suggestion=f"Use a batch_size of at least {len(hosts)}, or fewer hosts.",
+            f"batch_size is {batch_size}, and {len(hosts)} machines share the rows of a batch",
+            details={"field": "batch_size", "other": "hosts"},
+            suggestion=f"Use a batch_size of at least {len(hosts)}, or fewer machines.",
         )
     if hosts and lora_init == "pissa":
         raise InvalidField(
@@ -161,7 +166,7 @@ def _parse(item: str) -> Host:
     reach, *devices = item.split("/")
     name, sign, addresses = reach.partition("=")
     if not _NAME.fullmatch(name):
-        raise _invalid(item, "that is no name of a machine")
+        raise _invalid(item, "that is no name of one")
     found = tuple(_address(item, text) for text in addresses.split("+")) if sign else ()
     if not found and _is_address(name.rpartition("@")[2]):
         found = (name.rpartition("@")[2],)
@@ -193,7 +198,9 @@ def _device(item: str, text: str) -> tuple[str, ...]:
 def _invalid(value: str, reason: str, instead: str = _FORM) -> InvalidField:
     shown = ascii(value[:80])
     return InvalidField(
-        f"hosts cannot be {shown}: {reason}", details={"field": "hosts", "value": shown}, suggestion=instead
+        f"the machine {shown} cannot be used: {reason}",
+        details={"field": "hosts", "value": shown},
+        suggestion=instead,
     )
 
 

@@ -118,7 +118,7 @@ class TrainingSpec:
     max_grad_norm: float | None = _field(
         1.0, "gradient clipping by global norm; empty for none", "1", above=0.0
     )
-    grad_checkpoint: bool = _field(False, "recompute activations: about 40 % less memory, 35 % more time")
+    grad_checkpoint: bool = _field(False, "recompute activations: 20 to 45 % less memory, 35 % more time")
     max_iterations: int | None = _field(
         None, "optimiser updates; 500 unless epochs are given", "100 to 5000", minimum=1, maximum=10**9
     )

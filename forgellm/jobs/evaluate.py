@@ -206,12 +206,13 @@ def _asked(job: Job, model: nn.Module, task: Task, *, what: str) -> list[dict[st
 def _completed(job: Job, task: Task, found: Found, base: Found | None) -> Outcome:
     values: dict[str, object] = {}
     if task.text is not None:
+        values["text"] = task.text.origin
+    if found.answers:
         lines = [json.dumps(asdict(answer), ensure_ascii=False) for answer in found.answers]
         write_bytes(job.folder / "answers.jsonl", "".join(f"{line}\n" for line in lines).encode())
-        values |= {"text": task.text.origin, "answers_path": f"{job.run.folder}/answers.jsonl"}
-    if found.answers:
         # Where answers were cut, their length says more of the room than of them.
         values |= {**exact_match(found.answers), "max_tokens": task.room}
+        values["answers_path"] = f"{job.run.folder}/answers.jsonl"
     for prefix, one in (("", found), ("base_", base)):
         if one is not None and one.scores:
             values[f"{prefix}metrics"] = {name: asdict(score) for name, score in one.scores.items()}

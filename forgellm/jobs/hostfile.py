@@ -36,7 +36,7 @@ def located(hosts: Sequence[Host]) -> list[Host]:
         if not _is_here(address):
             raise _unusable(
                 first.name,
-                f"the first machine, {first.name} at {address}, is not this one",
+                f"the first machine, {_named(first, address)}, is not this one",
                 "Name the machine first that the run is started on.",
             )
     return found
@@ -106,10 +106,14 @@ def _look_up(name: str) -> str:
     except OSError as error:
         raise _unusable(
             name,
-            f"the address of {name} is not known here: {error}",
-            f"Check the name, or give the address beside it: {name}=192.168.1.6.",
+            f"the address of {name} is not known here: {error.strerror or error}",
+            f"See that it is in the network, or start a run with its address, too: {name}=192.168.1.6.",
         ) from error
     return str(found[0][4][0])
+
+
+def _named(host: Host, address: str) -> str:
+    return address if host.name == address else f"{host.name} at {address}"
 
 
 def _device(names: tuple[str, ...]) -> object:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,7 +16,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO, Any
 
 from forgellm.domain.errors import HostLost
@@ -23,7 +23,7 @@ from forgellm.domain.hosts import Host, backend_of, parse_hosts
 from forgellm.domain.spec import parse_spec
 from forgellm.jobs.hostfile import free_port, launcher_hosts, located
 from forgellm.jobs.job import Job, Outcome, called_off, failure_values
-from forgellm.jobs.watch import OUTCOME, Watch
+from forgellm.jobs.watch import OUTCOME, Lost, Watch, plain
 from forgellm.settings import importing_this, worker_environment
 from forgellm.storage.events import EventLog
 from forgellm.storage.files import read_json, write_json
@@ -53,7 +53,7 @@ def train(job: Job) -> Outcome:
         job.log.append("phase", phase="connecting " + ", ".join(host.name for host in hosts))
         watch = Watch([host.name for host in hosts], time.monotonic)
         _run(job, hosts, watch, port=free_port(hosts, source))
-        outcome = _called_off(job, watch) or _outcome(job.folder, watch)
+        outcome = _called_off(job, watch) or _outcome(job, watch)
         # Somebody may have taken the port between the look and the start.
         if not watch.port_taken:
             break
@@ -132,7 +132,7 @@ def _read(process: subprocess.Popen[bytes], watch: Watch) -> Iterator[None]:
 def _follow_output(output: IO[bytes], watch: Watch) -> None:
     for line in output:
         if watch.see(line):
-            sys.stderr.buffer.write(line)
+            sys.stderr.buffer.write(plain(line))
             sys.stderr.buffer.flush()
 
 
@@ -161,15 +161,30 @@ def _called_off(job: Job, watch: Watch) -> Outcome | None:
     return called_off(job.folder, EventLog(job.folder, job.clock), command=command)
 
 
-def _outcome(folder: Path, watch: Watch) -> Outcome:
-    path = folder / OUTCOME
+def _outcome(job: Job, watch: Watch) -> Outcome:
+    path = job.folder / OUTCOME
     if path.exists():
         found: Any = read_json(path)
         path.unlink()
         values: Mapping[str, object] = found["values"]
         if values.get("code") != HostLost.code:
             return Outcome(str(found["type"]), values)
-    return Outcome("failed", failure_values(host_lost(watch)))
+    lost = host_lost(watch)
+    if lost.details.get("rank") and (job.folder / "adapters.safetensors").exists():
+        spec = job.run.spec
+        wish = [
+            "--start-from",
+            job.run.id,
+            "--training-type",
+            spec["training_type"],
+            "--dataset",
+            spec["dataset"],
+        ]
+        command = shlex.join(["forgellm", "train", *map(str, wish)])
+        lost.suggestion += (
+            f" To go on without it, from the best checkpoint: `{command}` and settings as here."
+        )
+    return Outcome("failed", failure_values(lost))
 
 
 def host_lost(watch: Watch) -> HostLost:
@@ -180,18 +195,36 @@ def host_lost(watch: Watch) -> HostLost:
             details={"output": watch.last_lines()},
             suggestion="Start a new run with other hosts: mlx.distributed_config writes them.",
         )
+    if watch.no_jaccl:
+        return HostLost(
+            "RDMA (jaccl) cannot be used on one of the machines, or on several",
+            details={"output": watch.last_lines()},
+            suggestion="It needs Thunderbolt 5, macOS 26.2 and RDMA, enabled on each by `rdma_ctl enable` in "
+            "Recovery. To do without, start a new run whose hosts name no devices.",
+        )
     details: dict[str, object] = {}
     what = "the machines lost each other" if watch.met() else "the machines could not connect to each other"
     lost = watch.lost()
     if watch.port_taken:
         what = "a port that was free is taken"
     elif lost is not None:
-        rank, how = lost
-        what = f"{watch.name(rank)}, machine {rank + 1} of the run, went away: {how}"
-        details = {"host": watch.name(rank), "rank": rank}
-    return HostLost(
-        what,
-        details={**details, "output": watch.last_lines()},
-        suggestion="See that every machine is up, in the network, and lets ssh in without a password (`ssh "
-        "NAME true` shows it); then resume the run. To go on without one, start a new run with start_from.",
-    )
+        name = watch.name(lost.rank)
+        went = "went away" if watch.met() else "did not connect"
+        what = f"machine {lost.rank + 1} of the run, {name}, {went}: {lost.how}"
+        details = {"host": name, "rank": lost.rank}
+    details["output"] = watch.last_lines()
+    return HostLost(what, details=details, suggestion=_way_out(lost, details.get("host")))
+
+
+def _way_out(lost: Lost | None, name: object) -> str:
+    if lost is None or lost.cause == "network":
+        return (
+            "See that every machine is up, in the network, and lets ssh in without a password "
+            f"(`ssh {name or 'NAME'} true` says why it does not); then resume the run."
+        )
+    if lost.cause == "memory":
+        again = (
+            "If it runs out of memory again, start a new one with a smaller batch_size or grad_checkpoint."
+        )
+        return f"Resume the run. {again}"
+    return "The run's log has its last words. Put right what they say, then resume the run."

@@ -9,6 +9,8 @@ import re
 import signal
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 OUTCOME = ".outcome.json"
 """Where the first machine's process leaves how the run ended."""
@@ -28,8 +30,20 @@ _REFUSED = re.compile(rb"mlx\.launch: error: (.+)")
 _COLOUR = re.compile(rb"\x1b\[\d*m")
 _REPEATED = b"was closed by the peer"
 _PORT_TAKEN = b"Couldn't bind socket"
+_NO_JACCL = b"Cannot initialize jaccl distributed backend"
 _LINES = 12
 _NOT_ITS_FAULT = (None, 0, PEERS_GONE, -signal.SIGTERM)
+_SSH_FAILED = 255
+_OF_MEMORY = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The machine that was the first to go, `how`, and where the cause is to be sought."""
+
+    rank: int
+    how: str
+    cause: Literal["network", "memory", "log"]
 
 
 class Watch:
@@ -43,6 +57,8 @@ class Watch:
         self._ended: dict[int, int | None] = {}
         self._lines: deque[str] = deque(maxlen=_LINES)
         self.port_taken = False
+        # A machine has no RDMA, or none that is enabled: MLX says no more than that it has not.
+        self.no_jaccl = False
         # Why mlx.launch starts nothing: it does not take what it is told of the machines.
         self.refused: str | None = None
 
@@ -53,13 +69,14 @@ class Watch:
         for found in _ENDED.finditer(line):
             self._ended[int(found[1])] = int(found[2]) if found[2] else None
         self.port_taken = self.port_taken or _PORT_TAKEN in line
+        self.no_jaccl = self.no_jaccl or _NO_JACCL in line
         # What the machines say themselves comes after it has started them.
         if (refused := _REFUSED.match(line)) and not self.met():
             self.refused = refused[1].decode(errors="replace").strip()
-        if _BEAT.search(line):
+        # A ring says for each of its sockets, and again and again, that another machine is gone.
+        if _BEAT.search(line) or _REPEATED in line:
             return False
-        if _REPEATED not in line:
-            self._lines.append(_COLOUR.sub(b"", line).decode(errors="replace").strip())
+        self._lines.append(plain(line).decode(errors="replace").strip())
         return True
 
     def silent(self) -> int | None:
@@ -76,13 +93,13 @@ class Watch:
         late = self._monotonic() - self._begun > CONNECT_SECONDS
         return self.silent() is not None or (late and not self.met())
 
-    def lost(self) -> tuple[int, str] | None:
-        """The machine that was the first to go, and how; None where that is not known."""
+    def lost(self) -> Lost | None:
+        """The machine that was the first to go; None where that is not known."""
         rank = self.silent()
         if rank is not None:
-            return rank, f"it has not been heard of for {PATIENCE_SECONDS:.0f} seconds"
+            return Lost(rank, f"it has not been heard of for {PATIENCE_SECONDS:.0f} seconds", "network")
         guilty = [(rank, code) for rank, code in self._ended.items() if code not in _NOT_ITS_FAULT]
-        return (guilty[0][0], _how(guilty[0][1] or 0)) if guilty else None
+        return _lost_by(guilty[0][0], guilty[0][1] or 0) if guilty else None
 
     def last_lines(self) -> list[str]:
         """What was said last, for who has to find out why."""
@@ -92,13 +109,18 @@ class Watch:
         return self._names[rank]
 
 
-def _how(code: int) -> str:
-    if code == 255:
-        return "ssh could not reach it, or lost it"
+def plain(line: bytes) -> bytes:
+    """The line as it reads without colours."""
+    return _COLOUR.sub(b"", line)
+
+
+def _lost_by(rank: int, code: int) -> Lost:
+    if code == _SSH_FAILED:
+        return Lost(rank, "ssh could not reach it, or lost it", "network")
     # A shell on the other side of ssh adds 128 to the number of a signal.
     number = -code if code < 0 else code - 128
-    if number in (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS):
-        return f"its process was ended by {signal.Signals(number).name}; it may have run out of memory"
-    return (
-        f"its process was ended by signal {number}" if number > 0 else f"its process ended with status {code}"
-    )
+    if number in _OF_MEMORY:
+        how = f"its process was ended by {signal.Signals(number).name}; it may have run out of memory"
+        return Lost(rank, how, "memory")
+    how = f"was ended by signal {number}" if number > 0 else f"ended with status {code}"
+    return Lost(rank, f"its process {how}", "log")

@@ -11,6 +11,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, hf_hub_download
 
 from forgellm.data.documents import SUFFIXES as DOCUMENTS
+from forgellm.data.documents import WRITTEN
 from forgellm.data.rows import SUFFIXES as ROWS
 from forgellm.domain.errors import DatasetNotFound, InvalidDataset, InvalidField, PathNotFound
 from forgellm.services.hub import OnProgress, alone, hub_errors, reporter
@@ -45,7 +46,7 @@ def add_files(
         raise InvalidDataset(
             f"nothing in {paths[0].name!a:.200} can be read",
             details={"passed_over": passed_over[:20]},
-            suggestion=f"Read are {', '.join((*ROWS, *DOCUMENTS[:20]))} and source code.",
+            suggestion=f"Read are {', '.join((*ROWS, *WRITTEN))} and source code.",
         )
     name = (
         name_from(paths[0].stem if paths[0].is_file() else paths[0].resolve().name) if name is None else name

@@ -202,8 +202,8 @@ def _warnings(compared: Sequence[Compared]) -> list[str]:
         found.append("The datasets differ.")
     elif differ([c.corpus for c in compared]):
         found.append(
-            "The training data differ, although the dataset has the same name: it was changed, or is "
-            "split, mixed or cut in another way."
+            "The data differ, although the dataset has the same name: it was changed, or is split, mixed, "
+            "cut or validated on in another way."
         )
     return found
 

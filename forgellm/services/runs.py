@@ -131,10 +131,11 @@ def find(parts: Parts, key: str | None, *, wanted: Callable[[Run, RunState], boo
     for run, now in known:
         if wanted(run, now):
             return run
+    way_out = "`forgellm runs` lists all runs" if known else "`forgellm train` starts the first run"
     raise RunNotFound(
         f"there is no {sought}",
         details={"workspace": str(parts.workspace.root)},
-        suggestion="`forgellm runs` lists all runs of this workspace; --workspace names another one.",
+        suggestion=f"{way_out} of this workspace; --workspace names another one.",
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from forgellm.domain.errors import ForgeError
+from forgellm.domain.errors import ForgeError, InvalidField
 from forgellm.domain.spec import (
     DEFAULT_GENERAL_DATASET,
     TrainingSpec,
@@ -28,9 +28,9 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Wish:
-    """`spec` has defaults for what is missing or wrong, and is None where fields contradict each other.
+    """`spec` has defaults for what is missing or wrong, and for one of two fields that contradict each other.
 
-    `complete` says that nothing is missing or wrong in itself. `base` is None where there is no such model;
+    `complete` says that nothing is missing or wrong. `base` is None where there is no such model;
     `has_data` says that its datasets are there.
     """
 
@@ -48,12 +48,31 @@ def read_wish(parts: Parts, values: Mapping[str, object]) -> Wish:
     given = {name: v for name, v in values.items() if name != "start_from"} if begun is None else begun
     checked, wrong = check_values(given)
     problems += map(refusal, wrong)
-    spec = attempt(problems, lambda: with_implied(TrainingSpec(**{**_GAPS, **checked})))  # type: ignore[arg-type]
+    told = len(problems)
+    spec = _agreeing(problems, {**_GAPS, **checked})
     if spec is None:
         return Wish(None, False, None, False, problems)
+    complete = not wrong and begun is not None and len(problems) == told
     spec = _with_general(parts, spec, given)
     base = _base(parts, spec, problems) if spec.model_name else None
-    return Wish(spec, not wrong and begun is not None, base, _has_data(parts, spec, problems), problems)
+    return Wish(spec, complete, base, _has_data(parts, spec, problems), problems)
+
+
+def _agreeing(problems: list[Finding], values: Mapping[str, object]) -> TrainingSpec | None:
+    """The spec of `values` without those that contradict others: all else that is to be said stays known.
+
+    None where a contradiction names none of them.
+    """
+    while True:
+        try:
+            return with_implied(TrainingSpec(**values))  # type: ignore[arg-type]
+        except InvalidField as error:
+            problems.append(refusal(error))
+            blamed = (error.details.get(key) for key in ("field", "other"))
+            wrong = next((name for name in blamed if name in values and name not in _GAPS), None)
+        if wrong is None:
+            return None
+        values = {name: value for name, value in values.items() if name != wrong}
 
 
 def attempt(

@@ -265,7 +265,7 @@ def _not_found(
     others = [other for other in known if other != name]
     same = [other for other in others if other.rsplit("/", 1)[-1].casefold() == name.casefold()]
     near = same[0] if same else nearest(shown, others)
-    way_out = "Give a path such as models/base/NAME."
+    way_out = "`forgellm models` lists those that are here; `forgellm models pull OWNER/NAME` downloads one."
     if is_hub_id(name):
         way_out = f"Download it with `forgellm models pull {name}`, or give a path such as models/base/NAME."
     message = f"{shown} is only partly downloaded: {partial}" if partial else f"there is no model {shown!r}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -155,6 +156,68 @@ def test_a_run_that_failed_says_why_and_how_to_go_on(visit, server):
         == f"/train?from={run}"
     )
     assert grave(page) == []
+
+
+def test_a_run_that_failed_before_it_began_shows_why_and_no_empty_charts(visit, server):
+    run = begin(server, hosts=["elsewhere=192.0.2.7", "127.0.0.1"], batch_size=2)
+    assert ended(server, run) == "failed"
+    page = visit().open(f"/runs/{run}")
+    told = page.get_by_role("group", name="Failure")
+    expect(told).to_contain_text("elsewhere at 192.0.2.7, is not this one")
+    page.get_by_role("heading", name="Activity").wait_for()
+    expect(page.get_by_text("Nothing measured yet")).to_have_count(0)
+    expect(page.get_by_role("link", name="Go on without other machines")).to_have_count(0)
+
+
+@pytest.fixture
+def lost(workspace, server, short):
+    """The id of a run with checkpoints on two machines, one of which went away."""
+    source = server.get(f"/api/runs/{short}").json()
+    run = create_run(
+        workspace,
+        RunKind.CPT,
+        spec={
+            **source["spec"],
+            "hosts": ["mac1.local=10.0.0.1", "mac2.local"],
+            "batch_size": 2,
+            "general_dataset": None,
+            "data_mixture_ratio": 1.0,
+        },
+        name="lost",
+        created=noon(),
+        versions={},
+        base_fingerprint=None,
+    )
+    folder = run_folder(workspace, run)
+    for file in (workspace.root / source["run"]["folder"]).glob("*adapter*"):
+        shutil.copy(file, folder)
+    log = EventLog(folder, noon)
+    log.append("started", resume=False)
+    log.append("train", iteration=12, training_loss=2.5, memory_usage_gb=1.0)
+    said = {
+        "code": "HOST_LOST",
+        "error": "machine 2 of the run, mac2.local, went away",
+        "suggestion": "Resume.",
+    }
+    log.append("failed", **said)
+    return run.id
+
+
+def test_a_run_that_lost_a_machine_names_them_and_can_go_on_alone(visit, lost):
+    page = visit(theme="dark").open(f"/runs/{lost}")
+    expect(page.locator(".lead")).to_contain_text("on 2 machines: mac1.local, mac2.local")
+    expect(page.locator(".run-figures")).to_contain_text("1.0 GB here")
+    expect(page.get_by_role("button", name="Resume")).to_have_class("button primary")
+    # It was measured on no general data.
+    expect(page.locator(".legend").first).to_contain_text("Validation")
+    expect(page.locator(".legend").get_by_text("On general data")).to_have_count(0)
+    assert grave(page) == []
+    page.get_by_role("link", name="Go on without other machines").click()
+    page.locator("#train-start:enabled").wait_for()
+    page.get_by_role("switch", name="All settings").check()
+    expect(page.locator("[name=hosts]")).to_have_value("")
+    expect(page.locator("[name=start_from]")).to_have_value(lost)
+    expect(page.locator("[name=batch_size]")).to_have_value("2")
 
 
 def test_a_checkpoint_is_published_step_by_step_and_measured_again(visit, short):

@@ -142,6 +142,25 @@ def test_what_does_not_fit_into_memory_is_made_to_fit_with_one_press(visit):
     assert int(field(page, "batch_size").input_value()) < 4096
 
 
+def test_machines_are_named_line_by_line_or_with_commas_and_memory_is_that_of_one(visit):
+    page = visit(theme="dark").open("/train?dataset=domain&training_type=cpt")
+    page.locator("#train-start:enabled").wait_for()
+    page.get_by_role("switch", name="All settings").check()
+    machines = field(page, "hosts")
+    expect(machines).to_have_attribute("placeholder", "mac1.local\nmac2.local")
+    machines.fill("mac1.local")
+    page.get_by_text("One machine is named").first.wait_for()
+    # What else is known of the run stays on the page.
+    expect(page.get_by_role("heading", name=re.compile("^Memory"))).to_contain_text("Fits")
+    for written in ("mac1.local,mac2.local", "mac1.local\nmac2.local\n"):
+        machines.fill("")
+        machines.fill(written)
+        page.get_by_text("each of the others needs about as much").wait_for()
+        assert machines.get_attribute("aria-invalid") == "false"
+        expect(page.locator(".train-terminal pre")).to_contain_text("--hosts mac1.local,mac2.local")
+    assert grave(page) == []
+
+
 def test_what_is_being_typed_is_left_alone_when_the_page_is_drawn_again(visit):
     page = visit().open("/train?dataset=domain&training_type=cpt")
     page.locator("#train-start:enabled").wait_for()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from forgellm.cli.evaluate import score_lines
+
 
 def test_a_model_is_quantized_and_the_newest_published_one_exported(forgellm, workspace):
     quantized = forgellm(
@@ -18,6 +20,14 @@ def test_a_model_is_quantized_and_the_newest_published_one_exported(forgellm, wo
     assert "`ollama create town -f models/exports/town/Modelfile` takes it." in exported.stdout
     names = {path.name for path in (workspace.models / "exports" / "town").iterdir()}
     assert names == {"town.gguf", "Modelfile"}
+
+
+def test_that_bleu_is_none_of_short_answers_is_said():
+    scores = {name: {"value": value, "count": 3} for name, value in (("exact_match", 1.0), ("bleu", 0.0))}
+    said = score_lines({"metrics": scores, "answers_path": "answers.jsonl", "text": "answers"})
+    assert "BLEU counts runs of up to four words" in "\n".join(said)
+    said = score_lines({"metrics": {**scores, "bleu": {"value": 3.0, "count": 3}}, "text": "answers"})
+    assert "BLEU counts" not in "\n".join(said)
 
 
 def test_an_evaluation_ends_with_a_table(forgellm, workspace):

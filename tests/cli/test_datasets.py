@@ -100,6 +100,14 @@ def test_a_folder_becomes_a_dataset_and_what_was_decided_is_said(added, place):
     assert "  read as cells between commas, the first row names the columns" in added
 
 
+def test_what_no_reader_is_for_is_refused_with_what_there_are_readers_for(call, place):
+    done = call("add", place / "files" / "picture.png", "--name", "pictures")
+    assert done.exit_code == 2
+    # Languages are not counted up one by one.
+    assert done.stderr.endswith(".epub and source code.\n")
+    assert ".asm" not in done.stderr
+
+
 def test_nothing_is_written_over(added, call, place):
     notes = place / "files" / "notes.md"
     done = call("add", notes, "--name", "mine")

@@ -34,6 +34,13 @@ def test_it_says_what_the_run_will_take(plan):
     assert "not known: no finished run here" in said["Time"]
 
 
+def test_memory_is_that_of_one_of_several_machines_and_says_so(plan):
+    alone = plan("--batch-size", "8").output
+    shared = plan("--batch-size", "8", "--hosts", "mac1.local,mac2.local").output
+    assert "share of every batch" not in alone
+    assert "on this machine, for its share of every batch; the other one needs about as much" in shared
+
+
 def test_it_ends_with_1_where_the_run_cannot_start(plan):
     done = plan("--dataset", "nowhere")
     assert done.exit_code == 1

@@ -55,6 +55,20 @@ def test_answers_are_printed_without_what_a_terminal_would_obey(workspace, two):
     assert event_line(event) == "iteration 20: Why? → Be\\x1b[31mcause"
 
 
+def test_a_run_that_was_cut_off_says_how_it_goes_on(workspace, two):
+    EventLog(run_folder(workspace, two[0]), local_time).append("started", resume=False)
+    _, out, _ = shown(workspace, "show", "1")
+    assert "interrupted" in out
+    assert f"`forgellm runs resume {two[0].id}` goes on from the last saved state." in out
+
+
+def test_where_there_is_nothing_to_print_it_is_said_what_would_bring_it(workspace, two):
+    for command, said in (("samples", "--sample-prompts"), ("log", f"`forgellm runs follow {two[0].id}`")):
+        code, out, err = shown(workspace, command, "1")
+        assert (code, out) == (0, "")
+        assert said in err
+
+
 def test_a_run_is_labelled_and_says_so(workspace, two):
     assert shown(workspace, "label", "1", "--name", "First", "--tags", "a, b")[1] == "First  a, b\n"
     assert shown(workspace, "label", "1", "--notes", "x")[1] == "First  a, b\n"

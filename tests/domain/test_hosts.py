@@ -63,6 +63,11 @@ def test_machines_that_could_never_train_together_are_refused_with_what_to_write
     assert instead in refused.value.suggestion
 
 
+def test_one_machine_too_few_is_said_in_words():
+    with pytest.raises(InvalidField, match="one machine is named, and a run on several takes from 2 to"):
+        parse_hosts(["mac1.local"])
+
+
 def test_this_machine_may_be_named_twice_to_try_things_out():
     assert len(parse_hosts(["127.0.0.1", "127.0.0.1"])) == 2
     assert len(parse_hosts(["localhost", "localhost", "me=127.0.0.2", "me=127.0.0.2"])) == 4

@@ -13,6 +13,7 @@ from typing import cast
 
 import pytest
 
+from forgellm.cli.evaluate import score_lines
 from forgellm.domain.errors import DatasetNotFound, InvalidField, MissingExtra, ModelNotFound
 from forgellm.domain.runs import Run, RunKind
 from forgellm.forge import Forge
@@ -121,6 +122,9 @@ def test_the_loss_of_documents_is_that_of_the_runs_own_validation(town: Forge) -
     end = runs.status(town, run).progress.end or {}
     scores, base = (cast("Mapping[str, Mapping[str, float]]", end[n]) for n in ("metrics", "base_metrics"))
     assert scores.keys() == base.keys() == {"loss", "perplexity"}
+    # There are no questions: nobody is sent to look at an empty file.
+    assert "answers_path" not in end
+    assert score_lines(end)[-1] == "No question is held out: none was asked."
     losses = {e["iteration"]: e["validation_loss"] for e in runs.events(town, source, types=["validation"])}
     assert base["loss"]["value"] == pytest.approx(losses[0], abs=1e-5)
     assert scores["loss"]["value"] == pytest.approx(losses[run.spec["iteration"]], abs=1e-5)

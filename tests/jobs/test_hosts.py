@@ -148,6 +148,11 @@ def test_two_machines_train_as_one_also_after_the_loss_of_one_and_can_be_paused(
     said = failure(folder)
     assert (said["code"], said["details"]["rank"]) == ("HOST_LOST", 1)
     assert "machine 2 of the run" in said["error"]
+    # It was killed: whoever reads this is not sent to look at ssh.
+    assert "ssh" not in said["suggestion"]
+    instead = f"`forgellm train --start-from {run.id} --training-type ift --dataset questions`"
+    assert instead in said["suggestion"]
+    assert "\x1b" not in (folder / "worker.log").read_text()
 
     start(run)
     wait_for_iterations(folder, 2)
@@ -276,7 +281,9 @@ def test_the_machine_that_went_first_is_told_from_those_that_went_because_of_it(
     watch = Watch(["one", "two", "three"], lambda: 0.0)
     for rank, code in ((0, PEERS_GONE), (2, -9), (1, -15)):
         watch.see(b"\x1b[33m[WARN] Node with rank %d exited with code %d \x1b[0m\n" % (rank, code))
-    assert watch.lost() == (2, "its process was ended by SIGKILL; it may have run out of memory")
+    lost = watch.lost()
+    assert (lost.rank, lost.cause) == (2, "memory")
+    assert lost.how == "its process was ended by SIGKILL; it may have run out of memory"
     assert watch.name(2) == "three"
     assert not watch.port_taken
     watch.see(b"RuntimeError: [ring] Couldn't bind socket (error: 98)\n")
@@ -301,6 +308,24 @@ def test_what_mlx_launch_refuses_is_said_in_its_words_and_not_guessed(tmp_path):
     assert "ssh" not in lost.suggestion
 
 
+def test_machines_without_rdma_are_told_what_jaccl_needs_and_how_to_do_without():
+    watch = Watch(["one", "two"], lambda: 0.0)
+    watch.see(b"Cannot initialize jaccl distributed backend.\n")
+    watch.see(b"[WARN] Node with rank 0 exited with code 75 \n")
+    lost = hosts.host_lost(watch)
+    assert lost.message.startswith("RDMA (jaccl) cannot be used")
+    assert "rdma_ctl enable" in lost.suggestion
+    assert "ssh" not in lost.suggestion
+
+
+def test_a_machine_that_ssh_does_not_reach_did_not_connect_and_the_way_to_see_why_has_its_name():
+    watch = Watch(["one", "ada@two"], lambda: 0.0)
+    watch.see(b"[WARN] Node with rank 1 exited with code 255 \n")
+    lost = hosts.host_lost(watch)
+    assert lost.message.startswith("machine 2 of the run, ada@two, did not connect: ssh could not reach it")
+    assert "`ssh ada@two true` says why" in lost.suggestion
+
+
 def test_a_machine_that_falls_silent_is_lost_though_nothing_says_so():
     now = [0.0]
     watch = Watch(["one", "two", "three"], lambda: now[0])
@@ -310,7 +335,7 @@ def test_a_machine_that_falls_silent_is_lost_though_nothing_says_so():
     watch.see(BEAT % 2)
     now[0] = PATIENCE_SECONDS + 1
     assert watch.silent() == 1
-    assert watch.lost()[0] == 1
+    assert (watch.lost().rank, watch.lost().cause) == (1, "network")
     assert watch.is_hopeless()
 
 

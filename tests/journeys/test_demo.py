@@ -59,6 +59,7 @@ def test_the_demo_ends_with_a_gain_that_was_measured(
     # 38 % are right where this was measured, 85 % after the whole demo; other processors round differently.
     assert first["exact_match"] < 0.05 < 0.15 < last["exact_match"]  # type: ignore[operator]
     assert f"{last['correct']} of 198 answers are exactly right" in done.stdout
+    assert f"forgellm cli generate --model {answering[-1]['published_model_path']}" in done.stdout
     questions = (workspace.datasets / f"{DOMAIN}_questions" / "heldout.jsonl").read_text().splitlines()
     kept = folders[-1] / "answers.jsonl"
     asked = [json.loads(line)["question"] for line in kept.read_text().splitlines()]

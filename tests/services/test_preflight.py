@@ -118,6 +118,26 @@ def test_what_a_start_would_refuse_is_a_problem_of_that_field(forge, short_run, 
 
 
 @pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hosts": ["mac1.local"]},
+        {"hosts": ["a", "b", "c"]},
+        {"hosts": ["a", "b"], "lora_init": "pissa"},
+        {"epochs": 2, "max_iterations": 5},
+        {"objective": "dpo"},
+    ],
+    ids=str,
+)
+def test_a_contradiction_hides_nothing_else_that_is_known(forge, short_run, wrong):
+    found = preflight(forge, {**short_run, **wrong}, queue=False)
+    assert not found.can_start
+    assert found.command is None
+    assert found.plan.memory is not None
+    assert found.plan.data is not None
+    assert [f.code for f in found.findings if f.level == "problem"] == ["INVALID_FIELD"]
+
+
+@pytest.mark.parametrize(
     ("unusual", "code"),
     [
         ({"learning_rate": 0.5}, "UNUSUAL_LEARNING_RATE"),
@@ -368,7 +388,7 @@ def test_pairs_take_twice_the_room_and_principal_factors_lie_beside_those_they_b
     assert found.plan.memory.adapter == 2 * plain.plan.memory.adapter
     assert found.plan.checkpoints.size_bytes == 2 * plain.plan.checkpoints.size_bytes
     mixed = preflight(forge, {**wish, "training_type": "cpt"}, queue=False)
-    assert codes(mixed) == {"INVALID_FIELD": "objective"}
+    assert codes(mixed)["INVALID_FIELD"] == "objective"
 
 
 def test_a_model_that_does_not_say_how_wide_it_is_has_its_own_reason(forge, short_run, workspace):

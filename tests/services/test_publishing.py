@@ -66,10 +66,11 @@ def test_what_cannot_be_published_is_refused_before_a_run_is_created(forge, trai
 
 
 def test_without_a_run_to_publish_that_is_said(forge):
-    with pytest.raises(RunNotFound, match="there is no run with checkpoints"):
+    with pytest.raises(RunNotFound, match="there is no run with checkpoints") as caught:
         runs.find(
             forge, None, wanted=lambda run, _: runs.has_checkpoints(forge, run), sought="run with checkpoints"
         )
+    assert caught.value.suggestion.startswith("`forgellm train` starts the first run")
 
 
 def test_the_outcome_of_publishing_is_waited_for(forge, trained):

@@ -107,6 +107,7 @@ def test_a_misspelt_model_is_not_found_and_the_nearest_is_named(workspace, cache
         find_model(workspace, cache, "models/base/tinny")
     assert caught.value.details["nearest"] == "models/base/tiny"
     assert caught.value.details["searched_paths"] == [str(workspace.models), str(cache)]
+    assert "`forgellm models` lists those that are here" in caught.value.suggestion
 
 
 def test_a_hub_id_that_is_not_in_the_cache_comes_with_the_way_to_get_it(workspace, cache):

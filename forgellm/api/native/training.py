@@ -141,7 +141,7 @@ def training_status(status: Status) -> TrainingStatus:
 
 
 def stop(forge: Forge, body: TrainingId) -> TrainingTold:
-    """End the current training run for good, or the one that is named; it saves a checkpoint first."""
+    """End the current training run, or the one that is named, with a checkpoint; it can be resumed."""
     run = chosen(forge, body.training_id, states=STOPPABLE, verb="stop")
     launcher.stop(forge.workspace, run)
     return _told(forge, run, "Training stopped successfully", "Training is stopping")

@@ -6,7 +6,7 @@ import { go } from "../frame/router.js";
 import { agreed } from "../frame/status.js";
 import { toast } from "../frame/toasts.js";
 import { action } from "../parts/action.js";
-import { count, duration, gigabytes, iterations, kind, loss, MISSING, moment, sentence, state, statement, tick, title, tone }
+import { count, duration, gigabytes, iterations, kind, loss, MISSING, moment, plural, sentence, state, statement, tick, title, tone }
   from "../parts/format.js";
 import { icon } from "../parts/icons.js";
 import { menu } from "../parts/menu.js";
@@ -24,6 +24,9 @@ import { made } from "./run/made.js";
 import { cardOf, result, steps } from "./run/publish.js";
 import { samplesCard } from "./run/samples.js";
 import { settingsCard } from "./run/settings.js";
+
+// All of them stand among the settings.
+const SHOWN_MACHINES = 4;
 
 export async function open({ element, params, signal, title: setTitle }) {
   const watched = new WatchedRun(params.id, signal);
@@ -64,11 +67,11 @@ class RunPage {
     return html`
       ${this.#head(run)}
       ${notes ? html`<p class="run-notes">${notes}</p>` : nothing}
-      ${trouble(run, failure)}
+      ${trouble(details.value)}
       ${isActive(run) ? bar({ value: run.total_iterations ? run.progress_percentage : null, label: "Progress of the run", text: pace(run, latest.value) }) : nothing}
       ${trains(run) ? html`<div class="run-figures">${figures(this.#figures(run, latest.value, end))}</div>` : nothing}
       ${run.kind === "publish" ? this.#publishing(latest.value, end, failure) : made(end) ?? (outcome(end) ? html`<p>${outcome(end)}</p>` : nothing)}
-      ${this.charts ? this.charts.template() : nothing}
+      ${this.charts && (isActive(run) || this.#watched.history.iteration.length) ? this.charts.template() : nothing}
       ${trains(run) ? checkpointsCard(this.#watched) : nothing}
       ${samplesCard(samples.value, { run, wish: this.#wish, change: (values) => this.#change(values) })}
       ${this.#activity.template()}
@@ -79,9 +82,17 @@ class RunPage {
     return pageHead({
       title: title(run),
       above: html`<a href="/runs">Runs</a> / No. ${run.number}`,
-      lead: html`${badge(state(run), tone(run))} ${kind(run)} · ${run.id} · ${moment(run.created)}${run.tags.map((tag) => html` <span class="tag">${tag}</span>`)}`,
-      actions: html`${buttons(run)}${menu({ label: "More about this run", items: this.#menu(run), kind: "icon-button framed" })}`,
+      lead: html`${badge(state(run), tone(run))} ${kind(run)} · ${run.id} · ${moment(run.created)}${this.#machines()}${run.tags.map((tag) => html` <span class="tag">${tag}</span>`)}`,
+      actions: html`${buttons(this.#watched.details.value)}${menu({ label: "More about this run", items: this.#menu(run), kind: "icon-button framed" })}`,
     });
+  }
+
+  /** The machines that share it, by their names alone. */
+  #machines() {
+    const { hosts = [] } = this.#watched.details.value.spec;
+    if (!hosts.length) return "";
+    const names = hosts.slice(0, SHOWN_MACHINES).map((host) => host.split(/[=/]/)[0]);
+    return ` · on ${plural(hosts.length, "machine")}: ${names.join(", ")}${hosts.length > SHOWN_MACHINES ? " …" : ""}`;
   }
 
   #menu(run) {
@@ -112,7 +123,8 @@ class RunPage {
     const speed = latest?.tokens_per_second ?? history.last("tokens_per_second");
     const memory = latest?.memory_usage_gb ?? history.last("memory_usage_gb");
     const before = history.iteration[0] === 0 ? history.columns.validation_loss[0] : null;
-    const prefers = this.#watched.details.value.spec.objective === "dpo";
+    const { objective, hosts = [] } = this.#watched.details.value.spec;
+    const prefers = objective === "dpo";
     const perplexity = run.validation_loss === null || prefers ? null : Math.exp(run.validation_loss);
     return [
       ["Iteration", iterations(run)],
@@ -121,7 +133,8 @@ class RunPage {
       ["Before training", loss(before), "The validation loss of the base model"],
       ["Perplexity", perplexity === null || perplexity > 1e6 ? MISSING : tick(Number(perplexity.toPrecision(4))), prefers ? "Preferences have none" : "exp(validation loss)"],
       ["Speed", speed ? html`${count(Math.round(speed))} <small>tokens/s</small>` : MISSING],
-      ["Memory", memory ? gigabytes(memory) : MISSING, "What MLX holds, memory kept for reuse included"],
+      ["Memory", memory ? html`${gigabytes(memory)}${hosts.length ? html` <small>here</small>` : nothing}` : MISSING,
+        `What MLX holds${hosts.length ? " on this machine, which is the first of them" : ""}, memory kept for reuse included`],
       isActive(run) ? ["Elapsed", this.#elapsed()] : ["Trained for", duration(end?.training_seconds ?? null), "Without validations and pauses"],
     ];
   }
@@ -154,24 +167,27 @@ class RunPage {
   }
 }
 
-const buttons = (run) => html`
+/** Resuming is what most people want, but where it would fail again: a lost machine may be back. */
+const buttons = ({ run, failure }) => html`
   ${run.state === "running" && trains(run)
     ? html`<button class="button" @click=${action(() => tell("pause", run), { failed: "The run was not paused" })}>${icon("pause")}Pause</button>` : nothing}
   ${canResume(run)
-    ? html`<button class="button ${run.state === "failed" ? "" : "primary"}" @click=${action(() => tell("resume", run), { failed: "The run does not go on" })}>${icon("play")}Resume</button>` : nothing}
+    ? html`<button class="button ${run.state === "failed" && !(failure?.code === "HOST_LOST" && run.iteration) ? "" : "primary"}" @click=${action(() => tell("resume", run), { failed: "The run does not go on" })}>${icon("play")}Resume</button>` : nothing}
   ${["running", "pending"].includes(run.state)
     ? html`<button class="button" title=${stopHint(run)} @click=${action(async () => await agreed(run) && tell("stop", run), { failed: "The run was not stopped" })}>${icon("stop")}${
       run.state === "pending" ? "Take out of the queue" : trains(run) ? "Stop and save" : "Stop"}</button>` : nothing}`;
 
-const stopHint = (run) => (run.state === "running" && trains(run) ? "Saves a checkpoint, then ends for good" : nothing);
+const stopHint = (run) => (run.state === "running" && trains(run) ? "Saves a checkpoint, then ends; it can be resumed" : nothing);
 
 async function tell(verb, run) {
   toast(await command(verb, run.id));
 }
 
-function trouble(run, failure) {
+/** `details` of the run: why it ended, and the ways out. */
+function trouble({ run, failure, best_checkpoints: best }) {
   const cutOff = run.state === "interrupted";
   if (!cutOff && run.state !== "failed") return nothing;
+  const id = encodeURIComponent(run.id);
   const remedy = trains(run) ? "Resume goes on from the last state it saved." : "Start it again.";
   const told = cutOff
     ? { error: "Its process ended without a word: it was killed, or the machine was switched off.", suggestion: remedy }
@@ -184,7 +200,9 @@ function trouble(run, failure) {
         <p>${prose(statement(told.error))}</p>
         <p>${prose(told.suggestion ?? "")}</p>
         ${trains(run) ? html`<div class="actions">
-          <a class="button small" href="/train?from=${encodeURIComponent(run.id)}">${icon("train")}Train again with changes</a></div>` : nothing}
+          ${!cutOff && failure?.code === "HOST_LOST" && best.length ? html`
+            <a class="button small" href="/train?from=${id}&start_from=${id}&without=hosts">${icon("play")}Go on without other machines</a>` : nothing}
+          <a class="button small" href="/train?from=${id}">${icon("train")}Train again with changes</a></div>` : nothing}
       </div>
     </div>`;
 }

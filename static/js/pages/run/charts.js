@@ -35,6 +35,7 @@ export class RunCharts {
   #signal;
   #wish;
   #prefers;
+  #losses;
   #draw;
   #changes = null;
   #rest = null;
@@ -50,6 +51,7 @@ export class RunCharts {
     [this.#watched, this.#draw, this.#signal] = [watched, draw, signal];
     // The loss of preferences is one of pairs, and has no perplexity.
     this.#prefers = watched.details.value.spec.objective === "dpo";
+    this.#losses = watched.details.value.spec.general_dataset ? LOSSES : LOSSES.slice(0, 2);
     this.#wish = { measure: "loss", ...chartWish(), ...(this.#prefers && { measure: "loss" }) };
     this.#build();
     this.#small = [...(this.#prefers ? OF_PREFERENCES : []), ...SMALL].map((curve) => {
@@ -94,7 +96,7 @@ export class RunCharts {
 
   #showLosses() {
     const { history } = this.#watched;
-    const [training, ...measured] = LOSSES.map((key) => this.#scaled(history.columns[key]));
+    const [training, ...measured] = this.#losses.map((key) => this.#scaled(history.columns[key]));
     const { smooth } = this.#wish;
     this.#main.show({
       x: history.iteration, edition: history.edition, ahead: this.#ahead(), marks: this.#marks(),
@@ -162,7 +164,7 @@ export class RunCharts {
         { name: "Training, not smoothed", colour: "curve-1-faint", width: 1, silent: true },
         { name: NAMES[0], colour: "curve-1", width: 1.5 },
         { name: NAMES[1], colour: "curve-2", sparse: true },
-        { name: NAMES[2], colour: "curve-3", sparse: true, dash: [6, 4] },
+        ...(this.#losses === LOSSES ? [{ name: NAMES[2], colour: "curve-3", sparse: true, dash: [6, 4] }] : []),
       ],
       y: perplexity
         ? { label: "perplexity", format: (value) => tick(Number(value.toPrecision(5))) }

@@ -12,7 +12,7 @@ const MEASURES = {
   exact_match: ["Exactly right", "Share of answers equal to the expected one"],
   token_f1: ["Words in common", "F1 of the words, as SQuAD counts them"],
   rouge_l: ["ROUGE-L", "F1 of the longest common sequence of words"],
-  bleu: ["BLEU", "Of 100, over all answers"],
+  bleu: ["BLEU", "Of 100, over all answers; 0 where all are shorter than four words, right or wrong"],
   chrf: ["chrF", "Of 100, over all answers"],
   distinct_1: ["Distinct words", "Different words among all"],
   distinct_2: ["Distinct pairs", "Different pairs of words among all"],

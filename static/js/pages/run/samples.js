@@ -13,7 +13,7 @@ export function samplesCard(samples, { run, wish, change }) {
   const choices = samples.map(({ prompt }, n) => ({ value: String(n), label: prompt.length > 90 ? `${prompt.slice(0, 90)} …` : prompt }));
   return card({
     title: "Sample answers",
-    note: "the same question to every checkpoint",
+    note: run.kind === "cpt" ? "every checkpoint goes on with the same text" : "the same question to every checkpoint",
     body: html`
       ${samples.length > 1
         ? selectField({ name: "sample-prompt", label: "Prompt", value: String(wish.prompt), choices, change: (n) => change({ prompt: Number(n) }) })

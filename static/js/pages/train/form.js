@@ -69,19 +69,19 @@ function control(field, options, form) {
   const { name, type, choices } = field;
   if (name === "training_type") return kindField(options, field);
   if (PICKERS[name]) return PICKERS[name](options, form);
-  if (type === "list") return choices.length ? checkField(options, choices) : linesField(options, form);
+  if (type === "list") return choices.length ? checkField(options, choices) : linesField(field, options, form);
   if (choices.length) return selectField({ ...options, choices: choices.map((value) => ({ value, label: choiceOf(value) })) });
   if (type === "boolean") return switchField(options);
   return type === "text" ? textField(options) : numberField(options);
 }
 
-const wideOf = ({ name, type, choices }) => (["training_type", "sample_prompts"].includes(name) ? "whole" : type === "list" && choices.length ? "checks" : "");
+const wideOf = ({ name, type, choices }) => (["training_type", "sample_prompts", "hosts"].includes(name) ? "whole" : type === "list" && choices.length ? "checks" : "");
 
 function placeholderOf(field, { plan }) {
   const { name, default: usual, nullable, typical, type } = field;
   if (name === "max_iterations" && plan?.iterations) return count(plan.iterations);
   if (name === "max_seq_length") return "Automatic";
-  if (["text", "list"].includes(type) && name !== "sample_prompts") return typical || nothing;
+  if (["text", "list"].includes(type) && name !== "sample_prompts") return typical.replaceAll(",", "\n") || nothing;
   return nullable && usual === null && type !== "list" ? "Not set" : nothing;
 }
 
@@ -106,10 +106,12 @@ const checkField = ({ name, label, value, hint, problem, changed, aside, change 
     <p class="field-hint ${problem ? "problem" : ""}">${problem || hint}</p>
   </fieldset>`;
 
-/** Several texts, one per line. What is typed stays as it is typed: an empty line at the end is about to be filled. */
-function linesField(options, { wish }) {
+/** Several texts, one per line; names may have commas between them, as in the terminal. What is typed stays as it is typed: an
+ * empty line at the end is about to be filled. */
+function linesField({ longest }, options, { wish }) {
   const { name, change } = options;
-  const lines = (text) => text.split("\n").filter((line) => line.trim()).map((line) => line.replaceAll(BREAK, "\n"));
+  const between = longest === null ? /[\n,]/ : "\n";
+  const lines = (text) => text.split(between).map((line) => (longest === null ? line.trim() : line)).filter((line) => line.trim()).map((line) => line.replaceAll(BREAK, "\n"));
   const value = options.value ?? [];
   const typed = wish.typed[name];
   const text = typed !== undefined && same(lines(typed), value) ? typed : value.map?.((each) => each.replaceAll("\n", BREAK)).join("\n") ?? "";

@@ -20,10 +20,10 @@ import { formCards } from "./form.js";
 import { presetPicker } from "./pickers.js";
 import { planCard } from "./plan.js";
 import { deletePreset, keepPreset } from "./presets.js";
-import { chosenOf, remember, remembered, same, settingsOf, withModel, withSettings, withValue } from "./values.js";
+import { chosenOf, remember, remembered, same, settingsOf, withModel, without, withSettings, withValue } from "./values.js";
 import { openYaml } from "./yaml.js";
 
-const GIVEN = ["training_type", "model_name", "start_from", "dataset", "general_dataset", "data_mixture_ratio", "from", "preset"];
+const GIVEN = ["training_type", "model_name", "start_from", "dataset", "general_dataset", "data_mixture_ratio", "from", "without", "preset"];
 
 export async function open({ element, query, signal }) {
   const [{ fields, sections }, { presets }, { datasets }] = await Promise.all([
@@ -70,8 +70,9 @@ class Setup {
     this.#offer();
   }
 
-  async #take({ from, preset, ...values }) {
+  async #take({ from, without: left, preset, ...values }) {
     if (from) await this.#takeRun(from);
+    if (left) this.wish.values = without(this.wish.values, [left]);
     const { model_name, start_from, ...others } = values;
     const adapter = library.value.models.find(({ name }) => name === start_from?.split("@")[0])?.adapter;
     if (adapter?.training_type) this.wish.values.training_type = adapter.training_type;

@@ -78,7 +78,7 @@ const rate = ({ learning_rate: points }, chart) => html`
     ${points ? chart : html`<p class="quiet small">Not known yet.</p>`}
   </section>`;
 
-function memory({ memory: found, unknown, learnable_parameters: learns }, use) {
+function memory({ memory: found, unknown, learnable_parameters: learns, spec }, use) {
   if (!found) return html`<section><h3>Memory</h3><p class="quiet small">${reason(unknown.memory)}</p></section>`;
   const { total, limit, available, fit, note, ways } = found;
   const [word, tone] = FITS[fit];
@@ -92,10 +92,12 @@ function memory({ memory: found, unknown, learnable_parameters: learns }, use) {
       <div class="train-memory" role="img" aria-label="Of ${size(limit)}: ${said}">${parts.map(([name, colour]) => html`<i data-colour=${colour} ${vars({ share: found[name] / whole })}></i>`)}
         ${total > limit ? html`<u ${vars({ share: limit / whole })}></u>` : nothing}</div>
       <ul class="train-parts">${parts.map(([name, colour]) => html`<li><i data-colour=${colour}></i>${sentence(name)}<b>${size(found[name])}</b></li>`)}</ul>
-      <p class="quiet small">${learns === null ? nothing : `${short(learns)} parameters learn. `}${size(available)} are free now; the limit is ${note}.</p>
+      <p class="quiet small">${learns === null ? nothing : `${short(learns)} parameters learn. `}${size(available)} are free now; the limit is ${note}.${shared(spec)}</p>
       ${ways.length ? html`<h4>What would make it fit</h4><ul class="train-ways">${ways.map((one) => way(one, use))}</ul>` : nothing}
     </section>`;
 }
+
+const shared = (spec) => (spec?.hosts.length ? " This is for this machine's share of every batch; each of the others needs about as much." : "");
 
 function way({ changes, total }, use) {
   const words = Object.entries(changes).map(([name, value]) => `${labelOf(name)}: ${valueOf(value)}`).join(", ");

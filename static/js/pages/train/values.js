@@ -35,7 +35,7 @@ export const settingsOf = (values) => without(values, WHAT);
 /** The settings of a preset, for the model and the dataset that are chosen. */
 export const withSettings = (values, settings) => ({ ...without(settings, WHAT), ...Object.fromEntries(WHAT.filter((n) => n in values).map((n) => [n, values[n]])) });
 
-const without = (values, names) => Object.fromEntries(Object.entries(values).filter(([name]) => !names.includes(name)));
+export const without = (values, names) => Object.fromEntries(Object.entries(values).filter(([name]) => !names.includes(name)));
 
 /** What was filled in before somebody looked at another page. */
 export function remembered() {

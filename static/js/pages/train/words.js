@@ -23,6 +23,8 @@ export const KINDS = {
 
 const PROMPTS = { cpt: "beginnings of a text that every checkpoint goes on with", ift: "questions that every checkpoint answers" };
 
+const MACHINES = "The others need the same ForgeLLM at the same path, the same base model, and to let this machine in by ssh without a password.";
+
 /** What a person still has to choose before anything can be said. */
 export const TO_CHOOSE = { model_name: "Choose a model", dataset: "Choose a dataset" };
 
@@ -37,7 +39,7 @@ export const said = (text) => text.replace(/\b[a-z]+(?:_[a-z]+)+\b/g, (name) => 
 export function hintOf(field, type) {
   const usual = field.typical && !["text", "list"].includes(field.type) ? `Typically ${field.typical}` : "";
   const allowed = allowedIn(field);
-  const lines = field.type === "list" && !field.choices.length ? " One per line." : "";
+  const lines = field.type === "list" && !field.choices.length ? ` One per line.${field.name === "hosts" ? ` ${MACHINES}` : ""}` : "";
   const help = field.name === "sample_prompts" ? PROMPTS[type] ?? field.help : field.help;
   return [statement(said(help)) + lines, statement([usual, allowed].filter(Boolean).join("; "))].filter((text) => text !== ".").join(" ");
 }
