@@ -130,6 +130,9 @@ def _from_summary(found: Mapping[str, object], run: Run) -> ExpectedData | None:
     if len(counts) != len(names) or counts[0] < 1:
         return None
     sequences, tokens, longest, valid = counts
+    general = found.get("general")
+    if isinstance(general, dict) and type(mixed_in := general.get("longest_sequence")) is int:
+        longest = max(longest, mixed_in)
     return ExpectedData(sequences, tokens, longest, valid, True, f"counted for run {run.id}")
 
 
