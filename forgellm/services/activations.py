@@ -28,8 +28,9 @@ _KEPT_HIDDEN, _KEPT_INTERMEDIATE, _BLOCKS_WHOLE = 2.2, 1.1, 3.0
 """With grad_checkpoint: what every block keeps, and the blocks that are whole beside (their scores once, as
 float32)."""
 
-_PASSING = 1.1
-"""Such blocks at once without a gradient."""
+_PASSING, _PASSING_WHOLE, _PASSING_FACTORS = 1.1, 3.5, 4.5
+"""Such blocks at once without a gradient, and the bytes that a half-precision number inside of one takes
+there: products have float32 copies beside it, and factors are float32."""
 
 _HIDDEN = ("hidden_size", "n_embd", "d_model")
 _HEADS = ("num_attention_heads", "n_head", "n_heads")
@@ -83,11 +84,11 @@ def _of_a_token(
 def passing(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, length: int) -> float:
     """Bytes of one token in the block that it passes, where no gradient follows. Raises InvalidModel."""
     widths = widths_of(model)
-    # What comes out of float32 factors is as wide as what goes in.
-    size = number_bytes(model.config) if spec.fine_tune_type == "full" else 4
-    inside = _inside(model.config, spec, learns, widths) * size
-    scores = _PER_SCORE * widths.heads * length * number_bytes(model.config)
-    return _PASSING * (inside + scores)
+    size = number_bytes(model.config)
+    half = _PASSING_WHOLE if spec.fine_tune_type == "full" else _PASSING_FACTORS
+    per_number = half if size == 2 else size
+    inside = _inside(model.config, spec, learns, widths) * per_number
+    return _PASSING * (inside + _PER_SCORE * widths.heads * length * size)
 
 
 def number_bytes(config: Mapping[str, object]) -> int:

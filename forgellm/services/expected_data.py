@@ -51,6 +51,10 @@ class ExpectedData:
     def tokens_per_sequence(self) -> float:
         return self.tokens / max(self.sequences, 1)
 
+    def tokens_per_row(self, spec: TrainingSpec) -> float:
+        """Of a pair each side is a row."""
+        return self.tokens_per_sequence / (2 if prefers(vars(spec)) else 1)
+
 
 @dataclass(frozen=True)
 class Course:

@@ -29,12 +29,14 @@ class Way:
     total: int
 
 
-def ways_to_fit(base: ModelFolder, spec: TrainingSpec, *, length: int, room: int) -> list[Way]:
+def ways_to_fit(
+    base: ModelFolder, spec: TrainingSpec, *, length: int, room: int, usual: float | None = None
+) -> list[Way]:
     """For each kind of change the mildest that needs at most `room` bytes; those that cost least come first.
 
     What changes that which is learned is named only where nothing else helps.
-    `length` is that of the longest sequence in tokens. Without any, only another base model helps. Raises
-    InvalidModel.
+    `length` is that of the longest sequence in tokens, `usual` the mean one. Without any, only another base
+    model helps. Raises InvalidModel.
     """
 
     @cache
@@ -45,7 +47,8 @@ def ways_to_fit(base: ModelFolder, spec: TrainingSpec, *, length: int, room: int
         changed = replace(spec, **changes)  # type: ignore[arg-type]
         shorter = min(length, changed.max_seq_length or length)
         what = learns(changed.num_layers, changed.fine_tune_type)
-        return estimate(base, changed, what, length=shorter).total
+        mean = None if usual is None else min(usual, shorter)
+        return estimate(base, changed, what, length=shorter, usual=mean).total
 
     def mildest(kind: Iterator[Changes]) -> Iterator[Way]:
         allowed = (changes for changes in kind if _goes_together(spec, changes, base))

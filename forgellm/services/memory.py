@@ -45,6 +45,10 @@ _LEARNED_CHUNKS, _LEARNED_SUMS = 1.9, 1.4
 _VALIDATED = 4096
 """Tokens of one pass of a validation."""
 
+_OF_LIKE_LENGTH, _LONGER = 0.1, 2.0
+"""Where lengths are mixed: the share of a validation set that has one width, and the width that takes most by
+the usual length."""
+
 _VALIDATED_LOGITS = {4: 3.0, 2: 4.0}
 """Blocks of float32 logits in a validation, by the bytes of the model's own numbers."""
 
@@ -84,8 +88,13 @@ class MemoryEstimate:
         return sum(vars(self).values())
 
 
-def estimate(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, length: int) -> MemoryEstimate:
-    """The peak of a run whose longest sequence has `length` tokens. Raises InvalidModel."""
+def estimate(
+    model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, length: int, usual: float | None = None
+) -> MemoryEstimate:
+    """The peak of a run whose longest sequence has `length` tokens and the mean one `usual`, or as many.
+
+    Raises InvalidModel.
+    """
     weights = sum(file.stat().st_size for file in weight_files(model.path))
     shapes = [_on_one_machine(spec, shape) for shape in batch_shapes(spec, length)]
     left = activations(model, spec, learns, shapes=shapes)
@@ -103,8 +112,11 @@ def estimate(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, lengt
         activations=round(left),
         logits=round(4 * _logits(model.config, spec, learns, tokens=max(map(prod, shapes)))),
     )
-    passed = passing(model, spec, learns, length=length)
-    return replace(step, validation=max(0, _validation(step, model, spec, passed=passed) - step.total))
+    tokens, width = _validated(spec, length, usual or length)
+    passed = tokens * passing(model, spec, learns, length=width)
+    there = step.weights + step.adapter + step.optimizer
+    validation = there + round(max(passed, _validated_logits(model.config, tokens)))
+    return replace(step, validation=max(0, validation - step.total))
 
 
 def _on_one_machine(spec: TrainingSpec, shape: tuple[int, int]) -> tuple[int, int]:
@@ -114,12 +126,19 @@ def _on_one_machine(spec: TrainingSpec, shape: tuple[int, int]) -> tuple[int, in
     return -(-rows // max(len(spec.hosts), 1)) * (2 if spec.objective == "dpo" else 1), length
 
 
-def _validation(step: MemoryEstimate, model: ModelFolder, spec: TrainingSpec, *, passed: float) -> int:
-    """The peak of a validation, of which a token takes `passed` bytes before it comes to the logits."""
+def _validated(spec: TrainingSpec, length: int, usual: float) -> tuple[int, int]:
+    """The tokens of the largest pass of a validation, and of one of its rows, all of which are as wide."""
     tokens = min(_VALIDATED, spec.validation_tokens)
-    at_once = min(loss_chunks.TILE, tokens * vocabulary_size(model.config))
-    logits = 4 * _VALIDATED_LOGITS[number_bytes(model.config)] * at_once
-    return round(step.weights + step.adapter + step.optimizer + max(passed * tokens, logits))
+    if _LONGER * usual >= length:
+        return tokens, length
+    alike = max(length, round(_OF_LIKE_LENGTH * spec.validation_tokens))
+    return min(tokens, alike), round(_LONGER * usual)
+
+
+def _validated_logits(config: Mapping[str, object], tokens: int) -> float:
+    """Bytes of the blocks of logits of so many tokens."""
+    at_once = min(loss_chunks.TILE, tokens * vocabulary_size(config))
+    return 4 * _VALIDATED_LOGITS[number_bytes(config)] * at_once
 
 
 def _logits(config: Mapping[str, object], spec: TrainingSpec, learns: Learnable, *, tokens: int) -> float:

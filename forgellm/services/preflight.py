@@ -127,13 +127,15 @@ def _with_memory(plan: Plan, spec: TrainingSpec, base: ModelFolder, *, known: Ma
     if length is None or learns is None:
         return plan
     longest = min(length, plan.data.longest) if plan.data is not None and plan.data.exact else length
-    needed = attempt(found, lambda: estimate(base, spec, learns, length=longest))
+    usual = None if plan.data is None else plan.data.tokens_per_row(spec)
+    needed = attempt(found, lambda: estimate(base, spec, learns, length=longest, usual=usual))
     if needed is None:
         return replace(plan, memory_unknown=found[0].message)
     room = min(known.limit, known.available)
     if needed.total <= room:
         return replace(plan, memory=needed)
-    return replace(plan, memory=needed, ways=tuple(ways_to_fit(base, spec, length=longest, room=room)))
+    ways = ways_to_fit(base, spec, length=longest, room=room, usual=usual)
+    return replace(plan, memory=needed, ways=tuple(ways))
 
 
 def _checkpoints(spec: TrainingSpec, learns: Learnable, length: Course) -> Checkpoints:

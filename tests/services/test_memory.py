@@ -137,6 +137,17 @@ def test_small_batches_take_what_validating_4096_tokens_takes(tmp_path, dtype):
     assert mx.get_peak_memory() - before == pytest.approx(said.total, rel=0.2)
 
 
+def test_sequences_of_many_lengths_are_not_validated_all_at_once(tmp_path):
+    base = write_model(tmp_path, LLAMA)
+    spec = parse_spec({**WISH, "batch_size": 1, "validation_tokens": 40_000})
+
+    def validation(**usual):
+        return estimate(base, spec, learnable(base, spec), length=LENGTH, **usual).validation
+
+    assert validation(usual=LENGTH) == validation(usual=0.6 * LENGTH) == validation()
+    assert 0 < validation(usual=0.2 * LENGTH) < validation()
+
+
 def test_a_model_of_experts_has_room_for_those_that_are_shared(tmp_path):
     values = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 128}
     spec = parse_spec(WISH)
