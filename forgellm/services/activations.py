@@ -13,7 +13,6 @@ from functools import cache
 from forgellm.domain.errors import InvalidModel
 from forgellm.domain.spec import TrainingSpec
 from forgellm.services.learnable import Learnable, Module, modules_of
-from forgellm.services.model_info import quantization_of
 from forgellm.storage.models import ModelFolder
 
 _PER_HIDDEN, _PER_INTERMEDIATE, _PER_SCORE, _PER_FACTOR = 4.5, 6.0, 1.0, 1.0
@@ -26,7 +25,12 @@ _CLIPPED = {"gpt_oss": 8.0}
 """Where an expert's gate is clipped, which keeps more of its inside."""
 
 _KEPT_HIDDEN, _KEPT_INTERMEDIATE, _BLOCKS_WHOLE = 2.2, 1.1, 3.0
-"""With grad_checkpoint: what every block keeps, and the blocks that are whole beside (their scores once)."""
+"""With grad_checkpoint: what every block keeps, and the blocks that are whole beside (their scores once, as
+float32)."""
+
+_PASSING, _PASSING_WHOLE, _PASSING_FACTORS = 1.1, 3.5, 4.5
+"""Such blocks at once without a gradient, and the bytes that a half-precision number inside of one takes
+there: products have float32 copies beside it, and factors are float32."""
 
 _HIDDEN = ("hidden_size", "n_embd", "d_model")
 _HEADS = ("num_attention_heads", "n_head", "n_heads")
@@ -51,32 +55,46 @@ class Widths:
     active: int
 
 
-def activations(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, length: int) -> float:
-    """Bytes of a step for each of its tokens, in sequences of `length`. Raises InvalidModel."""
+def activations(
+    model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, shapes: Sequence[tuple[int, int]]
+) -> float:
+    """Bytes of a step on the largest of batches of `shapes`: rows, tokens of each. Raises InvalidModel."""
     widths = widths_of(model)
-    inside, scores = _inside(model.config, spec, learns, widths), _PER_SCORE * widths.heads * length
+    return max(
+        rows * length * _of_a_token(model.config, spec, learns, widths, length=length)
+        for rows, length in shapes
+    )
+
+
+def _of_a_token(
+    config: Mapping[str, object], spec: TrainingSpec, learns: Learnable, widths: Widths, *, length: int
+) -> float:
+    """Bytes of a step for each of its tokens, in rows of `length`."""
+    inside = _inside(config, spec, learns, widths) * _activation_bytes(config, spec)
+    scores = _PER_SCORE * widths.heads * length
+    everything = (inside + scores * number_bytes(config)) * (learns.blocks + 1)
     if not spec.grad_checkpoint:
-        numbers = (inside + scores) * (learns.blocks + 1)
-    else:
-        passed = widths.intermediate + widths.active * widths.expert
-        kept = _KEPT_HIDDEN * widths.hidden + _KEPT_INTERMEDIATE * passed
-        numbers = _BLOCKS_WHOLE * inside + scores + kept * learns.blocks
-        # A model of very few blocks has no three of them.
-        numbers = min(numbers, (inside + scores) * (learns.blocks + 1))
-    return numbers * _activation_bytes(model.config, spec)
+        return everything
+    passed = widths.intermediate + widths.active * widths.expert
+    kept = (_KEPT_HIDDEN * widths.hidden + _KEPT_INTERMEDIATE * passed) * _activation_bytes(config, spec)
+    # A model of very few blocks has no three of them.
+    return min(_BLOCKS_WHOLE * inside + 4 * scores + kept * learns.blocks, everything)
 
 
-def block(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, length: int) -> float:
-    """Bytes that one token leaves behind in one block that the gradient passes. Raises InvalidModel."""
+def passing(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, length: int) -> float:
+    """Bytes of one token in the block that it passes, where no gradient follows. Raises InvalidModel."""
     widths = widths_of(model)
-    numbers = _inside(model.config, spec, learns, widths) + _PER_SCORE * widths.heads * length
-    return numbers * _activation_bytes(model.config, spec)
+    size = number_bytes(model.config)
+    half = _PASSING_WHOLE if spec.fine_tune_type == "full" else _PASSING_FACTORS
+    per_number = half if size == 2 else size
+    inside = _inside(model.config, spec, learns, widths) * per_number
+    return _PASSING * (inside + _PER_SCORE * widths.heads * length * size)
 
 
 def number_bytes(config: Mapping[str, object]) -> int:
     """Bytes of one of the model's own numbers."""
     dtype = config.get("dtype") or config.get("torch_dtype")
-    return 4 if dtype == "float32" and not quantization_of(config) else 2
+    return 4 if dtype == "float32" else 2
 
 
 def widths_of(model: ModelFolder) -> Widths:

@@ -51,6 +51,10 @@ class ExpectedData:
     def tokens_per_sequence(self) -> float:
         return self.tokens / max(self.sequences, 1)
 
+    def tokens_per_row(self, spec: TrainingSpec) -> float:
+        """Of a pair each side is a row."""
+        return self.tokens_per_sequence / (2 if prefers(vars(spec)) else 1)
+
 
 @dataclass(frozen=True)
 class Course:
@@ -130,6 +134,9 @@ def _from_summary(found: Mapping[str, object], run: Run) -> ExpectedData | None:
     if len(counts) != len(names) or counts[0] < 1:
         return None
     sequences, tokens, longest, valid = counts
+    general = found.get("general")
+    if isinstance(general, dict) and type(mixed_in := general.get("longest_sequence")) is int:
+        longest = max(longest, mixed_in)
     return ExpectedData(sequences, tokens, longest, valid, True, f"counted for run {run.id}")
 
 

@@ -222,7 +222,9 @@ def of_hosts(spec: TrainingSpec) -> Iterator[Finding]:
         yield Finding("warning", error.code, error.message, error.suggestion, "hosts")
 
 
-def of_memory(needed: MemoryEstimate, known: Machine, ways: Sequence[Way]) -> Iterator[Finding]:
+def of_memory(
+    spec: TrainingSpec, needed: MemoryEstimate, *, known: Machine, ways: Sequence[Way]
+) -> Iterator[Finding]:
     """Whether the machine has enough, and enough of it free; `ways` make it fit."""
     said = f"training will take about {needed.total / 1e9:.1f} GB"
     judged = fit(needed.total, known.limit)
@@ -234,8 +236,22 @@ def of_memory(needed: MemoryEstimate, known: Machine, ways: Sequence[Way]) -> It
         way_out = f"Unload the chat model. {_way_out(ways)}"
         yield Finding("warning", OutOfMemory.code, message, way_out, "batch_size")
     elif judged == "tight":
-        way_out = "Lower batch_size or max_seq_length, set grad_checkpoint, or use a quantized base."
-        yield Finding("note", "MEMORY_TIGHT", f"{said} of {known.limit / 1e9:.1f} GB", way_out, "batch_size")
+        message = f"{said} of {known.limit / 1e9:.1f} GB"
+        yield Finding("note", "MEMORY_TIGHT", message, _relief(spec), "batch_size")
+
+
+def _relief(spec: TrainingSpec) -> str:
+    """What is left to take memory from a run."""
+    numbers = {
+        "batch_size": spec.batch_size > max(len(spec.hosts), 1),
+        "packing": spec.packing is not None,
+        "max_seq_length": True,
+    }
+    lower = " or ".join(name for name, has_room in numbers.items() if has_room)
+    checkpoint = "" if spec.grad_checkpoint or spec.lora_dropout > 0 else ", set grad_checkpoint"
+    # Whole quantized weights do not learn.
+    base = "a smaller base" if spec.fine_tune_type == "full" else "a smaller or quantized base"
+    return f"Lower {lower}{checkpoint}, or use {base}."
 
 
 def _way_out(ways: Sequence[Way]) -> str:

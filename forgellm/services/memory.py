@@ -10,15 +10,17 @@ import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Literal
 
 import psutil
 
 from forgellm.domain import loss_chunks
+from forgellm.domain.rows import batch_shapes
 from forgellm.domain.spec import TrainingSpec
 from forgellm.inference.memory import Room
-from forgellm.services.activations import activations, block, number_bytes
+from forgellm.services.activations import activations, number_bytes, passing
 from forgellm.services.gpu_limit import gpu_limit, set_wired_limit_mb
 from forgellm.services.learnable import Learnable
 from forgellm.storage.models import ModelFolder, vocabulary_size
@@ -32,14 +34,22 @@ _TIGHT = 0.8
 _LOGITS = {4: 4.0, 2: 5.0}
 """Arrays of float32 logits alive at once where they are whole, by the bytes of the model's own numbers."""
 
-_BLOCKS = {4: 2.0, 2: 5.0}
-"""Blocks of float32 logits where they are not, beside what the activations leave free."""
+_LOGITS_OF_PAIRS = {4: 3.5, 2: 5.0}
+"""Such arrays where pairs train the output layer."""
+
+_BLOCKS, _BLOCKS_CHECKPOINTED = {4: 2.0, 2: 5.0}, 2.0
+"""Blocks of float32 logits where they are not, beside what the activations leave free: with grad_checkpoint
+most of these come later."""
 
 _LEARNED_CHUNKS, _LEARNED_SUMS = 1.9, 1.4
 """Of an output layer that learns: chunks of logits, and float32 copies of it that hold its gradient."""
 
-_VALIDATED, _VALIDATED_BLOCK = 4096, 0.5
-"""Tokens of one pass of a validation, and the share of a block's activations that it holds."""
+_VALIDATED = 4096
+"""Tokens of one pass of a validation."""
+
+_OF_LIKE_LENGTH, _LONGER = 0.1, 2.0
+"""Where lengths are mixed: the share of a validation set that has one width, and the width that takes most by
+the usual length."""
 
 _VALIDATED_LOGITS = {4: 3.0, 2: 4.0}
 """Blocks of float32 logits in a validation, by the bytes of the model's own numbers."""
@@ -80,16 +90,16 @@ class MemoryEstimate:
         return sum(vars(self).values())
 
 
-def estimate(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, length: int) -> MemoryEstimate:
-    """The peak while training on batches of sequences of `length` tokens. Raises InvalidModel."""
+def estimate(
+    model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, length: int, usual: float | None = None
+) -> MemoryEstimate:
+    """The peak of a run whose longest sequence has `length` tokens and the mean one `usual`, or as many.
+
+    Raises InvalidModel.
+    """
     weights = sum(file.stat().st_size for file in weight_files(model.path))
-    # Each machine has its rows of a batch, the first one the most of them.
-    # With packing a batch has so many tokens, and fewer rows the longer they are.
-    batch = spec.batch_size if spec.packing is None else max(1, spec.batch_size * spec.packing // length)
-    rows = -(-batch // max(len(spec.hosts), 1))
-    # A pair has two sequences, in one forward pass.
-    tokens = rows * length * (2 if spec.objective == "dpo" else 1)
-    left = activations(model, spec, learns, length=length) * tokens
+    shapes = [_on_one_machine(spec, shape) for shape in batch_shapes(spec, length)]
+    left = activations(model, spec, learns, shapes=shapes)
     if spec.fine_tune_type == "dora":
         left += _DORA * 4 * learns.block_elements
     # Other machines have theirs beside the sums, and are sent a state beside their own.
@@ -102,31 +112,52 @@ def estimate(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, lengt
         gradients=max(learns.size_bytes * carried, sent),
         optimizer=moments,
         activations=round(left),
-        logits=round(4 * _logits(model.config, spec, learns, tokens=tokens)),
+        logits=round(4 * _logits(model.config, spec, learns, tokens=max(map(prod, shapes)))),
     )
-    passed = block(model, spec, learns, length=length)
-    return replace(step, validation=max(0, _validation(step, model, spec, passed=passed) - step.total))
+    tokens, width = _validated(spec, length, usual or length)
+    passed = tokens * passing(model, spec, learns, length=width)
+    there = step.weights + step.adapter + step.optimizer
+    validation = there + round(max(passed, _validated_logits(model.config, tokens)))
+    return replace(step, validation=max(0, validation - step.total))
 
 
-def _validation(step: MemoryEstimate, model: ModelFolder, spec: TrainingSpec, *, passed: float) -> int:
-    """The peak of a validation, without gradients; a token leaves `passed` bytes in one block of a step."""
+def _on_one_machine(spec: TrainingSpec, shape: tuple[int, int]) -> tuple[int, int]:
+    """The sequences of a batch that the first of its machines has, which are the most, and their tokens."""
+    rows, length = shape
+    # A pair has two sequences, in one forward pass.
+    return -(-rows // max(len(spec.hosts), 1)) * (2 if spec.objective == "dpo" else 1), length
+
+
+def _validated(spec: TrainingSpec, length: int, usual: float) -> tuple[int, int]:
+    """The tokens of the largest pass of a validation, and of one of its rows, all of which are as wide."""
     tokens = min(_VALIDATED, spec.validation_tokens)
-    at_once = min(loss_chunks.TILE, tokens * vocabulary_size(model.config))
-    logits = 4 * _VALIDATED_LOGITS[number_bytes(model.config)] * at_once
-    return round(step.weights + step.adapter + step.optimizer + _VALIDATED_BLOCK * passed * tokens + logits)
+    if _LONGER * usual >= length:
+        return tokens, length
+    alike = max(length, round(_OF_LIKE_LENGTH * spec.validation_tokens))
+    return min(tokens, alike), round(_LONGER * usual)
+
+
+def _validated_logits(config: Mapping[str, object], tokens: int) -> float:
+    """Bytes of the blocks of logits of so many tokens."""
+    at_once = min(loss_chunks.TILE, tokens * vocabulary_size(config))
+    return 4 * _VALIDATED_LOGITS[number_bytes(config)] * at_once
 
 
 def _logits(config: Mapping[str, object], spec: TrainingSpec, learns: Learnable, *, tokens: int) -> float:
     """Numbers that the loss takes for so many tokens, all of which are learned."""
     vocabulary = vocabulary_size(config)
-    whole = _LOGITS[number_bytes(config)] * tokens * vocabulary
+    size = number_bytes(config)
+    whole = _LOGITS[size] * tokens * vocabulary
     head_learns = bool(learns.output_elements) or "lm_head" in (spec.lora_keys or ())
-    if tokens * vocabulary < loss_chunks.WHOLE or (head_learns and spec.objective == "dpo"):
+    if tokens * vocabulary < loss_chunks.WHOLE:
         return whole
+    if head_learns and spec.objective == "dpo":
+        return _LOGITS_OF_PAIRS[size] * tokens * vocabulary
     if head_learns:
         chunk = max(loss_chunks.ROWS, loss_chunks.FEWEST * vocabulary)
         return min(whole, _LEARNED_CHUNKS * chunk + _LEARNED_SUMS * learns.output_elements)
-    return min(whole, _BLOCKS[number_bytes(config)] * loss_chunks.TILE)
+    blocks = _BLOCKS_CHECKPOINTED if spec.grad_checkpoint else _BLOCKS[size]
+    return min(whole, blocks * loss_chunks.TILE)
 
 
 def optimizer_bytes(spec: TrainingSpec, learns: Learnable) -> float:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from forgellm.domain.checkpoints import kept_at_most
 from forgellm.domain.form import changed_fields
-from forgellm.domain.rows import longest_row
 from forgellm.domain.schedule import drawn, schedule_of
 from forgellm.domain.spec import TrainingSpec, sequence_length, to_dict
 from forgellm.services import findings
@@ -128,13 +127,15 @@ def _with_memory(plan: Plan, spec: TrainingSpec, base: ModelFolder, *, known: Ma
     if length is None or learns is None:
         return plan
     longest = min(length, plan.data.longest) if plan.data is not None and plan.data.exact else length
-    needed = attempt(found, lambda: estimate(base, spec, learns, length=longest_row(spec, longest)))
+    usual = None if plan.data is None else plan.data.tokens_per_row(spec)
+    needed = attempt(found, lambda: estimate(base, spec, learns, length=longest, usual=usual))
     if needed is None:
         return replace(plan, memory_unknown=found[0].message)
     room = min(known.limit, known.available)
     if needed.total <= room:
         return replace(plan, memory=needed)
-    return replace(plan, memory=needed, ways=tuple(ways_to_fit(base, spec, length=longest, room=room)))
+    ways = ways_to_fit(base, spec, length=longest, room=room, usual=usual)
+    return replace(plan, memory=needed, ways=tuple(ways))
 
 
 def _checkpoints(spec: TrainingSpec, learns: Learnable, length: Course) -> Checkpoints:
@@ -157,8 +158,8 @@ def _judged(parts: Parts, wish: Wish, plan: Plan, *, known: Machine, queue: bool
             yield from findings.of_model(wish.spec, wish.base)
         yield from findings.of_settings(wish.spec, plan.course)
         yield from findings.of_hosts(wish.spec)
-    if plan.memory is not None:
-        yield from findings.of_memory(plan.memory, known, plan.ways)
+        if plan.memory is not None:
+            yield from findings.of_memory(wish.spec, plan.memory, known=known, ways=plan.ways)
     if plan.checkpoints is not None:
         yield from findings.of_disk(parts, plan.checkpoints.total_bytes, tokens=_tokens(plan.data))
     yield from findings.of_queue(parts, queued=queue)

@@ -14,6 +14,7 @@ import mlx.core as mx
 import numpy as np
 
 from forgellm.data.corpus import Sequences
+from forgellm.domain.rows import bucket_edges
 
 IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
@@ -140,18 +141,10 @@ class BatchOrder:
 
 
 def bucket_widths(lengths: IntArray) -> IntArray:
-    """The padded width of each length: the next of 17, 33, 49, 65, 81, 97, 113, 129, 161, 193, 225, 257 … ,
-    never above the longest.
-
-    A model is given all tokens but the last, so it sees multiples of 16. Four steps an octave keep padding
-    below a fifth beyond the first ones, and the number of compiled shapes small: mlx keeps every traced
-    shape for ever (mlx issue 4464; mlx-lm's own multiples of 32 are 32 shapes up to 1,024 tokens).
-    """
-    longest = int(lengths.max()) if len(lengths) else 0
-    sixteens = [*range(1, 8), *(quarters << k for k in range(1, 40) for quarters in range(4, 8))]
-    steps = [1 + 16 * count for count in sixteens]
-    edges = np.array([*(step for step in steps if step < longest), longest], dtype=np.int64)
-    return edges[np.searchsorted(edges, lengths)]
+    """The padded width of each length, one of `bucket_edges`, never above the longest."""
+    edges = np.array(bucket_edges(int(lengths.max(initial=0))), dtype=np.int64)
+    found: IntArray = edges[np.searchsorted(edges, lengths)]
+    return found
 
 
 def collate(sequences: Sequences, indices: IntArray, width: int, *, rows: int) -> Batch:

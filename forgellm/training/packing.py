@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from forgellm.data.corpus import Sequences
-from forgellm.training.batches import Batch, IntArray, bucket_widths
+from forgellm.domain.rows import row_widths
+from forgellm.training.batches import Batch, IntArray
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,6 @@ def pack(lengths: IntArray, width: int, *, seed: int) -> Packing:
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
     tokens = np.bincount(rows, weights=lengths[order], minlength=len(widths)).astype(np.int64)
     return Packing(members, offsets, tokens, widths)
-
-
-def row_widths(width: int, longest: int) -> list[int]:
-    """The widths of rows: `width`, three quarters, a half, three eighths … of it down to 32 tokens, beyond
-    it buckets up to the longest sequence."""
-    octaves = range(width.bit_length())
-    parts = [part for k in octaves for part in (width >> k, 3 * width >> k + 2) if part >= _NARROWEST]
-    longer = bucket_widths(np.arange(width + 1, longest + 1)).tolist()
-    return sorted({*parts, width, *longer})
 
 
 def lay_out(sequences: Sequences, packing: Packing, chosen: IntArray, width: int, *, rows: int) -> Batch:
@@ -110,9 +102,6 @@ def _rows(lengths: list[int], edges: list[int], *, shared: int) -> tuple[IntArra
         chosen[at] = row
     return chosen, np.array(widths, np.int64)
 
-
-_NARROWEST = 32
-"""Rows narrower than this gain nothing more, and are one more shape."""
 
 _PACKING = 4
 """What the draw is for; the corpus and the epochs have others."""

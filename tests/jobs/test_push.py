@@ -227,7 +227,8 @@ def test_a_token_that_cannot_be_one_is_not_quoted(parts: Parts) -> None:
     with subprocess.Popen(
         push.COMMAND, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True
     ) as process:
-        assert process.stdin and process.stdout
+        assert process.stdin
+        assert process.stdout
         process.stdin.write(json.dumps(wish) + "\n")
         process.stdin.flush()
         # It ends when its input does, whatever it would have said.

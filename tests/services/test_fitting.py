@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from forgellm.domain.rows import longest_row
 from forgellm.domain.spec import parse_spec, sequence_length, to_dict
 from forgellm.services.fitting import ways_to_fit
 from forgellm.services.learnable import learnable
@@ -30,12 +29,20 @@ def base(tiny_model):
 
 def peak(base, spec):
     shorter = min(LENGTH, spec.max_seq_length or LENGTH)
-    return estimate(base, spec, learnable(base, spec), length=longest_row(spec, shorter)).total
+    return estimate(base, spec, learnable(base, spec), length=shorter).total
 
 
 @pytest.mark.parametrize("share", [2, 24])
 @pytest.mark.parametrize(
-    "change", [{}, {"fine_tune_type": "full"}, {"lora_dropout": 0.1}, {"packing": 512}], ids=str
+    "change",
+    [
+        {},
+        {"fine_tune_type": "full"},
+        {"lora_dropout": 0.1},
+        {"packing": 512},
+        {"training_type": "ift", "objective": "dpo"},
+    ],
+    ids=str,
 )
 def test_every_way_says_the_peak_that_a_run_changed_like_that_would_have(base, change, share):
     spec = parse_spec({**WISH, **change})
@@ -53,8 +60,24 @@ def test_the_first_way_trains_the_same_sequences_in_an_update_and_is_the_mildest
     assert first.changes == {"batch_size": 4, "grad_accumulation_steps": 6}
 
 
+def test_of_one_packed_row_half_is_trained_at_a_time_and_as_many_tokens_in_an_update(base):
+    spec = parse_spec({**WISH, "batch_size": 1, "packing": 512, "max_seq_length": 128})
+    ways = ways_to_fit(base, spec, length=128, room=peak(base, spec) - 1)
+    assert ways[0].changes == {"packing": 256, "grad_accumulation_steps": 2}
+    smallest = {"packing": 128, "grad_accumulation_steps": 4}
+    ways = ways_to_fit(base, spec, length=128, room=peak(base, replace(spec, **smallest)))
+    assert ways[0].changes == smallest
+
+
 @pytest.mark.parametrize(
-    "change", [{"lora_dropout": 0.1}, {"chunk_overlap": 128}, {"hosts": ["a", "b"]}], ids=str
+    "change",
+    [
+        {"lora_dropout": 0.1},
+        {"chunk_overlap": 128},
+        {"hosts": ["a", "b"]},
+        {"hosts": ["a", "b"], "packing": 512},
+    ],
+    ids=str,
 )
 def test_nothing_is_suggested_that_does_not_go_together(base, change):
     spec = parse_spec({**WISH, **change})

@@ -17,7 +17,7 @@ from forgellm.domain.runs import RunKind
 from forgellm.domain.spec import parse_spec, to_dict
 from forgellm.forge import Forge
 from forgellm.inference.memory import Room
-from forgellm.services import memory, pace, samples, training
+from forgellm.services import findings, memory, pace, samples, training
 from forgellm.services.preflight import preflight
 from forgellm.services.spec_text import read_yaml
 from forgellm.settings import Settings
@@ -389,6 +389,66 @@ def test_pairs_take_twice_the_room_and_principal_factors_lie_beside_those_they_b
     assert found.plan.checkpoints.size_bytes == 2 * plain.plan.checkpoints.size_bytes
     mixed = preflight(forge, {**wish, "training_type": "cpt"}, queue=False)
     assert codes(mixed)["INVALID_FIELD"] == "objective"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"packing": 10**7, "batch_size": 1},
+        {"packing": 10**6, "batch_size": 64, "grad_checkpoint": True, "max_seq_length": 10**6},
+        {"training_type": "ift", "dataset": "pairs", "objective": "dpo", "batch_size": 4096},
+    ],
+    ids=str,
+)
+def test_what_would_make_a_packed_run_or_one_of_pairs_fit_does_so_where_it_is_done(forge, short_run, change):
+    write_pairs(forge)
+    config = forge.workspace.base_models / "tiny" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "max_position_embeddings": 10**7}))
+    wish = {**short_run, "max_seq_length": 4096, **change}
+    found = preflight(forge, wish, queue=False)
+    assert found.plan.ways
+    for way in found.plan.ways:
+        changed = preflight(forge, {**wish, **way.changes}, queue=False)
+        assert changed.plan.memory.total == way.total < found.plan.memory.total
+        assert way.total <= min(found.machine.limit, found.machine.available)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {},
+            "Lower batch_size or max_seq_length, set grad_checkpoint, or use a smaller or quantized base.",
+        ),
+        (
+            {"packing": 64, "batch_size": 1, "lora_dropout": 0.1},
+            "Lower packing or max_seq_length, or use a smaller or quantized base.",
+        ),
+        (
+            {"hosts": "a,b", "fine_tune_type": "full", "grad_checkpoint": True},
+            "Lower max_seq_length, or use a smaller base.",
+        ),
+    ],
+)
+def test_where_memory_is_tight_only_that_is_named_which_still_helps(forge, short_run, change, words):
+    found = preflight(forge, {**short_run, **change}, queue=False)
+    needed = found.plan.memory
+    known = memory.Machine(needed.total, needed.total, needed.total, "all of it")
+    (finding,) = findings.of_memory(found.spec, needed, known=known, ways=[])
+    assert (finding.code, finding.suggestion) == ("MEMORY_TIGHT", words)
+
+
+def test_rows_are_as_wide_as_the_longest_sequence_that_was_counted_needs(after):
+    forge, run, wish = after
+    wish = {**wish, "packing": 256}
+    manifest = run_folder(forge.workspace, run) / "corpus" / "corpus.json"
+    counted = json.loads(manifest.read_text())
+    long = preflight(forge, wish, queue=False).plan
+    counted["summary"] |= {"longest_sequence": 20, "general": {"longest_sequence": 32}}
+    write_json(manifest, counted)
+    short = preflight(forge, wish, queue=False).plan
+    assert (long.data.longest, short.data.longest) == (64, 32)
+    assert 0 < short.memory.activations < long.memory.activations
 
 
 def test_a_model_that_does_not_say_how_wide_it_is_has_its_own_reason(forge, short_run, workspace):

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlx.utils import tree_flatten
 
-from forgellm.domain.rows import batches_per_epoch
+from forgellm.domain.rows import batch_shapes, batches_per_epoch
 from forgellm.domain.runs import Event, RunKind
 from forgellm.domain.spec import to_dict
 from forgellm.jobs.job import Job, utc_now
@@ -118,6 +118,10 @@ def test_every_sequence_is_in_one_row_and_every_row_once_an_epoch(
     batches = list(islice(order.from_cursor(Cursor()), order.batches_per_epoch))
     assert all(len(rows) <= max(1, batch_size * width // tokens) for _, rows, tokens in batches)
     assert all(packing.widths[rows].max() == tokens for _, rows, tokens in batches)
+    shapes = {(order.rows(tokens), tokens) for _, _, tokens in batches}
+    said = batch_shapes(a_spec(packing=width, batch_size=batch_size), int(lengths.max()))
+    assert shapes <= {*said}
+    assert said[-1] in shapes
     seen = sorted(int(m) for _, rows, _ in batches for r in rows for m in packing.row(int(r)))
     assert seen == list(range(len(lengths)))
 
