@@ -43,8 +43,8 @@ def run_lines(status: Status, *, width: int | None = None) -> list[str]:
         *((f"  {name}", _shown(value)) for name, value in _chosen(run.spec).items()),
         ("versions", ", ".join(f"{name} {text}" for name, text in run.versions.items())),
     ]
-    width = max(len(name) for name, _ in facts)
-    lines = [f"{name:<{width}}  {value}".rstrip() for name, value in facts]
+    label = max(len(name) for name, _ in facts)
+    lines = [f"{name:<{label}}  {value}".rstrip() for name, value in facts]
     return lines + (["", *checkpoint_lines(status.checkpoints, width=width)] if run.kind.trains else [])
 
 

@@ -34,7 +34,9 @@ def test_train_then_look_at_the_run_and_its_ranking(forgellm, workspace):
         (workspace.root / c["path"]).is_file() and c["standard_error"] > 0 for c in ranking["checkpoints"]
     )
     assert f"{losses[0]:.4f}" in forgellm("runs").stdout
-    assert "learning_rate    0.001" in forgellm("runs", "show", run["folder"]).stdout
+    shown = forgellm("runs", "show", run["folder"]).stdout
+    assert "learning_rate    0.001" in shown
+    assert all(column in shown for column in ("general loss", "size", "file"))
 
 
 def test_ctrl_c_without_a_terminal_pauses_and_resume_goes_on_from_there(forgellm, started, workspace):
