@@ -33,6 +33,8 @@ _LOCKLESS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS}
 _TORN = b" torn\n"
 _LOCK_ATTEMPTS = 40
 _LOCK_PAUSE = 0.005
+_DELETED_BESIDE = 100
+"""So many files may go by themselves while a folder is deleted."""
 
 
 def storage_error(error: OSError, path: Path) -> ForgeError | None:
@@ -309,9 +311,13 @@ def remove_folder(folder: Path) -> None:
     On some disks macOS keeps what it knows of a file in a hidden one beside it and deletes both at once; up
     to Python 3.12 rmtree stops at a file that has gone meanwhile.
     """
-    while os.path.lexists(folder):
+    for _ in range(_DELETED_BESIDE):
         with suppress(FileNotFoundError):
             shutil.rmtree(folder)
+        if not os.path.lexists(folder):
+            return
+    # A share may list what it says is not there.
+    shutil.rmtree(folder)
 
 
 def _sync(path: Path) -> None:

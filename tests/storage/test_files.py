@@ -397,6 +397,18 @@ def test_a_folder_is_deleted_though_a_file_takes_the_one_beside_it_along(tmp_pat
     assert not folder.exists()
 
 
+def test_a_file_that_is_listed_and_cannot_be_found_ends_the_deleting(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "ghost").touch()
+
+    def unlink(path, **_options):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    with pytest.raises(FileNotFoundError, match="ghost"):
+        remove_folder(tmp_path / "model")
+
+
 def test_a_disk_without_locks_is_named(tmp_path, monkeypatch):
     def refuse(descriptor, operation):
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
