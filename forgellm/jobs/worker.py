@@ -31,7 +31,7 @@ from forgellm.jobs.wakefulness import kept_awake
 from forgellm.settings import read_settings, worker_environment
 from forgellm.storage.events import EventLog, last_lifecycle_event
 from forgellm.storage.files import HeldLock, storage_error, write_bytes
-from forgellm.storage.liveness import CRASH_REPORT, Command, read_control
+from forgellm.storage.liveness import CRASH_REPORT, Command, crash_report, read_control
 from forgellm.storage.runs import read_run, workspace_of
 from forgellm.storage.workspace import Workspace
 
@@ -199,7 +199,9 @@ def _named(error: Exception, folder: Path) -> ForgeError:
 def _crash_report(folder: Path) -> Iterator[None]:
     """A fault of native code writes its report into the run's folder; an orderly end leaves none."""
     report = folder / CRASH_REPORT
-    with open(report, "ab") as file:
+    with open(report, "wb") as file:
+        file.write(crash_report(os.fstat(2).st_size))
+        file.flush()
         faulthandler.enable(file)
         try:
             yield

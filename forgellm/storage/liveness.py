@@ -37,6 +37,8 @@ _MEMORY_FAULTS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS)
 _UNCAUGHT = ("libc++abi: terminating due to uncaught exception of type ", "  what():  ")
 _LAST_WORDS_BYTES = 1 << 12
 
+_FROM = "worker.log from byte "
+
 
 def lock_path(folder: Path) -> Path:
     """The file whose lock means that the run's worker lives; its text, a pid, is for people."""
@@ -103,13 +105,22 @@ def _crash(how: str, kind: Kind | None) -> Mapping[str, object]:
 def _uncaught(folder: Path) -> str | None:
     """The exception of native code that ended the worker, by the end of its log; None without one."""
     try:
+        # What an earlier worker of the run wrote is no word of this one.
+        begun = int(
+            (folder / CRASH_REPORT).read_text(errors="replace").partition("\n")[0].removeprefix(_FROM)
+        )
         with open(folder / _LOG, "rb", opener=own_file) as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
+            log.seek(max(begun, log.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
             lines = log.read().decode(errors="replace").splitlines()
-    except OSError:
+    except (OSError, ValueError):
         return None
     found = [line.split(sign, 1)[1].strip() for line in lines for sign in _UNCAUGHT if sign in line]
     return found[-1] if found else None
+
+
+def crash_report(log_bytes: int) -> bytes:
+    """How the report of a worker begins whose log had so many bytes already."""
+    return f"{_FROM}{log_bytes}\n".encode()
 
 
 def write_control(folder: Path, command: Command) -> None:

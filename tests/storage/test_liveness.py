@@ -11,6 +11,7 @@ from forgellm.domain.runs import RunState
 from forgellm.storage.events import EventLog
 from forgellm.storage.files import PARTIAL, HeldLock
 from forgellm.storage.liveness import (
+    crash_report,
     failure,
     fault_signal,
     is_alive,
@@ -117,12 +118,23 @@ def test_a_crash_report_means_that_the_run_failed(tmp_path, report, number, code
 )
 def test_a_worker_that_was_aborted_failed_for_what_its_log_says_last(tmp_path, words, code, advice):
     EventLog(tmp_path, noon).append("started")
-    (tmp_path / "crash.txt").write_text("Fatal Python error: Aborted\n")
+    (tmp_path / "crash.txt").write_bytes(crash_report(8) + b"Fatal Python error: Aborted\n")
     (tmp_path / "worker.log").write_text("loading\n" * 1000 + words + "\n1 leaked semaphore\n")
     found = failure(tmp_path)
     assert found is not None
     assert (found["code"], advice in str(found["suggestion"])) == (code, True)
     assert words[-12:] in str(found["error"])
+
+
+def test_what_an_earlier_worker_said_is_not_why_this_one_was_aborted(tmp_path):
+    EventLog(tmp_path, noon).append("started")
+    earlier = "  what():  [METAL] Command buffer execution failed: Impacting Interactivity\n"
+    (tmp_path / "worker.log").write_text(earlier + "failed assertion\n")
+    (tmp_path / "crash.txt").write_bytes(crash_report(len(earlier)) + b"Fatal Python error: Aborted\n")
+    found = failure(tmp_path)
+    assert found is not None
+    assert found["code"] == "OUT_OF_MEMORY"
+    assert "Impacting" not in str(found["error"])
 
 
 def test_an_empty_crash_report_is_none(tmp_path):
