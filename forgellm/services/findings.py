@@ -18,7 +18,7 @@ from forgellm.services.current import current
 from forgellm.services.expected_data import Course, ExpectedData
 from forgellm.services.fitting import Way
 from forgellm.services.learnable import Module, learnable, modules_of, narrowest
-from forgellm.services.memory import Machine, MemoryEstimate, fit
+from forgellm.services.memory import Machine, MemoryEstimate, fit, usable
 from forgellm.services.parts import Parts
 from forgellm.services.space import SMALLEST_ROOM
 from forgellm.storage.datasets import find_dataset, list_datasets
@@ -231,7 +231,7 @@ def of_memory(
     if judged == "too large":
         message = f"{said}, and {known.limit / 1e9:.1f} GB can be used ({known.note})"
         yield Finding("warning", OutOfMemory.code, message, _way_out(ways), "batch_size")
-    elif needed.total > known.available:
+    elif needed.total > usable(known):
         message = f"{said}, and {known.available / 1e9:.1f} GB are free at this moment"
         way_out = f"Unload the chat model. {_way_out(ways)}"
         yield Finding("warning", OutOfMemory.code, message, way_out, "batch_size")

@@ -187,6 +187,11 @@ def room(known: Machine, system: str = platform.system()) -> Room:
     return Room(known.available, known.limit if system == "Darwin" else None)
 
 
+def usable(known: Machine, system: str = platform.system()) -> int:
+    """Bytes that a run may take of it now: as with `room`, free memory says nothing on a Mac."""
+    return known.limit if system == "Darwin" else min(known.limit, known.available)
+
+
 def fit(needed: int, limit: int) -> Fit:
     """How `needed` bytes go with a `limit`."""
     return "fits" if needed <= _TIGHT * limit else "tight" if needed <= limit else "too large"

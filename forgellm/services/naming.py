@@ -36,12 +36,7 @@ def check_name(parts: Parts, name: str, parent: Path, *, what: str) -> None:
             suggestion="Use up to 128 letters, digits, dots, hyphens and underscores; begin with a letter.",
         )
     place = f"{parts.workspace.relative(parent)}/{name}"
-    if (parent / name).exists():
-        raise RunConflict(
-            f"{place} exists already",
-            details={"name": name},
-            suggestion="Choose another name, or leave it out.",
-        )
+    # A run puts its folder there before it ends: asked the other way round, both could miss it.
     maker = _maker(parts, parent, name)
     if maker is not None:
         raise RunConflict(
@@ -50,12 +45,19 @@ def check_name(parts: Parts, name: str, parent: Path, *, what: str) -> None:
             suggestion="Choose another name, or leave it out.",
         )
 
+    if (parent / name).exists():
+        raise RunConflict(
+            f"{place} exists already",
+            details={"name": name},
+            suggestion="Choose another name, or leave it out.",
+        )
+
 
 def free_name(parts: Parts, parent: Path, wanted: str) -> str:
     """`wanted`, cut to a length that a name may have, or `wanted_2` … where that is taken."""
     stem = re.sub(r"[^A-Za-z0-9._-]", "_", wanted)[:120]
     names = (stem if number == 1 else f"{stem}_{number}" for number in count(1))
-    return next(name for name in names if not ((parent / name).exists() or _maker(parts, parent, name)))
+    return next(name for name in names if not (_maker(parts, parent, name) or (parent / name).exists()))
 
 
 def _maker(parts: Parts, parent: Path, name: str) -> Run | None:

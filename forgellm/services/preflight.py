@@ -17,7 +17,7 @@ from forgellm.services.expected_data import Course, ExpectedData, course, expect
 from forgellm.services.findings import Finding
 from forgellm.services.fitting import Way, ways_to_fit
 from forgellm.services.learnable import Learnable, learnable
-from forgellm.services.memory import Machine, MemoryEstimate, estimate, machine, optimizer_bytes
+from forgellm.services.memory import Machine, MemoryEstimate, estimate, machine, optimizer_bytes, usable
 from forgellm.services.pace import Duration, duration
 from forgellm.services.parts import Parts
 from forgellm.services.space import BYTES_OF_A_TOKEN
@@ -131,7 +131,7 @@ def _with_memory(plan: Plan, spec: TrainingSpec, base: ModelFolder, *, known: Ma
     needed = attempt(found, lambda: estimate(base, spec, learns, length=longest, usual=usual))
     if needed is None:
         return replace(plan, memory_unknown=found[0].message)
-    room = min(known.limit, known.available)
+    room = usable(known)
     if needed.total <= room:
         return replace(plan, memory=needed)
     ways = ways_to_fit(base, spec, length=longest, room=room, usual=usual)

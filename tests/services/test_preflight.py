@@ -472,6 +472,8 @@ def test_a_container_has_what_it_may_use(tmp_path):
     assert 0.6 * mac.total < mac.limit < 0.85 * mac.total
     assert memory.room(mac, "Darwin") == Room(mac.available, mac.limit)
     assert memory.room(whole, "Linux") == Room(whole.available)
+    assert memory.usable(mac, "Darwin") == mac.limit
+    assert memory.usable(whole, "Linux") == min(whole.limit, whole.available)
 
 
 def test_a_run_from_elsewhere_says_nothing_and_breaks_nothing(after):
