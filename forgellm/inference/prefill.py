@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import mlx.core as mx
 from mlx_lm.generate import BatchGenerator, PromptProcessingBatch
 
 
@@ -28,6 +29,8 @@ class Prompts(PromptProcessingBatch):  # type: ignore[misc]
 
 def generator(model: Any, *, at_once: int, prefill_step: int, stream: Any) -> BatchGenerator:
     """For `at_once` answers together; `prefill_step` tokens of a prompt are computed at a time."""
+    # What may be wired must not change while another generator computes.
+    mx.synchronize(stream)
     made = BatchGenerator(
         model,
         completion_batch_size=at_once,

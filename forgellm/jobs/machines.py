@@ -95,7 +95,7 @@ def _take_part(group: Group) -> None:
         return
     group.answers()
     spec = parse_spec(wish["spec"])
-    bound_memory()
+    bound_memory(mx.device_info())
     model, _ = load_base(base.path)
     mx.random.seed(spec.seed)
     attach(model, config_of(spec))

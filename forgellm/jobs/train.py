@@ -78,7 +78,7 @@ def _train(job: Job, group: Group | None) -> Outcome:
     corpus = _corpus(job, spec, base)
     asked = _questions(spec, base) if spec.sample_prompts else None
     _phase(job, "loading model")
-    bound_memory()
+    bound_memory(mx.device_info())
     model, _ = load_base(base.path)
     plan = _plan(job, spec, corpus, packing=_packing(job, spec, model, base, corpus=corpus))
     if spec.objective == "dpo":

@@ -27,9 +27,9 @@ def limits(device: Mapping[str, object]) -> tuple[int, int] | None:
     return int(WIRED * recommended), recommended // CACHED
 
 
-def bound_memory() -> None:
-    """Hold MLX to the limits of its device. Before a model is loaded."""
-    found = limits(mx.device_info())
+def bound_memory(device: Mapping[str, object]) -> None:
+    """Hold MLX to the limits of its `device`, as `mx.device_info` tells it. Before a model is loaded."""
+    found = limits(device)
     if found is not None:
         wired, cached = found
         mx.set_wired_limit(wired)

@@ -185,7 +185,7 @@ def test_more_blocks_of_the_vocabulary_compile_no_more_kernels(tmp_path: Path) -
         [sys.executable, "-c", KERNELS], env=environment, capture_output=True, text=True, check=True
     )
     few, many = done.stdout.split()
-    assert few == many
+    assert few == many != "0"
 
 
 def test_a_measurement_is_that_of_whole_logits_and_the_same_bit_for_bit() -> None:
