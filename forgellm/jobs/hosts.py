@@ -18,7 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-from forgellm.domain.errors import HostLost
+from forgellm.domain.device_failures import WAY_OUT_OF_A_RUN
+from forgellm.domain.errors import GpuInterrupted, HostLost
 from forgellm.domain.hosts import Host, backend_of, parse_hosts
 from forgellm.domain.spec import parse_spec
 from forgellm.jobs.hostfile import free_port, launcher_hosts, located
@@ -227,4 +228,6 @@ def _way_out(lost: Lost | None, name: object) -> str:
             "If it runs out of memory again, start a new one with a smaller batch_size or grad_checkpoint."
         )
         return f"Resume the run. {again}"
+    if lost.cause == "gpu":
+        return WAY_OUT_OF_A_RUN[GpuInterrupted]
     return "The run's log has its last words. Put right what they say, then resume the run."

@@ -8,9 +8,12 @@ from __future__ import annotations
 import re
 import signal
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from forgellm.domain.device_failures import kind_of_text
+from forgellm.domain.errors import GpuInterrupted
 
 OUTCOME = ".outcome.json"
 """Where the first machine's process leaves how the run ended."""
@@ -43,7 +46,7 @@ class Lost:
 
     rank: int
     how: str
-    cause: Literal["network", "memory", "log"]
+    cause: Literal["network", "memory", "gpu", "log"]
 
 
 class Watch:
@@ -99,7 +102,7 @@ class Watch:
         if rank is not None:
             return Lost(rank, f"it has not been heard of for {PATIENCE_SECONDS:.0f} seconds", "network")
         guilty = [(rank, code) for rank, code in self._ended.items() if code not in _NOT_ITS_FAULT]
-        return _lost_by(guilty[0][0], guilty[0][1] or 0) if guilty else None
+        return _lost_by(guilty[0][0], guilty[0][1] or 0, self._lines) if guilty else None
 
     def last_lines(self) -> list[str]:
         """What was said last, for who has to find out why."""
@@ -114,11 +117,13 @@ def plain(line: bytes) -> bytes:
     return _COLOUR.sub(b"", line)
 
 
-def _lost_by(rank: int, code: int) -> Lost:
+def _lost_by(rank: int, code: int, said: Iterable[str]) -> Lost:
     if code == _SSH_FAILED:
         return Lost(rank, "ssh could not reach it, or lost it", "network")
     # A shell on the other side of ssh adds 128 to the number of a signal.
     number = -code if code < 0 else code - 128
+    if number == signal.SIGABRT and kind_of_text("\n".join(said)) is GpuInterrupted:
+        return Lost(rank, "the system ended what its GPU computed", "gpu")
     if number in _OF_MEMORY:
         how = f"its process was ended by {signal.Signals(number).name}; it may have run out of memory"
         return Lost(rank, how, "memory")

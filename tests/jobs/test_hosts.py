@@ -326,6 +326,15 @@ def test_a_machine_that_ssh_does_not_reach_did_not_connect_and_the_way_to_see_wh
     assert "`ssh ada@two true` says why" in lost.suggestion
 
 
+def test_a_machine_whose_gpu_was_interrupted_is_not_told_to_be_short_of_memory():
+    watch = Watch(["one", "two"], lambda: 0.0)
+    watch.see(b"libc++abi: terminating due to uncaught exception: [METAL] Impacting Interactivity\n")
+    watch.see(b"[WARN] Node with rank 1 exited with code -6 \n")
+    lost = hosts.host_lost(watch)
+    assert "ended what its GPU computed" in lost.message
+    assert "Let the display sleep" in lost.suggestion
+
+
 def test_a_machine_that_falls_silent_is_lost_though_nothing_says_so():
     now = [0.0]
     watch = Watch(["one", "two", "three"], lambda: now[0])
