@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from forgellm.storage.files import HeldLock, exclusive, is_held, move_folder, ow
 from forgellm.storage.workspace import Workspace
 
 _PREFIX = ".incoming-"
+
+_NO_LINKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EMLINK, errno.EXDEV}
+"""What file systems without hard links say: exFAT, many network shares."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +104,16 @@ def _move(source: Path, target: Path) -> None:
     # A rename would replace what has come meanwhile.
     try:
         os.link(source, target, follow_symlinks=False)
-    except OSError:
-        # Some file systems (exFAT, many network shares) have no hard links: there the name is taken first.
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # There the name is taken first.
         os.close(own_file(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-        shutil.move(source, target)
+        try:
+            shutil.move(source, target)
+        except OSError:
+            target.unlink()
+            raise
     else:
         source.unlink()
 

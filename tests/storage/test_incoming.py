@@ -49,6 +49,21 @@ def test_nothing_that_is_there_is_written_over(workspace):
     assert contents(workspace.datasets / "domain") == {"more/b.txt": "before"}
 
 
+@pytest.mark.parametrize("said", [errno.EIO, errno.ENOTSUP])
+def test_a_disk_that_fails_leaves_no_empty_file(workspace, monkeypatch, said):
+    def refuse(source, target, **_options):
+        raise OSError(said, os.strerror(said), str(source), None, str(target))
+
+    def fail(source, target):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(target))
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr("shutil.move", fail)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        add(workspace, a="first")
+    assert list((workspace.datasets / "domain").rglob("*.txt")) == []
+
+
 def test_what_macos_keeps_beside_a_file_is_not_moved_by_itself(workspace):
     with incoming(workspace) as place:
         for name in ("-a.txt", "._-a.txt"):
