@@ -103,7 +103,7 @@ def pause(workspace: Workspace, run: Run) -> None:
 
 
 def stop(workspace: Workspace, run: Run, *, clock: Callable[[], datetime] = utc_now) -> None:
-    """End a run for good: by its worker where it has one, at once otherwise. Raises RunConflict."""
+    """End a run: by its worker where it has one, at once otherwise. Raises RunConflict."""
     folder = run_folder(workspace, run)
     for _ in range(_STOP_ATTEMPTS):
         if state(folder) in (RunState.RUNNING, RunState.STOPPING):

@@ -18,7 +18,7 @@ def zipped(folder: Path, *, top: str) -> Iterator[bytes]:
     """
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        visible = (p for p in folder.rglob("*") if not p.name.startswith("."))
+        visible = (p for p in folder.rglob("*") if not f"/{p.relative_to(folder).as_posix()}".count("/."))
         for path in sorted(p for p in visible if p.is_file() and not p.is_symlink()):
             name = f"{top}/{path.relative_to(folder).as_posix()}"
             # How long a file is has to be known to be sure that it fits: a field for more is always there.

@@ -175,7 +175,7 @@ class Live:
             self._post.send(watch.client, "training_update", update)
         elif before in _OVER and watch.told != (before, watch.cursor):
             status = runs.status(self._forge, watch.run)
-            # Otherwise it was resumed, or stopped for good, since: there are events to come first.
+            # Otherwise it was resumed, or stopped, since: there are events to come first.
             if status.state is before:
                 name, message = messages.ending(status, seq=watch.cursor)
                 self._post.send(watch.client, name, message)

@@ -16,6 +16,8 @@ def test_a_folder_is_packed_without_hidden_files_and_what_links_lead_to(tmp_path
     (folder / "model.gguf").write_bytes(bytes(3 << 20))
     (folder / "inner" / "note.txt").write_text("note")
     (folder / "._model.gguf").write_bytes(b"what macOS keeps beside a file")
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "model.lock").touch()
     (folder / "link.txt").symlink_to(outside / "secret")
     (folder / "linked").symlink_to(outside)
     packed = zipfile.ZipFile(io.BytesIO(b"".join(zipped(folder, top="mine"))))

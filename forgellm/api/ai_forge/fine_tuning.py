@@ -156,7 +156,7 @@ def show(forge: Forge, job_id: str) -> JobStatus:
 
 
 def cancel(forge: Forge, job_id: str) -> Queued:
-    """End a job for good, whether it runs or waits; one that runs saves a checkpoint first."""
+    """End a job, whether it runs or waits; one that runs saves a checkpoint first."""
     run = _found(forge, job_id)
     launcher.stop(forge.workspace, run)
     return Queued(
