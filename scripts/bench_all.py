@@ -32,7 +32,7 @@ BENCHES: dict[str, list[str]] = {
     "learning": ["--quick"],
     "generation": ["--rounds", "5"],
     "data": ["--sizes", "20", "40"],
-    "web": ["--seconds", "8", "--points", "20000", "--runs", "200"],
+    "web": ["--seconds", "8", "--points", "20000"],
 }
 
 LIMIT = 600

@@ -11,22 +11,58 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bench_web import growth, growth_rows, lists, long_run, start_up
-from verdicts import Row, finish
-from web_load import get, seconds, server
+from bench_web import start_up
+from verdicts import Row, at_most, finish
+from web_load import Client, a_run, get, seconds, server, write_events
 
 from forgellm.forge import Forge
 from forgellm.services import samples
 from forgellm.settings import read_settings
 from forgellm.storage.events import read_events
 from forgellm.storage.runs import list_runs, run_folder
+from forgellm.storage.workspace import Workspace
 
 COMMAND = [sys.executable, "-m", "forgellm"]
+WANTED = 1.15
+"""Growth over the growth of the size: linear, and what two timings of seconds scatter."""
+
+
+def lists(root: Path, count: int) -> dict[str, float]:
+    """Listing `count` runs of 500 events each, the first and the following times."""
+    workspace = Workspace.open(root)
+    for number in range(1, count + 1):
+        write_events(run_folder(workspace, a_run(workspace, number)), 500)
+    with server(root) as (port, _):
+        first = seconds(lambda: get(port, "/api/runs?limit=10000"), times=1)
+        return {
+            "first": first,
+            "again": seconds(lambda: get(port, "/api/runs?limit=10000")),
+            "page": seconds(lambda: get(port, "/api/runs")),
+            "status": seconds(lambda: get(port, "/api/training/status")),
+        }
+
+
+def long_run(root: Path, count: int) -> dict[str, float]:
+    """What is asked of one run of `count` events, and its whole replay over Socket.IO."""
+    workspace = Workspace.open(root)
+    run = a_run(workspace, 1)
+    write_events(run_folder(workspace, run), count)
+    with server(root) as (port, _):
+        at = f"/api/runs/{run.id}/events?limit=1000&after="
+        begun = time.perf_counter()
+        Client(port, run.id).read_until(count, within=240)
+        return {
+            "replay": time.perf_counter() - begun,
+            "status": seconds(lambda: get(port, "/api/training/status")),
+            "last page": seconds(lambda: get(port, at + str(max(0, count - 1000)))),
+            "dashboard data": seconds(lambda: get(port, "/api/dashboard/data"), times=2),
+        }
 
 
 def datasets(root: Path, count: int) -> dict[str, float]:
@@ -82,6 +118,16 @@ def _median(action: Callable[[], object]) -> float:
     return statistics.median(seconds(action, times=1) for _ in range(5))
 
 
+def growth(measure: Callable[[Path, int], dict[str, float]], small: int, large: int) -> dict[str, Any]:
+    """`measure` at both sizes; `ratio` below 1 means that it grows slower than the size does."""
+    found = {}
+    for size in (small, large):
+        with tempfile.TemporaryDirectory() as folder:
+            found[size] = measure(Path(folder), size)
+    ratios = {key: found[large][key] / found[small][key] / (large / small) for key in found[large]}
+    return {"sizes": [small, large], "seconds": found, "ratio": ratios}
+
+
 def measured(*, runs: int, points: int, count: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         step = first_step(Path(folder))
@@ -98,6 +144,15 @@ def measured(*, runs: int, points: int, count: int) -> dict[str, Any]:
 def rows(found: dict[str, Any]) -> list[Row]:
     """Each growth beside what is wanted of it."""
     return [row for name, part in found["growth"].items() for row in growth_rows(name, part)]
+
+
+def growth_rows(name: str, found: dict[str, Any]) -> Iterator[Row]:
+    """Each growth with its milliseconds, beside what is wanted of it."""
+    small, large = found["sizes"]
+    for key, ratio in found["ratio"].items():
+        before, after = (1000 * found["seconds"][size][key] for size in (small, large))
+        row = at_most(f"growth / size, {name} {small:,} to {large:,}: {key}", ratio, WANTED)
+        yield {**row, "figure": f"{ratio:.2f} ({before:,.0f}, {after:,.0f} ms)"}
 
 
 def main() -> int:
