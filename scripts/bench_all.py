@@ -30,9 +30,9 @@ BENCHES: dict[str, list[str]] = {
     "plan": ["--only", "32k 4x256 grad"],
     "training": ["--epochs", "1"],
     "learning": ["--quick"],
-    "generation": ["--rounds", "5"],
+    "generation": ["--rounds", "4"],
     "data": ["--sizes", "20", "40"],
-    "web": ["--seconds", "8", "--points", "20000"],
+    "web": ["--seconds", "6", "--points", "20000"],
 }
 
 LIMIT = 600

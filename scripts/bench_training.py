@@ -245,7 +245,7 @@ _PACKED = (chat_lengths(40, 512, 2), 1, 512, 1.5)
 CASES = [
     Case("256 tokens, batch 4", [256] * 48, 4, 256, 1.0),
     Case("256 tokens, batch 4, 32k vocabulary", [256] * 16, 4, 256, 1.0, vocabulary=32_000),
-    Case("chat lengths, batch 8", chat_lengths(96, 1024, 2), 8, 1024, 2.5),
+    Case("chat lengths, batch 8", chat_lengths(128, 1024, 2), 8, 1024, 2.5),
     Case("chat lengths, batch 4", chat_lengths(120, 1024, 2), 4, 1024, 2.0),
     Case("chat lengths, batch 4, 32k vocabulary", chat_lengths(32, 256, 4), 4, 256, 2.0, vocabulary=32_000),
     Case("chat lengths, batch 4, 152k vocabulary", chat_lengths(8, 256, 4), 4, 256, 2.0, vocabulary=152_000),
