@@ -30,7 +30,7 @@ BENCHES: dict[str, list[str]] = {
     "plan": ["--only", "32k 4x256 grad"],
     "training": ["--epochs", "1"],
     "learning": ["--quick"],
-    "generation": ["--rounds", "4"],
+    "generation": ["--rounds", "12", "--conversations", "1"],
     "data": ["--sizes", "20", "40"],
     "web": ["--seconds", "6", "--points", "20000"],
 }

@@ -194,9 +194,9 @@ def turn_ten(port: int, number: int) -> tuple[float, float]:
     return reused, ask("New: ")
 
 
-def turns_ten(port: int) -> tuple[float, float]:
-    """The medians over three conversations."""
-    found = [turn_ten(port, number) for number in range(3)]
+def turns_ten(port: int, *, conversations: int) -> tuple[float, float]:
+    """The medians over the conversations."""
+    found = [turn_ten(port, number) for number in range(conversations)]
     return statistics.median(one[0] for one in found), statistics.median(one[1] for one in found)
 
 
@@ -222,7 +222,7 @@ def adapter_change(root: Path) -> tuple[float, float]:
     return statistics.median(swaps), statistics.median(reloads)
 
 
-def measure(root: Path, *, rounds: int) -> dict[str, Any]:
+def measure(root: Path, *, rounds: int, conversations: int) -> dict[str, Any]:
     """Every figure, on servers of this run."""
     forge, web, theirs = free_ports(3)
     with ExitStack() as servers:
@@ -246,8 +246,8 @@ def measure(root: Path, *, rounds: int) -> dict[str, Any]:
         ours = {"server": lambda p: _made(forge, p), "web": lambda p: _made(web, p)}
         speeds = decoding({"plain": plain, **ours}, rounds=rounds)
         asks = {"ours": lambda p: _made(forge, p), "theirs": lambda p: _their_answer(theirs, p)}
-        crowd = together(asks, 8, rounds=max(1, rounds * 2 // 3))
-        reused, fresh = turns_ten(forge)
+        crowd = together(asks, 8, rounds=max(1, rounds // 3))
+        reused, fresh = turns_ten(forge, conversations=conversations)
     swap, reload = adapter_change(root)
     return {
         "tokens_per_second": {
@@ -276,11 +276,12 @@ def main() -> int:
     """Print the figures; 1 where a promised ratio is not reached."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=15, help="of single answers; a third of them of eight")
+    parser.add_argument("--conversations", type=int, default=3, help="of ten turns")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         make_workspace(Path(folder))
-        found = measure(Path(folder), rounds=options.rounds)
+        found = measure(Path(folder), rounds=options.rounds, conversations=options.conversations)
     if not options.json:
         print(json.dumps({k: v for k, v in found.items() if k != "ratios"}, indent=2))
     return finish(rows(found["ratios"]), as_json=options.json, **found)
