@@ -30,7 +30,7 @@ from forgellm.domain.spec import parse_spec
 
 MODEL = Path(__file__).resolve().parents[1] / "forgellm" / "assets" / "lough-tiny"
 MAX_SEQ_LENGTH = 2048
-LOOPED = 10
+LOOPED = 5
 """Megabytes that the plain loop reads: its speed does not depend on how many they are."""
 
 WANTED_RATIO = 1.2

@@ -212,12 +212,11 @@ def adapter_change(root: Path) -> tuple[float, float]:
         engine.wait_until_loaded()
         return time.perf_counter() - begun
 
-    load(plain)
-    swaps = [load(source) for _ in range(10) for source in (adapted, plain)]
-    reloads = []
-    for _ in range(5):
+    swaps, reloads = [], []
+    for _ in range(10):
         engine.unload()
         reloads.append(load(adapted))
+        swaps += [load(plain), load(adapted)]
     engine.close()
     return statistics.median(swaps), statistics.median(reloads)
 

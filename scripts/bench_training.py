@@ -250,10 +250,10 @@ CASES = [
     Case("chat lengths, batch 4, 32k vocabulary", chat_lengths(32, 256, 4), 4, 256, 2.0, vocabulary=32_000),
     Case("chat lengths, batch 4, 152k vocabulary", chat_lengths(8, 256, 4), 4, 256, 2.0, vocabulary=152_000),
     # With so few rows there is little but the overhead of short steps to gain on a CPU: nothing is promised.
-    Case("chat lengths, batch 1, packed", chat_lengths(80, 512, 2), 1, 512, None, packing=512),
+    Case("chat lengths, batch 1, packed", chat_lengths(40, 512, 2), 1, 512, None, packing=512),
     Case("chat lengths, batch 1, packed, 32k vocabulary", *_PACKED, packing=512, vocabulary=32_000),
     Case("the same, answers alone learned", *_PACKED, packing=512, vocabulary=32_000, asked=0.4),
-    Case("documents, batch 4", document_lengths(64, 2048, 3), 4, 512, 1.25, documents=True),
+    Case("documents, batch 4", document_lengths(48, 2048, 3), 4, 512, 1.25, documents=True),
 ]
 
 
