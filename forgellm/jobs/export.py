@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from forgellm.data.chat import chat_format
+from forgellm.data.endings import unnamed_end
 from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.errors import InvalidModel
 from forgellm.domain.exports import GGUF_TYPES, ExportFormat
@@ -92,7 +93,8 @@ def _write_modelfile(building: Path, model: ModelFolder, *, weights: str) -> Non
     text = _PLAIN_MODELFILE.format(weights=weights)
     if tokenizer.chat_template:
         begins = tokenizer.bos_token if tokenizer("").input_ids[:1] == [tokenizer.bos_token_id] else None
-        stops = [tokenizer.eos_token] if tokenizer.eos_token else []
+        ends = (tokenizer.eos_token_id, unnamed_end(tokenizer, {tokenizer.eos_token_id}))
+        stops = [tokenizer.convert_ids_to_tokens(end) for end in ends if end is not None]
         text = modelfile(weights, chat_format(tokenizer), stops=stops, begin=begins or "")
     write_bytes(building / "Modelfile", text.encode())
 
