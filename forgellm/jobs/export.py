@@ -25,7 +25,7 @@ from forgellm.storage.adapters import read_config
 from forgellm.storage.checkpoints import checkpoint_path, find_checkpoint
 from forgellm.storage.files import remove_folder, write_bytes
 from forgellm.storage.model_files import read_whole, whole_files
-from forgellm.storage.models import ModelFolder, find_model, fingerprint
+from forgellm.storage.models import ModelFolder, find_model, fingerprint, is_tied
 from forgellm.storage.runs import find_run, run_folder
 from forgellm.training.adapters import read_weights
 
@@ -128,5 +128,10 @@ def _write_adapter(job: Job, building: Path) -> Iterator[int]:
     checkpoint = find_checkpoint(folder, int(str(job.run.spec["iteration"])))
     job.log.append("phase", phase="writing the adapter", total_iterations=1)
     weights = read_weights(checkpoint_path(folder, checkpoint.iteration))
-    write_peft(building, weights, read_config(folder))
+    tied = any("embed_tokens" in name for name in weights) and _has_tied(job, str(source.spec["model_name"]))
+    write_peft(building, weights, read_config(folder), tied=tied)
     yield 1
+
+
+def _has_tied(job: Job, base: str) -> bool:
+    return is_tied(find_model(job.workspace, job.hub_cache, base))
