@@ -82,6 +82,17 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def end_with_the_text_alone(model: Path) -> None:
+    """Let a copy of the tiny model name `<|endoftext|>` as its only end, as base models do whose chat
+    template ends every answer with `<|im_end|>`."""
+    for file, end in (
+        ("config.json", {"eos_token_id": 0}),
+        ("tokenizer_config.json", {"eos_token": "<|endoftext|>"}),
+    ):
+        settings = json.loads((model / file).read_text(encoding="utf-8"))
+        (model / file).write_text(json.dumps(settings | end), encoding="utf-8")
+
+
 @pytest.fixture(scope="session")
 def tiny_model_quantized(tiny_model: Path) -> Path:
     """The same model at 4 bits in groups of 32, written by mlx-lm itself."""

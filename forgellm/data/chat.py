@@ -27,7 +27,7 @@ PLAIN_TEMPLATE = (
 )
 """For a base model without a chat template: role, text, and the end-of-text token after each answer."""
 
-_THINKING_ENDS = "</think>"
+_THINKING_BEGINS, _THINKING_ENDS = "<think>", "</think>"
 
 
 class UnmaskableExample(Exception):
@@ -57,12 +57,17 @@ class Rendered:
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """A tokenizer's template with what was found out about it once."""
+    """A tokenizer's template with what was found out about it once.
+
+    `opening` is the end of the generation prompt that the template leaves out before an answer that was
+    given: a thought that is opened (DeepSeek R1), or one that is empty and over (Gemma 4).
+    """
 
     tokenizer: Any
     template: str | None
     generation_prompt: str
     knows_system: bool
+    opening: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,8 @@ def chat_format(tokenizer: Any) -> ChatFormat:
     # With an answer behind it: some templates write the system prompt only into a question that comes last.
     probe = [Message("system", "SYSTEMPROMPT"), *question, Message("assistant", "A")]
     knows_system = _shows(tokenizer, template, probe, "SYSTEMPROMPT")
-    return ChatFormat(tokenizer, template, asked[common:], knows_system)
+    opening = _opening(tokenizer, template, question, asked)
+    return ChatFormat(tokenizer, template, asked[common:], knows_system, opening)
 
 
 def render(form: ChatFormat, messages: Sequence[Message]) -> Rendered:
@@ -117,7 +123,10 @@ def render(form: ChatFormat, messages: Sequence[Message]) -> Rendered:
     wanted = [n for n, p in enumerate(parts) if p.role == "assistant"]
     if rebuilt != text or [c.index for c in cores if c.index in wanted] != wanted:
         raise UnmaskableExample("the chat template changes it so that its answers cannot be told apart")
-    return Rendered(text, tuple(_turns(form, text, cores, parts=parts)))
+    rendered = Rendered(text, tuple(_turns(form, text, cores, parts=parts)))
+    return (
+        _opened(form, rendered, parts[-1]) if form.opening and messages[-1].role == "assistant" else rendered
+    )
 
 
 def prompt(form: ChatFormat, messages: Sequence[Message]) -> str:
@@ -150,6 +159,36 @@ def _shows(tokenizer: Any, template: str | None, messages: Sequence[Message], te
         return text in _apply(tokenizer, template, messages)
     except UnmaskableExample:
         return False
+
+
+def _opening(tokenizer: Any, template: str | None, question: list[Message], asked: str) -> str:
+    try:
+        answered = _apply(tokenizer, template, [*question, Message("assistant", "ANSWER")])
+    except UnmaskableExample:
+        return ""
+    before = answered.partition("ANSWER")[0]
+    return asked.removeprefix(before) if asked.startswith(before) else ""
+
+
+def _opened(form: ChatFormat, rendered: Rendered, last: _Parts) -> Rendered:
+    """The last answer behind all that the model is given to answer, or it would be learned where it is never
+    asked for. A thought that is opened there is said, or empty, and over."""
+    turn = rendered.turns[-1]
+    text, (core, end) = rendered.text, turn.core
+    if text[: turn.start].endswith(form.opening):
+        return rendered
+    header = form.generation_prompt.removesuffix(form.opening)
+    region = rendered.turns[-2].core[1] if len(rendered.turns) > 1 else 0
+    at = text.rfind(header, region, core) if header else -1
+    place = at + len(header) if at >= 0 else turn.start
+    said = text[place:core]
+    if form.opening.rfind(_THINKING_BEGINS) > form.opening.rfind(_THINKING_ENDS):
+        thought = last.before.rpartition(_THINKING_ENDS)[0].rpartition(_THINKING_BEGINS)[2].strip("\n")
+        said = f"{thought}\n{_THINKING_ENDS}\n\n"
+    start = place + len(form.opening)
+    more = start + len(said) - core
+    whole = text[:place] + form.opening + said + text[core:]
+    return Rendered(whole, (*rendered.turns[:-1], Turn(start, (core + more, end + more), turn.bound + more)))
 
 
 def fold_system(messages: Sequence[Message]) -> Sequence[Message]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from forgellm.data.chat import ChatFormat, Rendered, Turn, UnmaskableExample, chat_format, render
+from forgellm.data.endings import special_ids
 from forgellm.data.places import Starts
 from forgellm.data.portions import ahead, batches
 from forgellm.data.problems import Problem
@@ -35,7 +36,7 @@ def encode_examples(
 ) -> Iterator[EncodedExample | tuple[Example, Problem]]:
     """Every example in tokens, in order, or with what the chat template has against it."""
     form = chat_format(tokenizer)
-    special = _special_ids(tokenizer)
+    special = special_ids(tokenizer)
     rendered = ([(one, _rendered(form, one)) for one in batch] for batch in batches(examples, _letters))
 
     def encode(portion: list[tuple[Example, Rendered | Problem]]) -> Iterator[Any]:
@@ -63,11 +64,6 @@ def _letters(example: Example) -> int:
 
 
 _ROLES_HINT = "Most templates want user and assistant in turn, with the user first."
-
-
-def _special_ids(tokenizer: Any) -> frozenset[int]:
-    added = (index for index, token in tokenizer.added_tokens_decoder.items() if token.special)
-    return frozenset([*added, *tokenizer.all_special_ids])
 
 
 def _masked(

@@ -22,7 +22,7 @@ from forgellm.data.tokens import identity
 from forgellm.domain.errors import InvalidDataset
 from forgellm.storage.files import PARTIAL, HeldLock, exclusive, storage_errors
 
-VERSION = 2
+VERSION = 3
 """To be raised whenever the same files would give other tokens."""
 
 MOST_BYTES = 10 * 2**30

@@ -30,9 +30,11 @@ def load_tokenizer(path: Path) -> Any:
 
 
 def identity(tokenizer: Any) -> str:
-    """sha256 over everything that decides which tokens it makes, its chat template too."""
+    """sha256 over everything that decides which tokens it makes: its chat template too, and which ones begin
+    and end a text."""
     backend = tokenizer.backend_tokenizer.to_str()
-    return hashlib.sha256(f"{backend}\n{tokenizer.chat_template!r}".encode()).hexdigest()
+    named = sorted(tokenizer.special_tokens_map.items())
+    return hashlib.sha256(f"{backend}\n{tokenizer.chat_template!r}\n{named!r}".encode()).hexdigest()
 
 
 def _unusable(path: Path, reason: str) -> InvalidModel:

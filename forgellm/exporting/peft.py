@@ -21,9 +21,16 @@ _EMBEDDING_LEAVES = {**_LEAVES, "lora_a": "lora_embedding_A", "lora_b": "lora_em
 _LAYER = re.compile(r"\.layers\.(\d+)\.")
 
 
-def write_peft(folder: Path, weights: dict[str, mx.array], config: AdapterConfig) -> None:
-    """Write adapter_model.safetensors and adapter_config.json into `folder`. Raises UnsupportedExport."""
-    _check_places(weights, config)
+def write_peft(folder: Path, weights: dict[str, mx.array], config: AdapterConfig, *, tied: bool) -> None:
+    """Write adapter_model.safetensors and adapter_config.json into `folder`.
+
+    `tied` says that the base model's output layer is its embedding. Raises UnsupportedExport.
+    """
+    _check_places(weights, config, tied=tied)
+    embedding = next((value for name, value in weights.items() if name.endswith("embed_tokens.weight")), None)
+    if tied and embedding is not None:
+        # PEFT's copy of an embedding is seen at the input alone: https://github.com/huggingface/peft/issues/1750
+        weights = {**weights, "lm_head.weight": embedding}
     tensors = {_name(name): _turned(name, value) for name, value in weights.items()}
     mx.save_safetensors(str(folder / "adapter_model.safetensors"), tensors, {"format": "pt"})
     write_json(folder / "adapter_config.json", peft_config(weights, config))
@@ -56,10 +63,11 @@ def peft_config(weights: dict[str, mx.array], config: AdapterConfig) -> dict[str
     }
 
 
-def _check_places(weights: dict[str, mx.array], config: AdapterConfig) -> None:
+def _check_places(weights: dict[str, mx.array], config: AdapterConfig, *, tied: bool) -> None:
     for name, value in weights.items():
         factor = name.endswith((".lora_a", ".lora_b"))
-        if ".linear." in name or (factor and value.ndim != 2):
+        shared = tied and factor and _is_embedding(name)
+        if ".linear." in name or shared or (factor and value.ndim != 2):
             raise UnsupportedExport(
                 f"PEFT has no place for the weight {name} of this adapter",
                 details={"weight": name, "model": config.model},
@@ -67,9 +75,13 @@ def _check_places(weights: dict[str, mx.array], config: AdapterConfig) -> None:
             )
 
 
+def _is_embedding(name: str) -> bool:
+    return name.rpartition(".")[0].endswith("embed_tokens")
+
+
 def _name(name: str) -> str:
     module, _, leaf = name.rpartition(".")
-    leaves = _EMBEDDING_LEAVES if module.endswith("embed_tokens") else _LEAVES
+    leaves = _EMBEDDING_LEAVES if _is_embedding(name) else _LEAVES
     return f"base_model.model.{plain_name(module)}.{leaves.get(leaf, leaf)}"
 
 

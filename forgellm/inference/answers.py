@@ -73,6 +73,7 @@ class AnswerText:
         self._state = machine.make_state("reasoning" if thinks else "normal")
         self._marked = MarkedCalls(tokenizer, tools)
         self._bare = BareCalls(() if tokenizer.has_tool_calling else tools)
+        self._after_thought = thinks
         self.tool_calls: tuple[ToolCall, ...] = ()
         """The functions that the model wants to be called; known when the answer is over."""
 
@@ -121,9 +122,19 @@ class AnswerText:
             self._marked.close()
             if state == "reasoning":
                 thinking += part
+                self._after_thought = True
             else:
-                text += self._bare.feed(part)
+                text += self._bare.feed(self._begun(part))
         return Piece(text, thinking)
+
+    def _begun(self, text: str) -> str:
+        """Without the line breaks that part a thought from what is said: templates write them themselves, and
+        a conversation that came back with them would be one that the model was never trained on."""
+        if not self._after_thought:
+            return text
+        said = text.lstrip("\n")
+        self._after_thought = not said
+        return said
 
 
 class _WithoutTools:

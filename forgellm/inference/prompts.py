@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from forgellm.data.chat import PLAIN_TEMPLATE, fold_system
+from forgellm.data.endings import EXCHANGE, closing
 from forgellm.domain.chat import GenerationRequest, Message, ModelType
 from forgellm.domain.errors import InvalidField, InvalidModel
 from forgellm.inference.grammar import check_schema
@@ -66,7 +67,8 @@ class ChatForm:
 
 
 def chat_form(tokenizer: Any, renderer: Renderer) -> ChatForm:
-    """Find out whether the template has a system role and shows tools.
+    """Find out whether the template has a system role and shows tools. What closes an answer in it becomes
+    one of the tokenizer's ends.
 
     Raises InvalidModel where it cannot even render a question, TemplateTimeout where it does not end.
     """
@@ -81,6 +83,9 @@ def chat_form(tokenizer: Any, renderer: Renderer) -> ChatForm:
         raise InvalidModel(
             error.message, suggestion="Use another model, or mend its chat template."
         ) from error
+    end = _end(form)
+    if end is not None:
+        tokenizer.add_eos_token(str(end))
     return ChatForm(
         tokenizer,
         renderer,
@@ -98,6 +103,15 @@ def _shows(
         return word in _render(form, GenerationRequest(messages, tools=tools))
     except InvalidField:
         return False
+
+
+def _end(form: ChatForm) -> int | None:
+    """The token that closes an answer, where it is not among the tokenizer's ends."""
+    try:
+        text = _render(form, GenerationRequest(EXCHANGE), answered=True)
+    except InvalidField:
+        return None
+    return closing(form.tokenizer, text, form.tokenizer.eos_token_ids)
 
 
 def build_prompt(form: ChatForm, request: GenerationRequest, *, context: int | None) -> Prompt:
@@ -122,7 +136,7 @@ def build_prompt(form: ChatForm, request: GenerationRequest, *, context: int | N
         text = _render(form, request)
         tokens = form.spoken.tokens(text, partial(tokenizer.encode, add_special_tokens=False))
         if request.begun:
-            tokens += _begun(tokenizer, request.begun, thinks=_ends_thinking(tokenizer, tokens))
+            tokens += _begun(tokenizer, request.begun, thinks=ends_thinking(tokenizer, tokens))
             text = None
     if not tokens:
         raise InvalidField(
@@ -134,10 +148,11 @@ def build_prompt(form: ChatForm, request: GenerationRequest, *, context: int | N
             details={"field": "prompt", "tokens": len(tokens), "context": context},
             suggestion="Shorten the conversation, or begin a new one.",
         )
-    return Prompt(tuple(tokens), _ends_thinking(tokenizer, tokens), text)
+    return Prompt(tuple(tokens), ends_thinking(tokenizer, tokens), text)
 
 
-def _render(form: ChatForm, request: GenerationRequest) -> str:
+def _render(form: ChatForm, request: GenerationRequest, *, answered: bool = False) -> str:
+    """The conversation as the template writes it, with the beginning of an answer unless it is `answered`."""
     messages = request.messages if form.knows_system else fold_system(request.messages)
     tokenizer = form.tokenizer
     template = PLAIN_TEMPLATE
@@ -148,6 +163,7 @@ def _render(form: ChatForm, request: GenerationRequest) -> str:
         [_plain(message) for message in messages],
         tools=request.tools,
         variables={**tokenizer.special_tokens_map, **request.template_options},
+        add_generation_prompt=not answered,
     )
 
 
@@ -180,7 +196,8 @@ def _function(name: str, arguments: str) -> Mapping[str, object]:
         return {"name": name, "arguments": arguments}
 
 
-def _ends_thinking(tokenizer: Any, tokens: Sequence[int]) -> bool:
+def ends_thinking(tokenizer: Any, tokens: Sequence[int]) -> bool:
+    """Whether a prompt ends inside a thought."""
     if not tokenizer.has_thinking:
         return False
     return bool(tokenizer.rfind_think_start(tokens) > tokenizer.rfind_think_end(tokens))

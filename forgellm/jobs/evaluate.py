@@ -21,6 +21,7 @@ from mlx_lm.generate import batch_generate
 from mlx_lm.utils import load_tokenizer as load_generation_tokenizer
 
 from forgellm.data.chat import chat_format, prompt
+from forgellm.data.endings import unnamed_end
 from forgellm.data.example_files import Part, row_files
 from forgellm.data.masking import EncodedExample, encode_examples
 from forgellm.data.problems import Problem, invalid_dataset
@@ -29,6 +30,8 @@ from forgellm.data.sequences import Sequences, join
 from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.errors import InvalidDataset
 from forgellm.domain.scores import Score
+from forgellm.inference.answers import AnswerText
+from forgellm.inference.prompts import ends_thinking
 from forgellm.jobs.held_out import CalledOff, HeldOut, held_out, measured, type_of
 from forgellm.jobs.job import Job, Outcome
 from forgellm.jobs.scoring import Answer, answer_scores, exact_match, text_scores
@@ -150,6 +153,9 @@ def _task(
     form = chat_format(tokenizer)
     texts = [prompt(form, example.messages[:-1]) for example in examples]
     generating = load_generation_tokenizer(base.path, eos_token_ids=config.get("eos_token_id"))
+    end = unnamed_end(tokenizer, generating.eos_token_ids)
+    if end is not None:
+        generating.add_eos_token(str(end))
     return Task(
         examples,
         [list(tokenizer.encode(one, add_special_tokens=False)) for one in texts],
@@ -238,14 +244,25 @@ def _answer(model: Any, task: Task, control: Callable[[], str]) -> Iterator[list
             model, task.tokenizer, prompts, max_tokens=task.room, return_token_ids=True, sampler=greedy
         )
         assert given.token_ids is not None
-        results = zip(batch, given.texts, given.token_ids, strict=True)
-        yield [_judge(example, text, cut=len(ids) >= task.room) for (example, _), text, ids in results]
+        results = zip(batch, given.token_ids, strict=True)
+        yield [_judge(task, example, ids, before=before) for (example, before), ids in results]
 
 
-def _judge(example: Example, text: str, *, cut: bool) -> Answer:
-    expected, given = example.messages[-1].content.strip(), text.strip()
+def _judge(task: Task, example: Example, ids: Sequence[int], *, before: Sequence[int]) -> Answer:
+    """As the model server would show it: what is thought before an answer is none of it. Templates put an
+    empty thought where the data have none."""
+    expected, given = example.messages[-1].content, _text(task.tokenizer, ids, before)
+    if task.tokenizer.has_thinking:
+        expected = expected.rpartition(task.tokenizer.think_end)[2]
+    expected, given = expected.strip(), given.strip()
     question = example.messages[-2].content if len(example.messages) > 1 else ""
-    return Answer(question, expected, given, given == expected, cut=cut)
+    return Answer(question, expected, given, given == expected, cut=len(ids) >= task.room)
+
+
+def _text(tokenizer: Any, ids: Sequence[int], before: Sequence[int]) -> str:
+    thinks = ends_thinking(tokenizer, before)
+    answer = AnswerText(tokenizer, stop=(), thinks=thinks, continues=False, tools=())
+    return "".join([*(answer.add(token).text for token in ids), answer.end().text])
 
 
 def _longest(tokenizer: Any, examples: Sequence[Example]) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from forgellm.data.chat import chat_format
+from forgellm.data.endings import unnamed_end
 from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.errors import InvalidModel
 from forgellm.domain.exports import GGUF_TYPES, ExportFormat
@@ -24,7 +25,7 @@ from forgellm.storage.adapters import read_config
 from forgellm.storage.checkpoints import checkpoint_path, find_checkpoint
 from forgellm.storage.files import remove_folder, write_bytes
 from forgellm.storage.model_files import read_whole, whole_files
-from forgellm.storage.models import ModelFolder, find_model, fingerprint
+from forgellm.storage.models import ModelFolder, find_model, fingerprint, is_tied
 from forgellm.storage.runs import find_run, run_folder
 from forgellm.training.adapters import read_weights
 
@@ -92,7 +93,8 @@ def _write_modelfile(building: Path, model: ModelFolder, *, weights: str) -> Non
     text = _PLAIN_MODELFILE.format(weights=weights)
     if tokenizer.chat_template:
         begins = tokenizer.bos_token if tokenizer("").input_ids[:1] == [tokenizer.bos_token_id] else None
-        stops = [tokenizer.eos_token] if tokenizer.eos_token else []
+        ends = (tokenizer.eos_token_id, unnamed_end(tokenizer, {tokenizer.eos_token_id}))
+        stops = [tokenizer.convert_ids_to_tokens(end) for end in ends if end is not None]
         text = modelfile(weights, chat_format(tokenizer), stops=stops, begin=begins or "")
     write_bytes(building / "Modelfile", text.encode())
 
@@ -126,5 +128,10 @@ def _write_adapter(job: Job, building: Path) -> Iterator[int]:
     checkpoint = find_checkpoint(folder, int(str(job.run.spec["iteration"])))
     job.log.append("phase", phase="writing the adapter", total_iterations=1)
     weights = read_weights(checkpoint_path(folder, checkpoint.iteration))
-    write_peft(building, weights, read_config(folder))
+    tied = any("embed_tokens" in name for name in weights) and _has_tied(job, str(source.spec["model_name"]))
+    write_peft(building, weights, read_config(folder), tied=tied)
     yield 1
+
+
+def _has_tied(job: Job, base: str) -> bool:
+    return is_tied(find_model(job.workspace, job.hub_cache, base))

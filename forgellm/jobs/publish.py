@@ -16,10 +16,12 @@ from pathlib import Path
 import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
-from mlx_lm.utils import save_model
+from mlx_lm.utils import load_config, save_model
 
 from forgellm.data.chat import PLAIN_TEMPLATE
 from forgellm.data.corpus import load_corpus
+from forgellm.data.endings import unnamed_end
+from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.checkpoints import Checkpoint
 from forgellm.domain.errors import DiskFull, InvalidModel
 from forgellm.domain.runs import Run, RunKind
@@ -32,7 +34,7 @@ from forgellm.jobs.report import Report
 from forgellm.storage.adapters import read_config
 from forgellm.storage.checkpoints import checkpoint_path, find_checkpoint, read_checkpoints
 from forgellm.storage.events import read_events
-from forgellm.storage.files import remove_folder, write_bytes, write_json
+from forgellm.storage.files import parse_record, remove_folder, write_bytes, write_json
 from forgellm.storage.liveness import state
 from forgellm.storage.model_files import described_files
 from forgellm.storage.models import ModelFolder, find_model, fingerprint, has_chat_template
@@ -111,9 +113,22 @@ def _write_model(building: Path, wish: Wish) -> None:
     for path in described_files(wish.base.path):
         shutil.copyfile(path, building / path.name)
     write_json(building / "config.json", _published_config(wish.base.config))
-    if wish.source.kind is RunKind.IFT and not has_chat_template(building):
-        # The run was trained with it, so whoever generates needs it.
-        write_bytes(building / "chat_template.jinja", PLAIN_TEMPLATE.encode())
+    if wish.source.kind is RunKind.IFT:
+        if not has_chat_template(building):
+            # The run was trained with it, so whoever generates needs it.
+            write_bytes(building / "chat_template.jinja", PLAIN_TEMPLATE.encode())
+        _name_end(building)
+
+
+def _name_end(building: Path) -> None:
+    """Tell every program that generates with which token the model was taught to end its answers."""
+    path = building / "generation_config.json"
+    settings = (parse_record(path.read_bytes()) if path.is_file() else None) or {}
+    known = load_config(building).get("eos_token_id")
+    ends = known if isinstance(known, list) else [] if known is None else [known]
+    taught = unnamed_end(load_tokenizer(building), ends)
+    if taught is not None:
+        write_json(path, {**settings, "eos_token_id": [*ends, taught]})
 
 
 def _published_config(config: Mapping[str, object]) -> dict[str, object]:

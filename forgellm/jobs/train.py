@@ -11,6 +11,7 @@ from pathlib import Path
 import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.tuner.trainer import grad_checkpoint
+from mlx_lm.utils import load_config
 
 from forgellm.data.corpus import Corpus, build_corpus, load_corpus
 from forgellm.data.token_cache import TokenCache
@@ -142,7 +143,8 @@ def _questions(spec: TrainingSpec, base: ModelFolder) -> Questions:
         load_tokenizer(base.path),
         spec.sample_prompts,
         as_chat=spec.training_type == "ift",
-        ends=set(end_tokens(base.config)),
+        # As it is loaded to answer: generation_config.json may name more ends.
+        ends=set(end_tokens(load_config(base.path))),
         longest=sequence_length(spec, context_length(base.config)),
     )
 

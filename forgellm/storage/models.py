@@ -27,6 +27,7 @@ __all__ = [
     "has_chat_template",
     "is_hub_id",
     "is_quantized",
+    "is_tied",
     "list_base_models",
     "read_model_config",
     "vocabulary_size",
@@ -103,6 +104,14 @@ def vocabulary_size(config: Mapping[str, object]) -> int:
 def is_quantized(config: Mapping[str, object]) -> bool:
     """Whether the weights are stored in fewer bits than they were trained in."""
     return bool(config.get("quantization") or config.get("quantization_config"))
+
+
+def is_tied(model: ModelFolder) -> bool:
+    """Whether the output layer is the embedding: as the configuration says, or because there is no other."""
+    if model.config.get("tie_word_embeddings") is True:
+        return True
+    names = (name for path in weight_files(model.path) for name in tensors(path) or ())
+    return not any(name.endswith("lm_head.weight") for name in names)
 
 
 def has_chat_template(folder: Path) -> bool:

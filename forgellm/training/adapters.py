@@ -97,12 +97,14 @@ def are_finite(weights: Weights) -> bool:
 
 
 def load_adapter(model: nn.Module, weights_path: Path, config: AdapterConfig) -> None:
-    """Attach `config`'s layers to a fresh base and load exactly these weights into what learns.
+    """Attach `config`'s layers to a fresh base and load exactly these weights into what learns, to answer.
 
     Raises InvalidAdapter when a key is missing or foreign, a shape differs or a value is not finite.
     """
     attach(model, config)
     load_trainable(model, read_weights(weights_path), source=weights_path.name)
+    # Layers that are new come in training mode, whatever mode the model is in.
+    model.eval()
 
 
 def read_weights(path: Path) -> Weights:

@@ -14,6 +14,7 @@ import mlx.nn as nn
 from mlx_lm.models.cache import make_prompt_cache
 
 from forgellm.data.chat import UnmaskableExample, chat_format, prompt
+from forgellm.data.endings import unnamed_end
 from forgellm.domain.chat import Message
 from forgellm.domain.errors import InvalidField
 
@@ -66,8 +67,9 @@ def questions(
                 suggestion="Shorten it, or raise max_seq_length.",
             )
         asked.append(Question(text, tuple(tokens)))
-    known = {*ends, tokenizer.eos_token_id} - {None}
-    return Questions(tuple(asked), frozenset(known), _decoder(tokenizer))
+    known = {*ends, tokenizer.eos_token_id}
+    taught = unnamed_end(tokenizer, known) if as_chat else None
+    return Questions(tuple(asked), frozenset({*known, taught} - {None}), _decoder(tokenizer))
 
 
 def end_tokens(config: Mapping[str, object]) -> Iterator[int]:

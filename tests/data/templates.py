@@ -121,6 +121,17 @@ R1 = Shape(
     "<|end_of_sentence|>",
 )
 
+# The generation prompt has an empty thought that the history does not have.
+GEMMA4 = Shape(
+    "{{ '<bos>' }}{% for message in messages %}"
+    "{% set role = 'model' if message['role'] == 'assistant' else message['role'] %}"
+    "{{ '<|turn>' + role + '\\n' + message['content'] | trim + '<turn|>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|turn>model\\n<|channel>thought\\n<channel|>' }}{% endif %}",
+    ("<bos>", "<|turn>", "<turn|>", "<|channel>", "<channel|>"),
+    "<turn|>",
+    trims=True,
+)
+
 WITH_GENERATION_TAG = Shape(
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
     "{% if message['role'] == 'assistant' %}"
@@ -140,5 +151,6 @@ SHAPES = {
     "qwen2.5": QWEN25,
     "qwen3": QWEN3,
     "r1": R1,
+    "gemma4": GEMMA4,
     "generation tag": WITH_GENERATION_TAG,
 }

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from forgellm.data.chat import chat_format, prompt
 from forgellm.data.documents import Document
 from forgellm.data.encoding import encode_documents
 from forgellm.data.masking import EncodedExample, encode_examples
@@ -52,10 +53,10 @@ def decode(tokenizer, ids):
 
 
 def with_thought(name, answers):
-    """What the Qwen3 shape writes before the last answer, between generation prompt and text."""
-    return (
-        [*answers[:-1], "<think>\n\n</think>\n\n" + answers[-1].lstrip("\n")] if name == "qwen3" else answers
-    )
+    """What is learned before the last answer, between generation prompt and text."""
+    if name == "qwen3":
+        return [*answers[:-1], "<think>\n\n</think>\n\n" + answers[-1].lstrip("\n")]
+    return [*answers[:-1], "\n</think>\n\n" + answers[-1].lstrip()] if name == "r1" else answers
 
 
 def test_white_space_that_a_template_trims_does_not_move_where_the_answer_begins(shaped):
@@ -112,18 +113,39 @@ def test_thinking_is_learned_where_the_template_keeps_it_and_not_where_it_drops_
     ]
     assert [p.strip() for p in learned_pieces(shaped["r1"], example(None, turns))] == [
         "one<|end_of_sentence|>",
-        "two<|end_of_sentence|>",
+        "b\n</think>\n\ntwo<|end_of_sentence|>",
     ]
 
 
 def test_the_whole_text_is_what_the_template_makes_of_the_messages(shaped):
     one = example("Be brief.", [("When?", "On Monday."), ("Where?", "At the quay.")])
     for name, tokenizer in shaped.items():
-        if name == "gemma":
+        if name in ("gemma", "gemma4", "r1"):
             continue
         [(ids, _)], _ = encoded(tokenizer, [one])
         messages = [{"role": m.role, "content": m.content} for m in one.messages]
         assert decode(tokenizer, ids) == tokenizer.apply_chat_template(messages, tokenize=False), name
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("system", [None, "Be brief."])
+def test_the_last_answer_follows_exactly_what_the_model_is_given_to_answer(shaped, name, system):
+    for turns in (
+        [("When?", "On Monday.")],
+        [("When?", "On Monday."), ("Where?", "<think>x</think>\n\nHere.")],
+    ):
+        one = example(system, turns)
+        [(ids, learned)], _ = encoded(shaped[name], [one])
+        asked = prompt(chat_format(shaped[name]), one.messages[:-1])
+        last = int(np.flatnonzero(~learned[: np.flatnonzero(learned)[-1]])[-1]) + 1
+        assert ids[:last].tolist() == shaped[name].encode(asked, add_special_tokens=False)
+
+
+def test_an_answer_is_learned_behind_the_empty_thought_that_asks_for_it(shaped):
+    [(ids, _)], _ = encoded(shaped["gemma4"], [example(None, [("When?", "Now."), ("Where?", "Here.")])])
+    first = "<bos><|turn>user\nWhen?<turn|>\n<|turn>model\nNow.<turn|>\n<|turn>user\nWhere?<turn|>\n"
+    asked = "<|turn>model\n<|channel>thought\n<channel|>"
+    assert decode(shaped["gemma4"], ids) == f"{first}{asked}Here.<turn|>\n"
 
 
 def test_a_template_without_a_system_role_gets_the_system_prompt_in_the_first_question(shaped):

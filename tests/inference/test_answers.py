@@ -59,6 +59,13 @@ def test_thinking_is_kept_apart_from_the_answer():
     assert taken_apart("<think>cut o") == ("", "cut o", [])
 
 
+def test_the_lines_between_a_thought_and_the_answer_belong_to_neither():
+    # Come back as text in the next turn they would stand where the chat template never puts any.
+    assert taken_apart("<think>\n\n</think>\n\nYes.\n\nNo.") == ("Yes.\n\nNo.", "\n\n", [])
+    assert taken_apart("hm\n</think>\n\n", thinks=True) == ("", "hm\n", [])
+    assert taken_apart("\nYes.") == ("\nYes.", "", [])
+
+
 def test_what_only_begins_like_a_marker_is_text():
     assert taken_apart("a <thin line") == ("a <thin line", "", [])
     assert taken_apart("1 <") == ("1 <", "", [])

@@ -1,12 +1,16 @@
 import itertools
 import os
+import shutil
 from contextlib import ExitStack
 
 import pytest
+from mlx_lm.utils import load_tokenizer
 
 from forgellm.domain.errors import InvalidField, TemplateTimeout
+from forgellm.inference.prompts import chat_form
 from forgellm.inference.rendering import Renderer
 from forgellm.web.serving import raise_descriptor_limit
+from tests.conftest import end_with_the_text_alone
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
 GREETING = "{% for m in messages %}{{ bos_token + m.role + ': ' + m.content }}{% endfor %}"
@@ -17,6 +21,13 @@ def renderer(worker_environment):
     made = Renderer(worker_environment, seconds=1.0)
     yield made
     made.close()
+
+
+def test_what_a_chat_template_ends_an_answer_with_ends_one(renderer, tiny_model, tmp_path):
+    base = shutil.copytree(tiny_model, tmp_path / "base")
+    end_with_the_text_alone(base)
+    form = chat_form(load_tokenizer(base, eos_token_ids=0), renderer)
+    assert form.tokenizer.eos_token_ids == {0, 2}
 
 
 def test_a_template_sees_the_messages_and_the_variables(renderer):

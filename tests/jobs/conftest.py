@@ -26,7 +26,12 @@ def town(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, hub_cache: 
     """A workspace of its own with one run, published as `town`. Nothing in it may be changed or removed."""
     workspace = make_workspace(tmp_path_factory.mktemp("town") / "workspace", tiny_model)
     forge = Forge(Settings(workspace=workspace.root, hub_cache=hub_cache))
-    wish = {**SHORT_RUN, "learning_rate": 1e-2, "fine_tune_type": "dora", "train_also": ["norms"]}
+    wish = {
+        **SHORT_RUN,
+        "learning_rate": 1e-2,
+        "fine_tune_type": "dora",
+        "train_also": ["embeddings", "norms"],
+    }
     run = training.start(forge, wish)
     assert wait_for(forge, run)[-1] == "completed"
     assert wait_for(forge, publishing.publish(forge, run, name="town"))[-1] == "completed"

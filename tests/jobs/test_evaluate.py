@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from forgellm.cli.evaluate import score_lines
 from forgellm.domain.errors import DatasetNotFound, InvalidField, MissingExtra, ModelNotFound
@@ -24,7 +26,8 @@ from forgellm.settings import Settings
 from forgellm.storage.events import read_events
 from forgellm.storage.runs import list_runs
 from forgellm.storage.workspace import Workspace
-from tests.conftest import question_rows
+from tests.conftest import end_with_the_text_alone, question_rows
+from tests.data.templates import QWEN3
 from tests.jobs.conftest import job_of
 from tests.services.conftest import wait_for
 
@@ -53,8 +56,28 @@ def write_held_out(workspace: Workspace, rows: list[dict[str, object]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
+def let_it_think(model: Path) -> None:
+    """Two tokens more, and the chat template of a model that thinks."""
+    tokenizer = json.loads((model / "tokenizer.json").read_text(encoding="utf-8"))
+    plain = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+    for number, marker in enumerate(("<think>", "</think>"), 512):
+        tokenizer["added_tokens"].append({"id": number, "content": marker, **plain})
+    (model / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    settings = json.loads((model / "tokenizer_config.json").read_text(encoding="utf-8"))
+    (model / "tokenizer_config.json").write_text(json.dumps(settings | {"chat_template": QWEN3.template}))
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    (model / "config.json").write_text(json.dumps(config | {"vocab_size": 514}), encoding="utf-8")
+    weights = load_file(model / "model.safetensors")
+    known = weights["model.embed_tokens.weight"]
+    weights["model.embed_tokens.weight"] = np.concatenate([known, known[:2]])
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+
+
 def says_yes(forge: Forge, workspace: Workspace) -> tuple[Run, str]:
-    """A run in which the tiny model learned to answer every question with one word, and it as a model."""
+    """A run in which the tiny model learned to answer every question with one word, and it as a model. What
+    ends an answer is known from its chat template alone, which also puts an empty thought before it."""
+    end_with_the_text_alone(workspace.base_models / "tiny")
+    let_it_think(workspace.base_models / "tiny")
     rows = [json.dumps({**row, "completion": "Yes."}) for row in question_rows()]
     (workspace.datasets / "questions" / "train.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
     run = training.start(forge, LEARN_TO_SAY_YES)
@@ -66,6 +89,8 @@ def says_yes(forge: Forge, workspace: Workspace) -> tuple[Run, str]:
 
 def test_learned_answers_are_right_others_wrong_and_all_are_kept(forge: Forge, workspace: Workspace) -> None:
     source, model = says_yes(forge, workspace)
+    settings = json.loads((workspace.root / model / "generation_config.json").read_text(encoding="utf-8"))
+    assert settings == {"eos_token_id": [0, 2]}
     rows = [{**row, "completion": "Yes."} for row in list(question_rows())[:6]]
     rows[2]["completion"] = "Nobody knows."
     write_held_out(workspace, rows)
@@ -95,10 +120,10 @@ def test_learned_answers_are_right_others_wrong_and_all_are_kept(forge: Forge, w
 
 def compare_with_the_base(forge: Forge, source: Run, published: Mapping[str, Mapping[str, float]]) -> None:
     """The checkpoint answers as the model that it was published as; its base stands beside it."""
-    run = evaluation.evaluate_adapter(forge, source, max_tokens=6)
+    run = evaluation.evaluate_adapter(forge, source, max_tokens=16)
     assert wait_for(forge, run)[-1] == "completed"
     end = runs.status(forge, run).progress.end or {}
-    assert (end["max_tokens"], end["answers_cut"], end["base_answers_cut"]) == (6, 0, 6)
+    assert (end["max_tokens"], end["answers_cut"], end["base_answers_cut"]) == (16, 0, 6)
     scores, base = (
         cast("Mapping[str, Mapping[str, float]]", end[name]) for name in ("metrics", "base_metrics")
     )

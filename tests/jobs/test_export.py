@@ -73,7 +73,10 @@ def test_an_adapter_for_peft_adds_what_was_published(town: Forge) -> None:
     base = as_arrays(town.workspace.base_models / "tiny" / "model.safetensors")
     published = as_arrays(town.workspace.root / PUBLISHED / "model.safetensors")
     assert (config["peft_type"], config["use_dora"], config["layers_to_transform"]) == ("LORA", True, [0, 1])
-    assert set(config["modules_to_save"]) >= {"norm", "input_layernorm"}
+    assert set(config["modules_to_save"]) >= {"norm", "input_layernorm", "embed_tokens", "lm_head"}
+    # There it would be the base's own: PEFT copies what is saved, and leaves what was tied to it behind.
+    output = adapter.pop("base_model.model.lm_head.weight")
+    assert np.array_equal(output, published["model.embed_tokens.weight"])
     changed = 0
     for name, whole in published.items():
         place = f"base_model.model.{name.removesuffix('.weight')}"

@@ -15,8 +15,10 @@ from forgellm.training.adapters import (
     attach,
     check_precision,
     fuse,
+    load_adapter,
     load_base,
     load_trainable,
+    save_weights,
     trainable_weights,
 )
 from tests.training.loops import a_spec
@@ -72,6 +74,18 @@ def test_whole_float16_weights_are_refused_where_the_optimiser_would_divide_by_z
     with pytest.raises(InvalidField, match="float16"):
         check_precision(model, "adamw")
     check_precision(model, "sgd")
+
+
+def test_what_was_loaded_to_answer_drops_nothing_out(tiny_model: Path, tmp_path: Path) -> None:
+    config = config_of(a_spec(lora_dropout=0.5))
+    model, _ = load_base(tiny_model)
+    attach(model, config)
+    weights = {name: mx.full(value.shape, 0.1) for name, value in trainable_weights(model).items()}
+    save_weights(tmp_path / "adapters.safetensors", weights)
+    loaded, _ = load_base(tiny_model)
+    load_adapter(loaded, tmp_path / "adapters.safetensors", config)
+    tokens = mx.array([[5, 6, 7, 8]])
+    assert mx.array_equal(loaded(tokens), loaded(tokens))
 
 
 @pytest.mark.parametrize("damage", ["missing", "foreign", "shape", "not finite"])

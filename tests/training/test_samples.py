@@ -92,6 +92,13 @@ def test_a_question_is_asked_in_the_models_form_of_conversation(tiny_model: Path
     assert tokenizer.decode(asked.tokens).endswith("the makers of<|im_end|>\n<|im_start|>assistant\n")
 
 
+def test_an_answer_ends_with_what_the_chat_template_ends_it_with(tiny_model: Path) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    tokenizer.eos_token = "<|endoftext|>"
+    for as_chat, ends in ((True, {0, 2}), (False, {0})):
+        assert questions(tokenizer, PROMPTS, as_chat=as_chat, ends={0}, longest=512).ends == ends
+
+
 def test_a_prompt_longer_than_a_sequence_is_refused_by_its_number(tiny_model: Path, asked: Questions) -> None:
     longest = len(asked.asked[0].tokens)
     prompts = (PROMPTS[0], PROMPTS[0] * 2)
