@@ -39,6 +39,15 @@ def series(events: Sequence[Event], key: str) -> Series:
     return sorted(values.items())
 
 
+def mean_speed(speeds: Series, seconds: Series) -> float | None:
+    """Mean over a run, each iteration weighted by the time it took where that is known."""
+    known = dict(seconds)
+    weights = [known.get(iteration, 0.0) for iteration, _ in speeds]
+    if not sum(weights):
+        weights = [1.0] * len(speeds)
+    return sum(w * v for w, (_, v) in zip(weights, speeds, strict=True)) / sum(weights) if speeds else None
+
+
 def smooth(points: Series, weight: float = 0.9) -> Series:
     """Exponential moving average with bias correction (as Adam's, Kingma & Ba 2015)."""
     total, correction, out = 0.0, 1.0, []

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from forgellm.domain.checkpoints import Checkpoint, rank
-from forgellm.domain.metrics import Series, prefers, series
+from forgellm.domain.metrics import Series, mean_speed, prefers, series
 from forgellm.domain.runs import LIFECYCLE, TERMINAL, Event, Run, RunState
 
 NOT_MEASURED = "not measured"
@@ -62,14 +62,7 @@ class Report:
     @cached_property
     def tokens_per_second(self) -> float | None:
         """Mean over the whole run, each iteration weighted by the time it took where that is known."""
-        speeds = series(self.events, "tokens_per_second")
-        seconds = dict(series(self.events, "iteration_seconds"))
-        weights = [seconds.get(iteration, 0.0) for iteration, _ in speeds]
-        if not sum(weights):
-            weights = [1.0] * len(speeds)
-        return (
-            sum(w * v for w, (_, v) in zip(weights, speeds, strict=True)) / sum(weights) if speeds else None
-        )
+        return mean_speed(series(self.events, "tokens_per_second"), series(self.events, "iteration_seconds"))
 
     @cached_property
     def peak_memory_gb(self) -> float | None:

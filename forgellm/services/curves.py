@@ -8,37 +8,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
+from typing import TypeVar
 
 from forgellm.domain.errors import ForgeError, PathNotFound
-from forgellm.domain.metrics import current_events, series, stability
-from forgellm.domain.runs import Event, Run
-from forgellm.jobs.report import Report
+from forgellm.domain.metrics import mean_speed, stability
+from forgellm.domain.runs import Run
 from forgellm.services import runs
+from forgellm.services.columns import MEASURED, Columns, columns
 from forgellm.services.parts import Parts
-from forgellm.services.progress import measured
 from forgellm.services.space import check_writable
 from forgellm.settings import importing_this
 from forgellm.storage.events import events_path
 from forgellm.storage.files import exclusive
 from forgellm.storage.runs import run_folder
 
-MEASURED = (
-    "training_loss",
-    "validation_loss",
-    "general_validation_loss",
-    "learning_rate",
-    "tokens_per_second",
-    "memory_usage_gb",
-    "gradient_norm",
-    "reward_margin",
-    "reward_accuracy",
-)
 _DRAW_SECONDS = 120
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Curves:
-    """`rows` have `iteration`, `timestamp`, `seq` and every key of MEASURED; None was not measured there."""
+    """`rows` have `iteration`, every key of MEASURED, `timestamp` and `seq`; None was not measured there."""
 
     rows: list[dict[str, object]]
     best_checkpoints: list[int]
@@ -48,41 +38,36 @@ class Curves:
     stability: float | None
 
 
-def curves(parts: Parts, run: Run) -> Curves:
-    """Everything a page draws of a run; what a resume repeated counts once, as it came out last."""
-    events = runs.events(parts, run)
-    status = runs.status(parts, run)
-    report = Report(run, status.state, events, status.checkpoints)
-    return Curves(
-        rows=rows(events),
-        best_checkpoints=[c.iteration for c in report.best_three],
-        spec=run.spec,
-        average_tokens_per_second=report.tokens_per_second,
-        peak_memory_gb=report.peak_memory_gb,
-        stability=stability(series(events, "training_loss")),
-    )
+def curves(parts: Parts, run: Run, *, points: int | None = None) -> Curves:
+    """Everything a page draws of a run, about `points` rows of it; what a resume repeated counts once, as it
+    came out last. Raises ForgeError where the events cannot be read.
+    """
+    checkpoints = runs.status(parts, run).checkpoints
+    with columns(run_folder(parts.workspace, run)) as known:
+        return Curves(
+            rows=_rows(known, known.places(points)),
+            best_checkpoints=[c.iteration for c in checkpoints if c.rank is not None][:3],
+            spec=run.spec,
+            average_tokens_per_second=mean_speed(
+                known.series("tokens_per_second"), known.series("iteration_seconds")
+            ),
+            peak_memory_gb=max((value for _, value in known.series("peak_memory_gb")), default=None),
+            stability=stability(known.series("training_loss")),
+        )
 
 
-def rows(events: Sequence[Event]) -> list[dict[str, object]]:
+def _rows(known: Columns, places: Sequence[int]) -> list[dict[str, object]]:
     """One row for each iteration at which something was measured, ascending."""
-    table: dict[int, dict[str, object]] = {}
-    for event in current_events(events):
-        iteration = event.get("iteration")
-        if event["type"] not in ("train", "validation") or type(iteration) is not int:
-            continue
-        row = table.setdefault(iteration, {"iteration": iteration, **dict.fromkeys(MEASURED)})
-        row.update({key: measured(event[key]) for key in MEASURED if event.get(key) is not None})
-        row.update(timestamp=str(event.get("time")), seq=event["seq"])
-    return [table[iteration] for iteration in sorted(table)]
+    drawn = [_at(known.values[key], places) for key in MEASURED]
+    values = [[None if value != value else value for value in column] for column in drawn]
+    iterations = map(int, _at(known.iterations, places))
+    rows = zip(iterations, *values, _at(known.times, places), _at(known.seqs, places), strict=True)
+    keys = ("iteration", *MEASURED, "timestamp", "seq")
+    return [dict(zip(keys, row, strict=True)) for row in rows]
 
 
-def thinned(rows: Sequence[dict[str, object]], count: int) -> list[dict[str, object]]:
-    """About `count` of the rows, evenly spaced; every row with a validation and the last one stay."""
-    step = max(1, len(rows) // count)
-    last = len(rows) - 1
-    return [
-        row for n, row in enumerate(rows) if n % step == 0 or n == last or row["validation_loss"] is not None
-    ]
+def _at(column: Sequence[T], places: Sequence[int]) -> Sequence[T]:
+    return column if isinstance(places, range) else [column[place] for place in places]
 
 
 def picture(parts: Parts, run: Run) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
 from io import BytesIO
@@ -23,6 +24,7 @@ from forgellm.storage.files import append_json_line, own_file
 
 # Bytes; small enough to search the two last pieces at every look, large enough for few of them.
 _SETTLED = 1 << 18
+_MARK_BYTES = 64
 # What the file is, not what the process lacks at the moment.
 _UNREADABLE = {errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO}
 
@@ -115,6 +117,28 @@ def follow_events(
         if over:
             return
         wait()
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in a file of events, by what lies before it: appending changes nothing there, but another file
+    in its place, or one that was cut off and has grown again, has another mark at that `size` in bytes.
+    """
+
+    inode: int
+    size: int
+    last: bytes
+
+
+def mark_of(folder: Path, *, size: int | None = None) -> Mark | None:
+    """The mark at the end of a run's events, or at `size`; None without a file. Raises ForgeError."""
+    with _open(folder) as file:
+        if isinstance(file, BytesIO):
+            return None
+        status = os.fstat(file.fileno())
+        end = status.st_size if size is None else size
+        length = min(end, _MARK_BYTES)
+        return Mark(status.st_ino, end, os.pread(file.fileno(), length, end - length))
 
 
 def last_event(folder: Path, types: Collection[str], *, upto: int | None = None) -> Event | None:

@@ -29,7 +29,7 @@ from forgellm.storage.runs import run_folder
 from forgellm.web import messages
 
 UPDATE_SECONDS = 0.2
-"""Between two updates of a run to one client: at most five a second."""
+"""Between two updates of a run to one client, at most five a second; a replay goes as fast as it is taken."""
 
 _TICK_SECONDS = 0.05
 
@@ -125,35 +125,38 @@ class Live:
                     del self._watches[place]
 
     def _follow(self) -> None:
-        queue_due = 0.0
-        while not self._ending.wait(_TICK_SECONDS):
+        queue_due, pause = 0.0, _TICK_SECONDS
+        while not self._ending.wait(pause):
             now = self._monotonic()
-            self._tick(now)
+            pause = 0.0 if self._tick(now) else _TICK_SECONDS
             if now >= queue_due:
                 self._start_next()
                 queue_due = now + _QUEUE_SECONDS
 
-    def _tick(self, now: float) -> None:
+    def _tick(self, now: float) -> bool:
+        """Feed whoever may be fed; whether somebody got no more than a part of what there is for him."""
         with self._lock:
             watches = [w for w in self._watches.values() if w.due <= now]
-        batches = _Batches(self._forge)
+        batches, behind = _Batches(self._forge), False
         for watch in watches:
             try:
-                self._attend(watch, batches, now=now)
+                behind |= self._attend(watch, batches, now=now)
             except Exception as error:
                 # This thread serves the others as well, whatever one run or client has brought upon it.
                 if isinstance(error, OSError) and error.errno in _PASSING:
                     watch.due = now + _RETRY_SECONDS
                 else:
                     self._give_up(watch, error)
+        return behind
 
-    def _attend(self, watch: Watch, batches: _Batches, *, now: float) -> None:
+    def _attend(self, watch: Watch, batches: _Batches, *, now: float) -> bool:
         waiting = self._post.waiting(watch.client)
         if waiting is None:
             # It left while its subscription was still being read.
             self.forget(watch.client)
         elif waiting < BACKLOG and self._has_news(watch, now):
-            self._feed(watch, batches, now=now)
+            return self._feed(watch, batches, now=now)
+        return False
 
     def _has_news(self, watch: Watch, now: float) -> bool:
         """Whether events were written, or it is time to see whether the worker still lives."""
@@ -163,12 +166,14 @@ class Live:
         watch.seen_bytes, watch.look = size, now + UPDATE_SECONDS
         return True
 
-    def _feed(self, watch: Watch, batches: _Batches, *, now: float) -> None:
+    def _feed(self, watch: Watch, batches: _Batches, *, now: float) -> bool:
+        """Send one message; whether there is more behind it."""
         before, events, after = batches.after(watch.run, watch.cursor)
+        behind = len(events) == BATCH
         if events:
             watch.progress = fold(events, watch.progress)
             watch.cursor = messages.seq(events[-1])
-            watch.due = now + UPDATE_SECONDS
+            watch.due = now if behind else now + UPDATE_SECONDS
             # A batch that was full has more behind it, though nothing is written meanwhile.
             watch.seen_bytes = -1
             update = messages.update(watch.run, after, watch.progress, events=events)
@@ -183,6 +188,7 @@ class Live:
         if not events and before not in _HAS_WORKER:
             # Nothing but another event changes it now.
             watch.look = math.inf
+        return behind
 
     def _give_up(self, watch: Watch, error: Exception) -> None:
         _log.warning("run %s cannot be followed: %s", watch.run.id, error, exc_info=_unforeseen(error))

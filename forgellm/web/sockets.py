@@ -12,6 +12,7 @@ from engineio.exceptions import EngineIOError  # type: ignore[import-untyped]  #
 from flask import Flask, request
 from flask_socketio import SocketIO
 from pydantic import Field, ValidationError
+from socketio.packet import EVENT  # type: ignore[import-untyped]  # it has no stubs
 
 from forgellm.api.errors import error_body
 from forgellm.api.http import invalid_field
@@ -63,11 +64,14 @@ class SocketPost:
         self._known = known
 
     def send(self, client: str, name: str, message: Mapping[str, object]) -> None:
-        named = self._known.are_in(write_json(message))
-        shown = self._known.hidden(message) if named else message
-        # What python-socketio raises where the client leaves at this moment.
+        text = write_json([name, message])
+        if self._known.are_in(text):
+            text = write_json([name, self._known.hidden(message)])
+        server = self._sockets.server  # type: ignore[attr-defined]  # its stubs leave it out
+        # What python-socketio raises where the client leaves at this moment. Its `emit` would look through
+        # all events for binary data and write them once more.
         with suppress(KeyError, EngineIOError):
-            self._sockets.emit(name, shown, to=client)
+            server.eio.send(server.manager.eio_sid_from_sid(client, "/"), f"{EVENT}{text.decode()}")
 
     def waiting(self, client: str) -> int | None:
         # python-socketio tells nobody how long its queue is, and does not bound it.

@@ -4,11 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
+from pydantic import TypeAdapter
 
+from forgellm.api.native.dashboard import OfTraining, Point, data
 from forgellm.domain.errors import ForgeError, PathNotFound, ReadOnly
 from forgellm.domain.runs import RunKind
 from forgellm.domain.spec import parse_spec, to_dict
 from forgellm.services import curves
+from forgellm.services.columns import MEASURED
 from forgellm.services.training import start
 from forgellm.storage.events import EventLog, events_path
 from forgellm.storage.files import PARTIAL
@@ -16,48 +19,67 @@ from forgellm.storage.runs import create_run, run_folder
 from tests.services.conftest import wait_for
 
 
-def event(seq, type, **values):
-    return {"seq": seq, "time": f"t{seq}", "type": type, **values}
-
-
-def test_an_iteration_has_one_row_with_everything_that_was_measured_at_it():
-    rows = curves.rows(
-        [
-            event(1, "started"),
-            event(2, "validation", iteration=0, validation_loss=5.0),
-            event(3, "train", iteration=1, training_loss=4.0, learning_rate=0.1),
-            event(4, "validation", iteration=1, validation_loss=4.5),
-        ]
+def a_run(forge, spec):
+    """A run of which only the folder is there; nothing was trained for it."""
+    return create_run(
+        forge.workspace,
+        RunKind.CPT,
+        spec=spec,
+        name=None,
+        created=forge.clock(),
+        versions={},
+        base_fingerprint=None,
     )
+
+
+@pytest.fixture
+def log(forge, untrained):
+    return EventLog(run_folder(forge.workspace, untrained), forge.clock)
+
+
+@pytest.fixture
+def untrained(forge):
+    return a_run(forge, {})
+
+
+def test_an_iteration_has_one_row_with_everything_that_was_measured_at_it(forge, untrained, log):
+    log.append("started")
+    log.append("validation", iteration=0, validation_loss=5.0)
+    log.append("train", iteration=1, training_loss=4.0, learning_rate=0.1)
+    last = log.append("validation", iteration=1, validation_loss=4.5)
+    rows = curves.curves(forge, untrained).rows
     assert [row["iteration"] for row in rows] == [0, 1]
     assert rows[1] == {
-        **dict.fromkeys(curves.MEASURED),
+        **dict.fromkeys(MEASURED),
         "iteration": 1,
         "training_loss": 4.0,
         "learning_rate": 0.1,
         "validation_loss": 4.5,
-        "timestamp": "t4",
+        "timestamp": last["time"],
         "seq": 4,
     }
 
 
-def test_what_a_resume_repeated_counts_as_it_came_out_last():
-    rows = curves.rows(
-        [
-            event(1, "train", iteration=1, training_loss=4.0),
-            event(2, "train", iteration=2, training_loss=3.0),
-            event(3, "resumed", iteration=1),
-            event(4, "train", iteration=2, training_loss=2.0),
-        ]
-    )
-    assert [(row["iteration"], row["training_loss"]) for row in rows] == [(1, 4.0), (2, 2.0)]
+def test_what_a_resume_repeated_counts_as_it_came_out_last(forge, untrained, log):
+    log.append("train", iteration=1, training_loss=4.0, tokens_per_second=10.0, iteration_seconds=1.0)
+    log.append("train", iteration=2, training_loss=3.0, tokens_per_second=50.0, peak_memory_gb=9.0)
+    assert curves.curves(forge, untrained).peak_memory_gb == 9.0
+    log.append("resumed", iteration=1)
+    log.append("train", iteration=2, training_loss=2.0, tokens_per_second=40.0, iteration_seconds=2.0)
+    found = curves.curves(forge, untrained)
+    assert [(row["iteration"], row["training_loss"], row["seq"]) for row in found.rows] == [
+        (1, 4.0, 1),
+        (2, 2.0, 4),
+    ]
+    assert (found.average_tokens_per_second, found.peak_memory_gb) == (30.0, None)
 
 
-def test_a_long_run_is_thinned_out_but_for_its_validations():
-    rows = [{"iteration": n, "validation_loss": 1.0 if n in (7, 333) else None} for n in range(1000)]
-    thin = [row["iteration"] for row in curves.thinned(rows, 100)]
-    assert thin == sorted({*range(0, 1000, 10), 7, 333, 999})
-    assert curves.thinned(rows[:50], 100) == rows[:50]
+def test_a_row_has_the_fields_that_are_documented_of_it_and_no_others(forge, untrained, log):
+    """Nothing compares them once more on their way out."""
+    log.append("train", iteration=1, training_loss=4)
+    (row,) = data(forge, OfTraining(training_dir=untrained.id)).training_data
+    assert list(row) == list(Point.__annotations__)
+    assert TypeAdapter(Point).validate_python(row, strict=True) == row
 
 
 def test_a_run_comes_with_its_picture_which_is_drawn_anew_only_after_new_events(forge, short_run):
@@ -77,15 +99,7 @@ def test_a_run_comes_with_its_picture_which_is_drawn_anew_only_after_new_events(
 
 
 def test_what_has_no_picture_says_so(forge):
-    run = create_run(
-        forge.workspace,
-        RunKind.CPT,
-        spec={},
-        name=None,
-        created=forge.clock(),
-        versions={},
-        base_fingerprint=None,
-    )
+    run = a_run(forge, {})
     with pytest.raises(PathNotFound, match="no dashboard"):
         curves.picture(forge, run)
     (run_folder(forge.workspace, run) / "events.jsonl").write_text("")
@@ -96,16 +110,7 @@ def test_what_has_no_picture_says_so(forge):
 
 @pytest.fixture
 def finished(forge, short_run):
-    """A run of which only the events are there; nothing was trained for it."""
-    run = create_run(
-        forge.workspace,
-        RunKind.CPT,
-        spec=to_dict(parse_spec(short_run)),
-        name=None,
-        created=forge.clock(),
-        versions={},
-        base_fingerprint=None,
-    )
+    run = a_run(forge, to_dict(parse_spec(short_run)))
     log = EventLog(run_folder(forge.workspace, run), forge.clock)
     log.append("started", resume=False)
     log.append("train", iteration=1, training_loss=4.0)

@@ -1,19 +1,21 @@
-"""Measurements in columns say what the rows of `services.curves` say, and follow a run that goes on."""
+"""Measurements in columns say what the series of all events say, and follow a run that goes on."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 from datetime import datetime, timezone
 
 import pytest
 
+from forgellm.domain.metrics import series
 from forgellm.domain.runs import RunKind
 from forgellm.domain.spec import parse_spec, to_dict
-from forgellm.services import curves
+from forgellm.services.columns import MEASURED
 from forgellm.services.measurements import measurements
-from forgellm.storage.events import EventLog, events_path
-from forgellm.storage.runs import create_run, run_folder
+from forgellm.storage.events import EventLog, events_path, read_events
+from forgellm.storage.runs import create_run, move_to_trash, run_folder
 
 SPEC = {"model_name": "models/base/tiny", "training_type": "cpt", "dataset": "domain"}
 
@@ -48,8 +50,10 @@ def unpacked(packed: bytes) -> dict[str, list[float | None]]:
 
 
 def expected(forge, run) -> dict[str, list[float | None]]:
-    rows = curves.curves(forge, run).rows
-    return {key: [row[key] for row in rows] for key in ("iteration", *curves.MEASURED)}
+    events = read_events(run_folder(forge.workspace, run))
+    known = {key: dict(series(events, key)) for key in MEASURED}
+    iterations = sorted(set().union(*known.values()))
+    return {"iteration": iterations, **{key: [known[key].get(i) for i in iterations] for key in MEASURED}}
 
 
 def said(forge, run, **options) -> dict[str, list[float | None]]:
@@ -79,6 +83,33 @@ def test_a_file_that_lost_its_end_is_read_anew(forge, run):
     lines = events_path(folder).read_bytes().splitlines(keepends=True)
     events_path(folder).write_bytes(b"".join(lines[:2]))
     assert said(forge, run)["training_loss"] == [1.0, 2.0]
+
+
+def test_a_file_that_lost_its_end_and_has_grown_beyond_it_since_is_read_anew(forge, run):
+    folder = run_folder(forge.workspace, run)
+    log = EventLog(folder, now)
+    for n in range(1, 5):
+        log.append("train", iteration=n, training_loss=float(n))
+    assert said(forge, run)["training_loss"] == [1.0, 2.0, 3.0, 4.0]
+    os.truncate(events_path(folder), events_path(folder).read_bytes().index(b"\n") + 1)
+    log = EventLog(folder, now)
+    for n in range(2, 7):
+        log.append("train", iteration=n, training_loss=-float(n))
+    assert said(forge, run) == {**expected(forge, run), "last_seq": 6}
+    assert said(forge, run)["training_loss"] == [1.0, -2.0, -3.0, -4.0, -5.0, -6.0]
+
+
+def test_another_run_in_the_folder_of_one_that_was_deleted_has_its_own_measurements(forge, run):
+    folder = run_folder(forge.workspace, run)
+    log = EventLog(folder, now)
+    log.append("validation", iteration=0, validation_loss=5.0)
+    assert said(forge, run)["validation_loss"] == [5.0]
+    move_to_trash(forge.workspace, run)
+    folder.mkdir()
+    log = EventLog(folder, now)
+    log.append("validation", iteration=0, validation_loss=2.0)
+    log.append("train", iteration=1, training_loss=3.0)
+    assert said(forge, run)["validation_loss"] == [2.0, None]
 
 
 def test_few_points_keep_the_validations_and_the_end(forge, run):

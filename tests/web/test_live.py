@@ -17,7 +17,7 @@ from forgellm.storage.events import EventLog, events_path
 from forgellm.storage.files import HeldLock
 from forgellm.storage.liveness import lock_path
 from forgellm.storage.runs import run_folder
-from forgellm.web.live import UPDATE_SECONDS, Live
+from forgellm.web.live import BATCH, UPDATE_SECONDS, Live
 from forgellm.web.sockets import MAX_MESSAGE, SocketPost, sockets
 from tests.web.conftest import pending
 
@@ -91,6 +91,34 @@ def test_updates_are_never_closer_than_they_may_be(script, watch):
     seconds = time.monotonic() - begun
     assert watcher.seqs == list(range(1, 103))
     assert len(watcher.named("training_update")) <= 2 + seconds / UPDATE_SECONDS
+
+
+def test_a_replay_waits_for_the_client_alone_and_not_for_the_clock(script, forge):
+    with open(events_path(script.folder), "a") as file:
+        for seq in range(3, 2 * BATCH + 10):
+            file.write(f'{{"seq": {seq}, "type": "train", "iteration": {seq - 2}}}\n')
+    post = _Post(until=2 * BATCH + 9)
+    live = Live(forge, post, monotonic=lambda: 0.0)
+    live.watch("newcomer", script.run, after=0)
+    live.start()
+    assert post.told.wait(60)
+    live.stop()
+    assert post.counts == [BATCH, BATCH, 9]
+
+
+class _Post:
+    """Takes whatever is sent, up to the event `until`."""
+
+    def __init__(self, *, until):
+        self.until, self.told, self.counts = until, threading.Event(), []
+
+    def send(self, client, name, message):
+        self.counts.append(len(message["events"]))
+        if message["seq"] == self.until:
+            self.told.set()
+
+    def waiting(self, client):
+        return 0
 
 
 def test_the_end_is_told_once_to_those_who_watched_and_to_those_who_come_later(script, watch):
@@ -321,7 +349,7 @@ def test_a_client_that_is_just_leaving_is_gone():
 def test_a_message_to_a_client_that_is_just_leaving_is_dropped():
     server = sockets(Flask("leaving"), [])
     # As python-socketio and engine.io leave it for an instant while the last client goes.
-    server.server.manager.rooms = {"/": {"leaving": bidict({"leaving": "gone"})}}
+    server.server.manager.rooms = {"/": {None: bidict({"leaving": "gone"})}}
     server.server.eio.sockets = _ClosedSockets()
     SocketPost(server, Places({})).send("leaving", "training_update", {})
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SkipValidation
+from typing_extensions import TypedDict
 
 from forgellm.api.native.training import OfRun
 from forgellm.api.native.wording import GPU_UTILIZATION, utc
@@ -16,7 +17,8 @@ from forgellm.services import curves, runs
 from forgellm.services.current import named_or_current
 
 
-class Point(BaseModel):
+class Point(TypedDict):
+    # Not a model: of a long run there are hundreds of thousands.
     iteration: int
     training_loss: float | None
     validation_loss: float | None
@@ -25,10 +27,12 @@ class Point(BaseModel):
     tokens_per_second: float | None
     memory_usage_gb: float | None
     gradient_norm: float | None
-    reward_margin: float | None = Field(description="of preferences: chosen less rejected reward")
-    reward_accuracy: float | None = Field(description="of preferences: share of pairs with a margin above 0")
+    reward_margin: Annotated[float | None, Field(description="of preferences: chosen less rejected reward")]
+    reward_accuracy: Annotated[
+        float | None, Field(description="of preferences: share of pairs with a margin above 0")
+    ]
     timestamp: str | None
-    seq: int = Field(description="number of the event that was measured last at this iteration")
+    seq: Annotated[int, Field(description="number of the event that was measured last at this iteration")]
 
 
 class Performance(BaseModel):
@@ -38,7 +42,8 @@ class Performance(BaseModel):
 
 
 class DashboardData(Answer):
-    training_data: list[Point]
+    # Made of events that were checked as they were read.
+    training_data: SkipValidation[list[Point]]
     best_checkpoints: list[int]
     training_config: dict[str, Any]
     performance_metrics: Performance
@@ -75,10 +80,9 @@ class Realtime(Answer):
 def data(forge: Forge, query: OfTraining) -> DashboardData:
     """Every iteration of a run: losses, learning rate, speed and memory."""
     run = _existing(named_or_current(forge, query.training_dir))
-    found = curves.curves(forge, run)
-    rows = found.rows if query.points is None else curves.thinned(found.rows, query.points)
+    found = curves.curves(forge, run, points=query.points)
     return DashboardData(
-        training_data=[Point.model_validate(row) for row in rows],
+        training_data=cast("list[Point]", found.rows),
         best_checkpoints=found.best_checkpoints,
         training_config=dict(found.spec),
         performance_metrics=Performance(
