@@ -18,7 +18,7 @@ from forgellm.jobs.launcher import stop
 from forgellm.storage.events import EventLog
 from forgellm.storage.files import HeldLock
 from forgellm.storage.runs import create_run, run_folder
-from tests.browser.test_frame import grave
+from tests.browser.test_frame import MISSING, grave
 from tests.storage.folders import new_run, noon
 
 SPEC = {
@@ -155,6 +155,7 @@ def test_a_run_that_failed_says_why_and_how_to_go_on(visit, server):
         page.get_by_role("link", name="Train again with changes").get_attribute("href")
         == f"/train?from={run}"
     )
+    expect(page.locator(".run-figures")).to_contain_text(re.compile(r"Ran for\s*\d+ s"))
     assert grave(page) == []
 
 
@@ -331,6 +332,25 @@ def test_chosen_runs_are_compared_ranked_and_left_out(visit, short, other):
     page.locator(".chips").get_by_role("button").first.click()
     page.wait_for_selector("text=Add another run to see where they differ.")
     assert page.url.endswith(f"/compare?runs={other}")
+
+
+def test_a_comparison_leaves_out_a_run_that_is_no_more(visit, short, other):
+    visitor = visit()
+    visitor.expected = [MISSING]
+    page = visitor.open(f"/compare?runs={short},cpt_gone,{other}")
+    page.get_by_text("There is no run cpt_gone any more").wait_for()
+    expect(page.get_by_role("table", name="Ranking").locator("tbody tr")).to_have_count(2)
+    assert page.url.endswith(f"/compare?runs={short},{other}".replace(",", "%2C"))
+
+
+def test_a_long_name_pushes_nothing_out_of_the_list_of_runs(visit, workspace):
+    run = new_run(workspace, spec={**SPEC, "dataset": "a_dataset_of_many_words_" * 5})
+    log = EventLog(run_folder(workspace, run), noon)
+    log.append("started", resume=False)
+    log.append("stopped", iteration=0)
+    page = visit().open("/runs?q=many_words")
+    page.locator("table[aria-label=Runs] tbody tr").wait_for()
+    assert page.evaluate("(e => e.scrollWidth - e.clientWidth)(document.querySelector('.table-scroll'))") <= 0
 
 
 def test_a_comparison_goes_on_after_a_request_that_failed(visit, short, other):

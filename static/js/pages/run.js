@@ -135,14 +135,22 @@ class RunPage {
       ["Speed", speed ? html`${count(Math.round(speed))} <small>tokens/s</small>` : MISSING],
       ["Memory", memory ? html`${gigabytes(memory)}${hosts.length ? html` <small>here</small>` : nothing}` : MISSING,
         `What MLX holds${hosts.length ? " on this machine, which is the first of them" : ""}, memory kept for reuse included`],
-      isActive(run) ? ["Elapsed", this.#elapsed()] : ["Trained for", duration(end?.training_seconds ?? null), "Without validations and pauses"],
+      this.#time(run, end),
     ];
   }
 
+  /** Only what ends in order says how long it trained; of everything else the hours of its process are known. */
+  #time(run, end) {
+    if (isActive(run)) return ["Elapsed", this.#elapsed(Date.now())];
+    if (end?.training_seconds != null) return ["Trained for", duration(end.training_seconds), "Without validations and pauses"];
+    const last = this.#watched.milestones.value?.at(-1);
+    return ["Ran for", last ? this.#elapsed(last.time) : MISSING, "From the last start of its process to what it wrote last"];
+  }
+
   /** Since its process began, the last time it did. */
-  #elapsed() {
+  #elapsed(until) {
     const begun = this.#watched.milestones.value?.findLast(({ type }) => type === "started");
-    return begun ? duration(Math.max(0, (Date.now() - new Date(begun.time)) / 1000)) : MISSING;
+    return begun ? duration(Math.max(0, (new Date(until) - new Date(begun.time)) / 1000)) : MISSING;
   }
 
   #publishing(latest, end, failure) {

@@ -203,7 +203,7 @@ class Curves {
 function name(run) {
   const tags = run.tags.map((tag) => html` <span class="tag">${tag}</span>`);
   const about = run.name ? [model(run), run.dataset].filter(Boolean).join(" on ") : run.dataset ? `on ${run.dataset}` : "";
-  return html`<b>${run.name || model(run)}</b>${tags}<small>No. ${run.number} · ${kind(run)} ${about}</small>`;
+  return html`<b>${run.name || model(run)}</b>${tags}<small title=${about}>No. ${run.number} · ${kind(run)} ${about}</small>`;
 }
 
 function stateOf(run) {

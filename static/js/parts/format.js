@@ -45,9 +45,9 @@ export const plural = (number, one, many = `${one}s`) => `${count(number)} ${num
 /** `33 MB`, `3.1 MB` */
 export const megabytes = (value) => `${value < 10 ? value.toFixed(1) : count(Math.round(value))} MB`;
 
-/** What the API gives in GB: `210 GB`, `3.1 GB`, `43 MB`. */
+/** What the API gives in GB: `210 GB`, `3.1 GB`, `430 MB`. */
 export function gigabytes(value) {
-  if (value < 0.1) return megabytes(value * 1000);
+  if (value < 1) return megabytes(value * 1000);
   return `${value < 100 ? value.toFixed(1) : count(Math.round(value))} GB`;
 }
 
