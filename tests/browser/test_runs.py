@@ -247,6 +247,29 @@ def test_a_checkpoint_is_published_step_by_step_and_measured_again(visit, short)
     assert grave(page) == []
 
 
+def test_the_best_of_a_run_is_published_from_its_head_and_the_way_back_closes_the_dialog(visit, short):
+    page = visit().open("/runs")
+    page.locator(f"a[href='/runs/{short}']").click()
+    page.get_by_role("button", name="Publish the best").click()
+    page.get_by_role("dialog", name="Publish checkpoint 12").wait_for()
+    page.go_back()
+    page.wait_for_selector("h1:has-text('Runs')")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_who_deletes_a_run_by_keyboard_goes_on_beside_it(visit, workspace):
+    for _ in range(2):
+        run = new_run(workspace, spec={**SPEC, "dataset": "side_by_side"})
+        EventLog(run_folder(workspace, run), noon).append("stopped", iteration=0)
+    page = visit().open("/runs?q=side_by_side")
+    rows = page.locator("table[aria-label=Runs] tbody tr")
+    rows.first.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("menuitem", name="Delete").press("Enter")
+    expect(rows).to_have_count(1)
+    expect(rows.get_by_role("link")).to_be_focused()
+
+
 def test_runs_are_found_named_deleted_and_brought_back(visit, server, other):
     page = visit().open("/runs")
     page.wait_for_selector(".runs-curve svg")

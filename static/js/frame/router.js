@@ -59,6 +59,8 @@ const scroller = () => document.getElementById("main");
 
 async function open({ first = false, scroll = 0 }) {
   leaving.abort();
+  // One that is open belongs to the page that is left, as by the browser's own way back.
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   leaving = new AbortController();
   const { signal } = leaving, failing = new AbortController();
   const ends = AbortSignal.any([signal, failing.signal]);
