@@ -107,6 +107,15 @@ def shows(what: str) -> Act:
     return lambda page: page.locator(what).first.scroll_into_view_if_needed()
 
 
+def names_machines(page: Page) -> None:
+    """Bring the machines that share a run into the middle, two of them named."""
+    page.get_by_role("switch", name="All settings").check()
+    field = page.get_by_role("textbox", name="Machines")
+    field.fill("mac1.local\nmac2.local")
+    page.locator(".train-findings").wait_for()
+    field.evaluate("e => e.closest('.card').scrollIntoView({ block: 'center' })")
+
+
 def brings(page: Page) -> None:
     """Choose files, one of them of a kind that is not taken."""
     files = [*sorted((ROOT / "dataset" / "everyday").glob("*.md"))[:9], ROOT / "setup.cfg"]
@@ -184,6 +193,13 @@ def full_workspace(server: Server) -> list[Shot]:
             "table[aria-label=Problems]",
         ),
         Shot("train-full", "A run before it is started", train, "#train-start:enabled"),
+        Shot(
+            "train-machines",
+            "A run that several machines share, named one per line",
+            train,
+            ".train-findings",
+            names_machines,
+        ),
         Shot(
             "train-failed",
             "What would go wrong is named, and keeps it from starting",

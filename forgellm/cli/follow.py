@@ -11,13 +11,14 @@ import click
 from forgellm.cli.checkpoint_table import checkpoint_lines
 from forgellm.cli.display import open_display
 from forgellm.cli.errors import describe
+from forgellm.cli.tables import size
 from forgellm.cli.terminal import has_terminal, output_width
 from forgellm.domain.errors import RunConflict
 from forgellm.domain.runs import Event, Run, RunState
 from forgellm.jobs import launcher
 from forgellm.services import runs
 from forgellm.services.parts import Parts
-from forgellm.services.progress import advance, fold
+from forgellm.services.progress import advance, fold, measured
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -123,7 +124,21 @@ def _published(parts: Parts, run: Run) -> list[str]:
     losses = [f"{words}: {value:.4f}" for words, value in lines if isinstance(value, float)]
     places = [("Model", "published_model_path"), ("README", "readme_path"), ("Dashboard", "dashboard_path")]
     places.append(("Export", "export_path"))
-    return [*losses, *(f"{words}: {end[key]}" for words, key in places if end.get(key))]
+    warning = [f"Note: {end['warning']}."] if end.get("warning") else []
+    return [
+        *losses,
+        *_sizes(end),
+        *warning,
+        *(f"{words}: {end[key]}" for words, key in places if end.get(key)),
+    ]
+
+
+def _sizes(end: Event) -> list[str]:
+    """Of a quantized model, beside the one that it was made of."""
+    before, after = (measured(end.get(key)) for key in ("size_bytes_before", "size_bytes"))
+    if before is None or after is None:
+        return []
+    return [f"size: {size(after)}, before {size(before)}"]
 
 
 def _trouble(parts: Parts, run: Run, state: RunState) -> list[str]:

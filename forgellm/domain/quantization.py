@@ -11,6 +11,8 @@ BITS = (2, 3, 4, 6, 8)
 GROUP_SIZES = (32, 64, 128)
 RECIPES = ("mixed_2_6", "mixed_3_4", "mixed_3_6", "mixed_4_6")
 DEFAULT_BITS, DEFAULT_GROUP_SIZE = 4, 64
+# Norms and biases, which stay as they are, come to a percent or two.
+_MOST = 0.9
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,17 @@ def quantization(
 def possible_group_sizes(widths: Collection[int]) -> tuple[int, ...]:
     """Those that divide the width of at least one layer: the others stay as they are."""
     return tuple(size for size in GROUP_SIZES if any(width % size == 0 for width in widths))
+
+
+def shortfall(share: float, group_size: int) -> str | None:
+    """Why only that `share` of the weights is in fewer bits, None where it is most of them."""
+    if share >= _MOST:
+        return None
+    smaller = "; a smaller group_size may reach more of them" if group_size > GROUP_SIZES[0] else ""
+    return (
+        f"only {100 * share:.0f} % of the weights are in fewer bits: the widths of the other layers are no "
+        f"multiples of {group_size}, and they stay as they were{smaller}"
+    )
 
 
 def _check(field: str, value: object, known: tuple[object, ...]) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 import mlx.nn as nn
 from huggingface_hub import ModelCardData
 from mlx_lm.convert import mixed_quant_predicate_builder
-from mlx_lm.utils import compute_bits_per_weight, quantize_model, save_model
+from mlx_lm.utils import compute_bits_per_weight, get_total_parameters, quantize_model, save_model
 
 from forgellm.domain.errors import InvalidModel
-from forgellm.domain.quantization import Quantization, quantization
+from forgellm.domain.quantization import Quantization, quantization, shortfall
 from forgellm.jobs.building import building_of, remove_leftovers
 from forgellm.jobs.held_out import CalledOff, HeldOut, held_out, measured
 from forgellm.jobs.job import Job, Outcome
@@ -25,6 +25,7 @@ from forgellm.jobs.model_card import inherited
 from forgellm.storage.files import read_json, write_bytes, write_json
 from forgellm.storage.model_files import described_files, read_whole
 from forgellm.storage.models import ModelFolder, find_model, fingerprint
+from forgellm.storage.weights import weight_files
 from forgellm.training.adapters import load_base
 
 # What published.json tells of the weights before they were quantized.
@@ -39,6 +40,19 @@ class Measured:
     validation_loss_after: float | None = None
     validation_tokens: int | None = None
     validation_data: str = "not measured: no dataset was named, and the model tells of no run"
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Bytes of all weights before and after, the bits that a weight takes on average with its scales, and
+    which share of the weights is in fewer bits at all. `warning` says why so few are, None where most are.
+    """
+
+    size_bytes_before: int
+    size_bytes: int
+    bits_per_weight: float
+    quantized_share: float
+    warning: str | None
 
 
 def quantize(job: Job) -> Outcome:
@@ -71,11 +85,11 @@ def _build(job: Job, building: Path) -> dict[str, object]:
     before = _loss(job, model, data, "measuring the model as it is")
     _go_on(job)
     _phase(job, "quantizing")
-    bits = _write_quantized(building, model, config, wish=wish, source=source)
+    reached = _write_quantized(building, model, config, wish=wish, source=source)
     del model
     _go_on(job)
     losses = _measured(job, building, data, before)
-    values = {**asdict(wish), "bits_per_weight": bits, **asdict(losses)}
+    values = {**asdict(wish), **asdict(reached), **asdict(losses)}
     _describe(job, building, source, values=values, losses=_losses(losses))
     return values
 
@@ -103,8 +117,8 @@ def _phase(job: Job, name: str) -> None:
 
 def _write_quantized(
     building: Path, model: nn.Module, config: dict[str, Any], *, wish: Quantization, source: ModelFolder
-) -> float:
-    """Quantize `model` in place and write it; the bits that a weight takes on average, scales included."""
+) -> Reached:
+    """Quantize `model` in place and write it."""
     recipe = mixed_quant_predicate_builder(wish.recipe, model, wish.group_size) if wish.recipe else None
     model, config = quantize_model(model, config, wish.group_size, wish.bits, quant_predicate=recipe)
     if not any(hasattr(module, "bits") for _, module in model.named_modules()):
@@ -113,7 +127,7 @@ def _write_quantized(
             details={"model": source.name, "group_size": wish.group_size},
             suggestion="Choose a smaller group_size: it has to divide the width of the layers.",
         )
-    bits = float(compute_bits_per_weight(model))
+    bits, share = float(compute_bits_per_weight(model)), _quantized_share(model)
     save_model(building, model)
     with read_whole(source):
         for path in described_files(source.path):
@@ -125,7 +139,16 @@ def _write_quantized(
     }
     kept.pop("_name_or_path", None)
     write_json(building / "config.json", kept)
-    return bits
+    return Reached(_bytes(source.path), _bytes(building), bits, share, shortfall(share, wish.group_size))
+
+
+def _quantized_share(model: nn.Module) -> float:
+    found = (m for _, m in model.named_modules() if hasattr(m, "bits"))
+    return float(sum(m.weight.size * 32 // m.bits for m in found) / get_total_parameters(model))
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in weight_files(folder))
 
 
 def _measured(job: Job, building: Path, data: HeldOut | None, before: float | None) -> Measured:
@@ -177,10 +200,15 @@ def _card(source: ModelFolder, name: str, *, values: Mapping[str, object], losse
         f"# {name}",
         f"`{source.name}` quantized with mlx-lm: {how} in groups of {values['group_size']}, "
         f"{values['bits_per_weight']:.2f} bits a weight with the scales.",
+        _noted(values["warning"]),
         losses,
     ]
-    body = "\n\n".join(lines)
+    body = "\n\n".join(filter(None, lines))
     return f"---\n{data.to_yaml()}\n---\n\n{body}\n"
+
+
+def _noted(warning: object) -> str:
+    return f"Note: {warning}." if warning else ""
 
 
 def _losses(measured: Measured) -> str:

@@ -7,10 +7,11 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import expect
 
 from forgellm.storage.files import HeldLock
 from forgellm.storage.model_server import Record, server_lock, write_record
-from tests.browser.test_frame import grave
+from tests.browser.test_frame import MISSING, grave
 from tests.inference.speaker import FINISH, STATUS, Speaker, serving
 from tests.servers import running_server
 
@@ -202,6 +203,38 @@ def test_an_answer_is_stopped_gone_on_with_thought_over_and_branched(visit, serv
         "What was it?",
         "It was.",
     ]
+
+
+def test_a_chat_in_two_windows_goes_on_in_both_and_outlives_being_deleted(visit, server, speaker):
+    stored = [message("q0", None, "Hello"), message("a0", "q0", "Good evening")]
+    chat = server.post("/api/chats", {"title": "Two windows", "messages": stored}).json()["chat"]["id"]
+    first, second = visit(), visit()
+    second.expected = [MISSING]
+    for visitor in (first, second):
+        visitor.open(f"/chat/{chat}").wait_for_selector(".answer-text p")
+    speaker.answers["/api/model/generate"] = says("Said in the first window")
+    ask(first.page, "More")
+    server.until(f"/api/chats/{chat}", lambda found: len(found["chat"]["messages"]) == 4)
+    page = second.page
+    page.evaluate("dispatchEvent(new Event('focus'))")
+    page.get_by_text("Said in the first window").wait_for()
+    assert server.delete(f"/api/chats/{chat}").ok
+    speaker.answers["/api/model/generate"] = says("Said after the end")
+    ask(page, "And now?")
+    page.get_by_text("Said after the end").wait_for()
+    page.wait_for_url(lambda url: "/chat/" in url and chat not in url)
+    another = page.url.rpartition("/")[2]
+    kept = server.until(f"/api/chats/{another}", lambda found: len(found["chat"]["messages"]) == 6)
+    assert kept["chat"]["messages"][0]["content"] == "Hello"
+
+
+def test_what_was_not_sent_yet_is_there_again_after_a_look_at_another_page(visit, speaker):
+    page = visit().open("/chat")
+    page.get_by_role("textbox", name="Message").fill("A thought\nof two lines")
+    page.get_by_role("link", name="Models", exact=True).click()
+    page.wait_for_selector("h1:has-text('Models')")
+    page.go_back()
+    expect(page.get_by_role("textbox", name="Message")).to_have_value("A thought\nof two lines")
 
 
 def test_what_stands_in_the_way_of_an_answer_is_said_with_a_way_out(visit, server, workspace, speaker):

@@ -117,6 +117,25 @@ def test_what_is_not_there_says_so_and_leads_out(visit):
     page.wait_for_selector("h1:has-text('Teach a model')")
 
 
+def test_a_page_that_could_not_be_read_says_so_until_it_can_be(visit):
+    """What it watches, as the runs here, is not drawn over the reason; it comes by itself once it can."""
+    visitor = visit()
+    visitor.expected = ["ERR_FAILED"]
+    page, fails = visitor.page, [True]
+    page.route("**/api/models", lambda route: route.abort() if fails else route.continue_())
+    page.clock.install()
+    page.goto(visitor.server.url)
+    reason = page.get_by_role("heading", name="The web server does not answer", level=1)
+    reason.wait_for()
+    with page.expect_response("**/api/runs?*"):
+        page.clock.fast_forward(11_000)
+    reason.wait_for()
+    fails.clear()
+    with page.expect_response("**/api/models"):
+        page.clock.fast_forward(11_000)
+    page.wait_for_selector("h1:has-text('Teach a model')")
+
+
 @pytest.mark.parametrize("width", [800, 1280, 1920])
 def test_nothing_is_wider_than_the_window(visit, width):
     page = visit(width=width).open("/")

@@ -18,7 +18,7 @@ from forgellm.jobs.launcher import stop
 from forgellm.storage.events import EventLog
 from forgellm.storage.files import HeldLock
 from forgellm.storage.runs import create_run, run_folder
-from tests.browser.test_frame import grave
+from tests.browser.test_frame import MISSING, grave
 from tests.storage.folders import new_run, noon
 
 SPEC = {
@@ -155,6 +155,7 @@ def test_a_run_that_failed_says_why_and_how_to_go_on(visit, server):
         page.get_by_role("link", name="Train again with changes").get_attribute("href")
         == f"/train?from={run}"
     )
+    expect(page.locator(".run-figures")).to_contain_text(re.compile(r"Ran for\s*\d+ s"))
     assert grave(page) == []
 
 
@@ -246,6 +247,29 @@ def test_a_checkpoint_is_published_step_by_step_and_measured_again(visit, short)
     assert grave(page) == []
 
 
+def test_the_best_of_a_run_is_published_from_its_head_and_the_way_back_closes_the_dialog(visit, short):
+    page = visit().open("/runs")
+    page.locator(f"a[href='/runs/{short}']").click()
+    page.get_by_role("button", name="Publish the best").click()
+    page.get_by_role("dialog", name="Publish checkpoint 12").wait_for()
+    page.go_back()
+    page.wait_for_selector("h1:has-text('Runs')")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_who_deletes_a_run_by_keyboard_goes_on_beside_it(visit, workspace):
+    for _ in range(2):
+        run = new_run(workspace, spec={**SPEC, "dataset": "side_by_side"})
+        EventLog(run_folder(workspace, run), noon).append("stopped", iteration=0)
+    page = visit().open("/runs?q=side_by_side")
+    rows = page.locator("table[aria-label=Runs] tbody tr")
+    rows.first.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("menuitem", name="Delete").press("Enter")
+    expect(rows).to_have_count(1)
+    expect(rows.get_by_role("link")).to_be_focused()
+
+
 def test_runs_are_found_named_deleted_and_brought_back(visit, server, other):
     page = visit().open("/runs")
     page.wait_for_selector(".runs-curve svg")
@@ -331,6 +355,25 @@ def test_chosen_runs_are_compared_ranked_and_left_out(visit, short, other):
     page.locator(".chips").get_by_role("button").first.click()
     page.wait_for_selector("text=Add another run to see where they differ.")
     assert page.url.endswith(f"/compare?runs={other}")
+
+
+def test_a_comparison_leaves_out_a_run_that_is_no_more(visit, short, other):
+    visitor = visit()
+    visitor.expected = [MISSING]
+    page = visitor.open(f"/compare?runs={short},cpt_gone,{other}")
+    page.get_by_text("There is no run cpt_gone any more").wait_for()
+    expect(page.get_by_role("table", name="Ranking").locator("tbody tr")).to_have_count(2)
+    assert page.url.endswith(f"/compare?runs={short},{other}".replace(",", "%2C"))
+
+
+def test_a_long_name_pushes_nothing_out_of_the_list_of_runs(visit, workspace):
+    run = new_run(workspace, spec={**SPEC, "dataset": "a_dataset_of_many_words_" * 5})
+    log = EventLog(run_folder(workspace, run), noon)
+    log.append("started", resume=False)
+    log.append("stopped", iteration=0)
+    page = visit().open("/runs?q=many_words")
+    page.locator("table[aria-label=Runs] tbody tr").wait_for()
+    assert page.evaluate("(e => e.scrollWidth - e.clientWidth)(document.querySelector('.table-scroll'))") <= 0
 
 
 def test_a_comparison_goes_on_after_a_request_that_failed(visit, short, other):

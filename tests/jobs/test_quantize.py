@@ -47,6 +47,8 @@ def test_losses_before_and_after_are_those_of_the_two_models(town: Forge, tmp_pa
     assert losses["before"] != losses["after"]
     assert end["validation_tokens"] == int(valid.learned.sum())
     assert end["validation_data"] == f"validation set of {trained.id}"
+    assert end["size_bytes"] < end["size_bytes_before"]  # type: ignore[operator]
+    assert end["warning"] is None
     ours, theirs = (mx.load(str(path / "model.safetensors")) for path in (folder, tmp_path / "theirs"))
     assert ours.keys() == theirs.keys()  # type: ignore[union-attr]
     assert all(mx.array_equal(ours[name], theirs[name]) for name in ours)  # type: ignore[call-overload,index,union-attr]
@@ -111,6 +113,25 @@ def test_groups_that_divide_no_layer_are_refused_before_a_run(town: Forge) -> No
     ) as caught:
         quantizing.quantize(town, "models/base/lough-tiny", bits=4)
     assert caught.value.suggestion.startswith("Choose group_size 32")
+
+
+def test_a_model_most_of_which_stays_as_it_was_is_told_of(town: Forge) -> None:
+    samples.bring_model(town)
+    spec = {
+        "model_name": "models/base/lough-tiny",
+        "bits": 4,
+        "recipe": None,
+        "group_size": 32,
+        "name": "little",
+    }
+    end = quantize(job_of(town, RunKind.QUANTIZE, spec, control=lambda: "run")).values
+    warning = (
+        "only 17 % of the weights are in fewer bits: the widths of the other layers are no multiples of 32"
+    )
+    assert str(end["warning"]).startswith(warning)
+    assert end["quantized_share"] == pytest.approx(0.1687, abs=1e-4)
+    assert f"Note: {warning}" in (town.workspace.published / "little" / "README.md").read_text()
+    shutil.rmtree(town.workspace.published / "little")
 
 
 def test_a_stop_is_obeyed_at_every_look_and_leaves_nothing(town: Forge) -> None:

@@ -59,8 +59,11 @@ const scroller = () => document.getElementById("main");
 
 async function open({ first = false, scroll = 0 }) {
   leaving.abort();
+  // One that is open belongs to the page that is left, as by the browser's own way back.
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   leaving = new AbortController();
-  const { signal } = leaving;
+  const { signal } = leaving, failing = new AbortController();
+  const ends = AbortSignal.any([signal, failing.signal]);
   const url = new URL(location.href);
   const found = match(url.pathname);
   const element = document.createElement("div");
@@ -85,12 +88,15 @@ async function open({ first = false, scroll = 0 }) {
       const { open: fill } = await loaded(found.page);
       if (signal.aborted) return;
       render(nothing, element);
-      await fill({ element, signal, params: found.params, query: url.searchParams, title: (t) => heading.set(t) });
+      await fill({ element, signal: ends, params: found.params, query: url.searchParams, title: (t) => ends.aborted || heading.set(t) });
     } else render(notFound(url.pathname), element);
   } catch (error) {
     if (signal.aborted) return;
     if (!error.expected) console.error(error);
+    // What the page watches already would be drawn over it.
+    failing.abort();
     render(failed(error, found?.page), element);
+    if (error instanceof Unreachable) reachable.subscribe((yes) => yes && open({ scroll }), signal);
   } finally {
     clearTimeout(late);
     show();
@@ -154,19 +160,18 @@ const notFound = (path) => empty({
   actions: html`<a class="button primary" href="/">Go to the start</a>`,
 });
 
-/** Back to the list that it should be in, where there is one and only this is missing. */
-const wayOut = (error, page) => {
+/** Where only this is missing, back to the list that it should be in. */
+function failed(error, page) {
   const list = error.status === 404 && PAGES.find(({ path }) => path === page?.within);
-  return list
-    ? html`<a class="button primary" href=${list.path}>Go to ${list.name.toLowerCase()}</a>`
-    : html`<button class="button primary" @click=${() => location.reload()}>Reload</button>
-      <a class="button" href="/">Go to the start</a>`;
-};
-
-const failed = (error, page) => empty({
-  level: 1,
-  icon: "warning",
-  title: statement(error.message).replace(/\.$/, ""),
-  text: error.suggestion || "The page could not be shown. Reload it; if that does not help, please report it.",
-  actions: wayOut(error, page),
-});
+  const advice = error.suggestion || "The page could not be shown. Reload it; if that does not help, please report it.";
+  return empty({
+    level: 1,
+    icon: list ? "search" : "warning",
+    title: statement(error.message).replace(/\.$/, ""),
+    text: list ? "It was deleted, or the address is not right." : advice,
+    actions: list
+      ? html`<a class="button primary" href=${list.path}>Go to ${list.name.toLowerCase()}</a>`
+      : html`<button class="button primary" @click=${() => location.reload()}>Reload</button>
+        <a class="button" href="/">Go to the start</a>`,
+  });
+}

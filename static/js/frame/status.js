@@ -3,7 +3,7 @@
 import { html, nothing, render } from "lit-html";
 import { action } from "../parts/action.js";
 import { confirm } from "../parts/dialog.js";
-import { duration, gigabytes, loss, model, state, title, tone } from "../parts/format.js";
+import { duration, gigabytes, kind, loss, model, sentence, state, title, tone } from "../parts/format.js";
 import { icon } from "../parts/icons.js";
 import { meter } from "../parts/progress.js";
 import { reachable } from "../state/api.js";
@@ -39,14 +39,16 @@ const noRun = () => html`<span class="quiet">No run is going on</span>`;
 
 function runSegment(run) {
   const percent = Math.floor(run.progress_percentage);
+  // What trains nothing counts from the start in each of its phases.
+  const far = trains(run) ? `${percent} %` : sentence(run.phase ?? "");
   return html`
     <a class="status-link" href="/runs/${encodeURIComponent(run.id)}">
       <span class="state" data-tone=${tone(run)}>${run.state === "running" ? "" : state(run)}</span>
-      <span class="status-name">${title(run)}</span>
+      <span class="status-name">${trains(run) ? "" : `${kind(run)}: `}${title(run)}</span>
     </a>
     ${run.state === "pending" ? nothing : html`
       ${meter({ value: percent, max: 100, label: "Progress of the current run" })}
-      <span class="status-figure">${percent} %</span>
+      <span class="status-figure ${trains(run) ? "" : "wide"}">${far}</span>
       ${run.training_loss == null ? nothing : html`<span class="status-figure wide">loss ${loss(run.training_loss)}</span>`}
       ${run.eta_seconds == null ? nothing : html`<span class="status-figure wide">${duration(run.eta_seconds)} left</span>`}`}
     ${run.state === "running" && trains(run)

@@ -14,7 +14,7 @@ import { openConversation } from "../state/conversation.js";
 import { health, resident } from "../state/health.js";
 import { watch } from "../state/store.js";
 import { isTarget, targetOf } from "../state/target.js";
-import { composer, focusComposer } from "./chat/composer.js";
+import { composer, draftOf, focusComposer, grow } from "./chat/composer.js";
 import { saveExample } from "./chat/example.js";
 import { chatList, chats, deleteChat, exportChat, refreshChats } from "./chat/list.js";
 import { chooseTarget, loadTarget } from "./chat/models.js";
@@ -27,28 +27,31 @@ const PANES = "forgellm.chat.panes";
 
 export async function open({ element, params, query, signal, title }) {
   const conversation = await openConversation(params.id, signal);
-  const desk = makeDesk(conversation, { element, title, signal });
+  const desk = makeDesk(conversation, { element, signal });
   element.classList.add("chat-page");
   const thread = new Thread(desk, signal);
   desk.draw = watch([conversation.changed, resident, health, chats, presets], () => {
     render(page(desk, thread), element);
     thread.draw();
+    title(conversation.title || "New chat");
   }, signal);
-  title(conversation.title || "New chat");
   listen(desk, signal);
   Promise.all([refreshChats(signal), refreshPresets(signal)]).catch(toastError);
   const named = query.get("model");
   if (named) bringUp(named, desk).catch((error) => toastError(error, "The model was not loaded"));
   // The router puts the focus on the heading; whoever begins a chat wants to write.
-  if (!params.id) setTimeout(() => focusComposer(element), 0);
+  setTimeout(() => {
+    if (desk.wish.draft) grow(element.querySelector(".composer textarea"));
+    if (!params.id) focusComposer(element);
+  }, 0);
 }
 
 /** What the page knows and does, for the pieces it consists of. */
-function makeDesk(conversation, { element, title }) {
+function makeDesk(conversation, { element, signal }) {
   const panes = { settings: false, list: true, ...JSON.parse(localStorage.getItem(PANES) ?? "{}") };
   const desk = {
     conversation, element, panes, editing: null, draw: () => {},
-    wish: { typed: {}, preset: "", stop: undefined, draft: "" },
+    wish: { typed: {}, preset: "", stop: undefined, draft: draftOf(conversation) },
     edit(message) {
       desk.editing = message?.id ?? null;
       desk.draw();
@@ -67,10 +70,9 @@ function makeDesk(conversation, { element, title }) {
     },
   };
   conversation.unsaved = (error) => toastError(error, "The chat could not be saved");
-  conversation.named = ({ id, title: name }) => {
+  conversation.named = ({ id }) => {
     // A new chat has its address from now on; the page stays as it is.
-    if (element.isConnected && location.pathname === "/chat") history.replaceState(history.state, "", `/chat/${id}`);
-    title(name);
+    if (!signal.aborted) history.replaceState(history.state, "", `/chat/${id}`);
     refreshChats().catch(toastError);
   };
   return desk;
@@ -102,6 +104,21 @@ function listen(desk, signal) {
     if (event.key === "Escape" && conversation.answering && !event.defaultPrevented) conversation.stop();
   }, { signal });
   addEventListener("pagehide", () => conversation.lastWords(), { signal });
+  addEventListener("focus", () => lookAgain(desk), { signal });
+}
+
+/** Another tab may have gone on with this chat, or deleted it. */
+async function lookAgain(desk) {
+  const { conversation } = desk;
+  try {
+    await conversation.catchUp();
+    await refreshChats();
+  } catch (error) {
+    if (error.code === "CHAT_NOT_FOUND" && desk.gone !== conversation.id) {
+      desk.gone = conversation.id;
+      toast("This chat was deleted", { tone: "quiet", detail: "What is shown here is kept as a new chat with your next message." });
+    } else if (!error.expected) throw error;
+  }
 }
 
 function page(desk, thread) {

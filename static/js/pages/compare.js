@@ -3,6 +3,7 @@
 
 import { html, nothing, render } from "lit-html";
 import { setQuery } from "../frame/router.js";
+import { toast } from "../frame/toasts.js";
 import { action, save } from "../parts/action.js";
 import { Chart } from "../parts/chart.js";
 import { chartTools, chartWish, csv, fileName, keepChartWish, saveButton } from "../parts/chart_tools.js";
@@ -60,13 +61,27 @@ class ComparePage {
     this.#ids = this.#ids.slice(0, MOST);
     setQuery({ runs: this.#ids.join(",") });
     const before = this.#answer?.runs.map(({ id }) => id).join();
-    this.#answer = this.#ids.length
-      ? await get(query("/api/runs/compare", { ids: this.#ids.join(","), points: POINTS }), { signal: this.#signal }) : null;
+    this.#answer = await this.#compared();
     this.changed.set(this.changed.value + 1);
     if (!this.#answer) return;
     if (before !== this.#answer.runs.map(({ id }) => id).join()) this.#build();
     this.#show();
     if (this.#answer.runs.some(isActive)) this.#readLater();
+  }
+
+  /** Without the runs that are no more: the others can be compared all the same. */
+  async #compared() {
+    if (!this.#ids.length) return null;
+    try {
+      return await get(query("/api/runs/compare", { ids: this.#ids.join(","), points: POINTS }), { signal: this.#signal });
+    } catch (error) {
+      const gone = error.code === "RUN_NOT_FOUND" ? error.details.run : null;
+      if (!this.#ids.includes(gone)) throw error;
+      toast(`There is no run ${gone} any more`, { tone: "quiet", detail: "It is left out of the comparison." });
+      this.#ids = this.#ids.filter((id) => id !== gone);
+      setQuery({ runs: this.#ids.join(",") });
+      return this.#compared();
+    }
   }
 
   /** One that fails, as while the server begins anew, is not the last: what is shown stays until the next. */

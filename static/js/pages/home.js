@@ -106,11 +106,11 @@ function overview(home) {
 }
 
 const recentRun = (run, curve) => html`
-  <li><a href="/runs/${encodeURIComponent(run.id)}">
+  <li><a class=${trains(run) ? "" : "plain"} href="/runs/${encodeURIComponent(run.id)}">
     <span class="recent-name"><b>${run.name || model(run)}</b><small>${kind(run)}${run.dataset ? ` on ${run.dataset}` : ""} · ${ago(run.created)}</small></span>
-    <span class="recent-curve">${curve?.values ? sparkline(curve.values, { label: "Training loss", width: 96 }) : nothing}</span>
-    <span class="recent-loss">${run.validation_loss === null ? nothing
-      : html`${loss(run.validation_loss)}<small>validation loss</small>`}</span>
+    ${trains(run) ? html`<span class="recent-curve">${curve?.values ? sparkline(curve.values, { label: "Training loss", width: 96 }) : nothing}</span>
+      <span class="recent-loss">${run.validation_loss === null ? nothing
+        : html`${loss(run.validation_loss)}<small>validation loss</small>`}</span>` : nothing}
     ${badge(state(run), tone(run))}
   </a></li>`;
 

@@ -21,7 +21,7 @@ import { Activity } from "./run/activity.js";
 import { RunCharts } from "./run/charts.js";
 import { checkpointsCard } from "./run/checkpoints.js";
 import { made } from "./run/made.js";
-import { cardOf, result, steps } from "./run/publish.js";
+import { cardOf, openPublishing, result, steps } from "./run/publish.js";
 import { samplesCard } from "./run/samples.js";
 import { settingsCard } from "./run/settings.js";
 
@@ -83,7 +83,7 @@ class RunPage {
       title: title(run),
       above: html`<a href="/runs">Runs</a> / No. ${run.number}`,
       lead: html`${badge(state(run), tone(run))} ${kind(run)} · ${run.id} · ${moment(run.created)}${this.#machines()}${run.tags.map((tag) => html` <span class="tag">${tag}</span>`)}`,
-      actions: html`${buttons(this.#watched.details.value)}${menu({ label: "More about this run", items: this.#menu(run), kind: "icon-button framed" })}`,
+      actions: html`${buttons(this.#watched)}${menu({ label: "More about this run", items: this.#menu(run), kind: "icon-button framed" })}`,
     });
   }
 
@@ -127,7 +127,7 @@ class RunPage {
     const prefers = objective === "dpo";
     const perplexity = run.validation_loss === null || prefers ? null : Math.exp(run.validation_loss);
     return [
-      ["Iteration", iterations(run)],
+      ["Iteration", run.total_iterations === null ? iterations(run) : html`${count(run.iteration)} <small>of ${count(run.total_iterations)}</small>`],
       ["Training loss", loss(run.training_loss)],
       ["Validation loss", loss(run.validation_loss)],
       ["Before training", loss(before), "The validation loss of the base model"],
@@ -135,14 +135,22 @@ class RunPage {
       ["Speed", speed ? html`${count(Math.round(speed))} <small>tokens/s</small>` : MISSING],
       ["Memory", memory ? html`${gigabytes(memory)}${hosts.length ? html` <small>here</small>` : nothing}` : MISSING,
         `What MLX holds${hosts.length ? " on this machine, which is the first of them" : ""}, memory kept for reuse included`],
-      isActive(run) ? ["Elapsed", this.#elapsed()] : ["Trained for", duration(end?.training_seconds ?? null), "Without validations and pauses"],
+      this.#time(run, end),
     ];
   }
 
+  /** Only what ends in order says how long it trained; of everything else the hours of its process are known. */
+  #time(run, end) {
+    if (isActive(run)) return ["Elapsed", this.#elapsed(Date.now())];
+    if (end?.training_seconds != null) return ["Trained for", duration(end.training_seconds), "Without validations and pauses"];
+    const last = this.#watched.milestones.value?.at(-1);
+    return ["Ran for", last ? this.#elapsed(last.time) : MISSING, "From the last start of its process to what it wrote last"];
+  }
+
   /** Since its process began, the last time it did. */
-  #elapsed() {
+  #elapsed(until) {
     const begun = this.#watched.milestones.value?.findLast(({ type }) => type === "started");
-    return begun ? duration(Math.max(0, (Date.now() - new Date(begun.time)) / 1000)) : MISSING;
+    return begun ? duration(Math.max(0, (new Date(until) - new Date(begun.time)) / 1000)) : MISSING;
   }
 
   #publishing(latest, end, failure) {
@@ -167,8 +175,20 @@ class RunPage {
   }
 }
 
+const buttons = (watched) => html`${going(watched.details.value)}${onwards(watched)}`;
+
+/** With what a run that is over is for: its best checkpoint. */
+function onwards(watched) {
+  const { run, checkpoints } = watched.details.value;
+  const best = checkpoints.find(({ is_best: is }) => is);
+  if (!best || !["completed", "early_stopped", "stopped"].includes(run.state)) return nothing;
+  return html`
+    <a class="button" href="/chat?model=${encodeURIComponent(run.id)}">${icon("chat")}Ask it</a>
+    <button class="button ${canResume(run) ? "" : "primary"}" @click=${() => openPublishing(watched, best)}>${icon("publish")}Publish the best</button>`;
+}
+
 /** Resuming is what most people want, but where it would fail again: a lost machine may be back. */
-const buttons = ({ run, failure }) => html`
+const going = ({ run, failure }) => html`
   ${run.state === "running" && trains(run)
     ? html`<button class="button" @click=${action(() => tell("pause", run), { failed: "The run was not paused" })}>${icon("pause")}Pause</button>` : nothing}
   ${canResume(run)

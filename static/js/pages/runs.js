@@ -8,7 +8,7 @@ import { toast } from "../frame/toasts.js";
 import { action } from "../parts/action.js";
 import { empty } from "../parts/empty.js";
 import { searchField, segmented, selectField } from "../parts/fields.js";
-import { ago, count, iterations, kind, loss, model, moment, plural, state, title, tone } from "../parts/format.js";
+import { ago, count, iterations, kind, loss, MISSING, model, moment, plural, state, title, tone } from "../parts/format.js";
 import { icon } from "../parts/icons.js";
 import { menu } from "../parts/menu.js";
 import { badge, pageHead } from "../parts/page.js";
@@ -131,7 +131,7 @@ class RunsPage {
       { key: "chosen", label: html`<span class="unseen">Chosen</span>`, kind: "tight", cell: (run) => this.#choice(run) },
       { key: "state", label: "State", cell: stateOf, sort: state },
       { key: "curve", label: "Loss", kind: "tight", wide: true, cell: (run) => html`<span class="runs-curve">${this.curves.of(run)}</span>` },
-      { key: "iterations", label: "Iterations", kind: "number", wide: true, cell: iterations, sort: (run) => run.iteration },
+      { key: "iterations", label: "Iterations", kind: "number", wide: true, cell: (run) => (trains(run) ? iterations(run) : MISSING), sort: (run) => (trains(run) ? run.iteration : null) },
       { key: "validation", label: "Validation", kind: "number", cell: (run) => loss(run.validation_loss), sort: (run) => run.validation_loss, hint: "The latest validation loss" },
       { key: "created", label: "Begun", kind: "number", wide: true, cell: (run) => html`<span title=${moment(run.created)}>${ago(run.created)}</span>`, sort: (run) => run.created },
       { key: "menu", label: html`<span class="unseen">More</span>`, kind: "tight", cell: (run) => menu({ label: `More about ${title(run)}`, items: this.#items(run) }) },
@@ -203,7 +203,7 @@ class Curves {
 function name(run) {
   const tags = run.tags.map((tag) => html` <span class="tag">${tag}</span>`);
   const about = run.name ? [model(run), run.dataset].filter(Boolean).join(" on ") : run.dataset ? `on ${run.dataset}` : "";
-  return html`<b>${run.name || model(run)}</b>${tags}<small>No. ${run.number} · ${kind(run)} ${about}</small>`;
+  return html`<b>${run.name || model(run)}</b>${tags}<small title=${about}>No. ${run.number} · ${kind(run)} ${about}</small>`;
 }
 
 function stateOf(run) {

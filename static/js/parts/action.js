@@ -12,6 +12,7 @@ export function action(run, { done = "", failed = "" } = {}) {
     const element = event?.currentTarget ?? null;
     if (element?.ariaBusy === "true") return;
     if (element) element.ariaBusy = "true";
+    const beside = neighbours(element);
     try {
       await run(event);
       if (done) toast(done);
@@ -19,8 +20,23 @@ export function action(run, { done = "", failed = "" } = {}) {
       toastError(error, failed);
     } finally {
       if (element) element.ariaBusy = null;
+      // What it took away is gone with the next frame.
+      requestAnimationFrame(() => requestAnimationFrame(() => element && !element.isConnected && focusOne(beside)));
     }
   };
+}
+
+/** The rows after and before the one that a button is in. */
+function neighbours(element) {
+  const row = element?.closest("tr") ?? element?.closest("li");
+  return row ? [row.nextElementSibling, row.previousElementSibling] : [];
+}
+
+/** Whoever took a row away by keyboard goes on beside it, not at the beginning of the page. */
+function focusOne(rows) {
+  if (document.activeElement !== document.body) return;
+  const row = rows.find((one) => one?.isConnected);
+  (row?.querySelector("a, button:not(:disabled)") ?? document.querySelector("#page h1"))?.focus();
 }
 
 /** Copy text, and say so. */

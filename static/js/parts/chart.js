@@ -32,8 +32,8 @@ export class Chart {
   /**
    * `options`: `label`, `series` [{name, brief, colour, sparse, width, dash, silent}], `x` and `y` {label, format}, `group`
    * (charts of one group share the cursor and the zoom), `height` in pixels. `colour` is a name of theme.css; a `silent`
-   * series is drawn and not spoken of; `brief` is its name in the legend; an `x` that is `bare` has no label; a `y` with `zero` begins there. Ends with
-   * `signal`.
+   * series is drawn and not spoken of; `brief` is its name in the legend; an `x` that is `bare` has no label; a `y` with `zero` begins there;
+   * `last` is said of the last row where none is pointed at. Ends with `signal`.
    */
   constructor(element, options, signal) {
     this.#options = { x: { label: "iteration", format: count }, height: 300, ...options };
@@ -179,7 +179,7 @@ export class Chart {
     const { x } = this.#data, { series, x: axis, y, label, group } = this.#options;
     const at = this.#reading ?? x.length - 1;
     const values = series.map((_, n) => this.#valueAt(n, at));
-    const where = x.length ? `${this.#reading === null ? "latest, " : ""}${axis.label} ${axis.format(x[at])}` : "";
+    const where = x.length ? `${this.#reading === null ? this.#options.last ?? "latest, " : ""}${axis.label} ${axis.format(x[at])}` : "";
     render(html`
       ${series.map((s, n) => s.silent ? nothing : html`<li>
         <button class="legend-item" aria-pressed=${!this.#hidden.has(n)} data-colour=${s.colour} @click=${() => this.#toggle(n)}

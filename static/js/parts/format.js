@@ -42,12 +42,15 @@ export const rate = (value) => (value === null || value === undefined ? MISSING 
 /** `1 run`, `3 runs` */
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
-/** `33 MB`, `3.1 MB` */
-export const megabytes = (value) => `${value < 10 ? value.toFixed(1) : count(Math.round(value))} MB`;
+/** `33 MB`, `3.1 MB`, `under 0.1 MB`, `0 MB` */
+export function megabytes(value) {
+  if (value < 0.05) return value ? "under 0.1 MB" : "0 MB";
+  return `${value < 10 ? value.toFixed(1) : count(Math.round(value))} MB`;
+}
 
-/** What the API gives in GB: `210 GB`, `3.1 GB`, `43 MB`. */
+/** What the API gives in GB: `210 GB`, `3.1 GB`, `430 MB`. */
 export function gigabytes(value) {
-  if (value < 0.1) return megabytes(value * 1000);
+  if (value < 1) return megabytes(value * 1000);
   return `${value < 100 ? value.toFixed(1) : count(Math.round(value))} GB`;
 }
 

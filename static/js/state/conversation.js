@@ -35,7 +35,7 @@ export class Conversation {
   failures = new Map();
   /** Called with what could not be kept on the server. */
   unsaved = () => {};
-  /** Called when the chat got its id. */
+  /** Called when the chat got its id, or another one. */
   named = () => {};
   #tree = new MessageTree();
   #stopping = null;
@@ -109,6 +109,19 @@ export class Conversation {
 
   stop() {
     this.#stopping?.abort();
+  }
+
+  /** Take in what was written elsewhere meanwhile, as in another tab. Raises Refused where the chat is no more. */
+  async catchUp() {
+    await this.#saving;
+    if (!this.id || this.answering) return;
+    const { chat } = await get(path`/api/chats/${this.id}`);
+    // An answer only grows: what is longer here could not be saved yet.
+    const news = chat.messages.filter(({ id, content }) => content.length > (this.#tree.get(id)?.content.length ?? -1));
+    if (this.answering || !news.length) return;
+    for (const message of news) this.#tree.put(message);
+    [this.leaf, this.title] = [chat.leaf, chat.title];
+    this.#changed();
   }
 
   /** Show the branch of a message. */
@@ -266,14 +279,19 @@ export class Conversation {
 
   #save(messages) {
     return this.#keep(async () => {
-      if (!this.id) await this.#create(messages);
-      else await post(path`/api/chats/${this.id}/messages`, { messages: messages.map(kept), leaf: this.leaf });
+      if (!this.id) return this.#create(messages);
+      return post(path`/api/chats/${this.id}/messages`, { messages: messages.map(kept), leaf: this.leaf }).catch((error) => {
+        if (error.code !== "CHAT_NOT_FOUND") throw error;
+        // Deleted meanwhile, as in another tab: what is shown here begins a chat of its own.
+        return this.#create([...new Set([...this.path, ...messages])]);
+      });
     });
   }
 
   async #create(messages) {
     this.title ||= messages[0].content.trim().split("\n")[0].slice(0, LONGEST_TITLE);
     const { chat } = await post("/api/chats", { title: this.title, settings: this.settings, messages: messages.map(kept) });
+    going.delete(this.id);
     this.id = chat.id;
     if (this.#stopping) going.set(this.id, this);
     this.named(chat);

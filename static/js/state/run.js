@@ -56,9 +56,11 @@ export class WatchedRun {
 
   /** What takes longer, or is looked at later. */
   async #readOn() {
-    const events = query(path`/api/runs/${this.id}/events`, { types: MILESTONES.join(","), limit: PAGE });
+    const events = (wish) => this.#get(query(path`/api/runs/${this.id}/events`, wish)).then(({ events: known }) => this.#happened(known));
     await Promise.all([
-      this.#get(events).then(({ events: known }) => this.#happened(known)),
+      events({ types: MILESTONES.join(","), limit: PAGE }),
+      // What was cut off wrote no end: whatever it wrote last stands for it.
+      this.details.value.run.state === "interrupted" && this.history.lastSeq ? events({ after: this.history.lastSeq - 1 }) : null,
       this.#readSamples(),
     ]);
   }

@@ -37,7 +37,8 @@ export function startRuns() {
       following = new AbortController();
       if (next) followActive(next, following.signal);
     }
-    active.set(next ? { ...active.value, ...next } : null);
+    const known = next?.id === active.value?.id ? active.value : null;
+    active.set(next ? { ...known, ...next } : null);
   });
   runs.start();
 }

@@ -13,6 +13,18 @@ import { targetName } from "./names.js";
 
 const HIGHEST = 240;
 
+const KEY = "forgellm.draft.";
+
+/** What was written and not sent yet, in this tab: it is there again after a look at another page. */
+export const draftOf = ({ id }) => sessionStorage.getItem(KEY + (id ?? "")) ?? "";
+
+function keepDraft({ conversation, wish }, text) {
+  wish.draft = text;
+  const key = KEY + (conversation.id ?? "");
+  if (text) sessionStorage.setItem(key, text);
+  else sessionStorage.removeItem(key);
+}
+
 export const focusComposer = (element) => element.querySelector(".composer textarea")?.focus();
 
 /** The field at the foot of a chat. */
@@ -34,10 +46,15 @@ export function composer(desk) {
 }
 
 function write({ target }, desk) {
-  desk.wish.draft = target.value;
-  target.style.setProperty("height", "auto");
-  target.style.setProperty("height", `${Math.min(HIGHEST, target.scrollHeight + 2)}px`);
+  keepDraft(desk, target.value);
+  grow(target);
   desk.draw();
+}
+
+/** As high as its text, up to a limit. */
+export function grow(field) {
+  field.style.setProperty("height", "auto");
+  field.style.setProperty("height", `${Math.min(HIGHEST, field.scrollHeight + 2)}px`);
 }
 
 function key(event, desk) {
@@ -51,7 +68,7 @@ function send(event, desk) {
   const { conversation, wish, element } = desk;
   const text = wish.draft;
   if (!text.trim() || conversation.answering) return;
-  wish.draft = "";
+  keepDraft(desk, "");
   element.querySelector(".composer textarea").style.removeProperty("height");
   conversation.ask(text).catch(toastError);
 }

@@ -6,7 +6,7 @@ import { action } from "../../parts/action.js";
 import { confirm, openDialog } from "../../parts/dialog.js";
 import { empty } from "../../parts/empty.js";
 import { searchField } from "../../parts/fields.js";
-import { ago, count, gigabytes, loss, model } from "../../parts/format.js";
+import { ago, count, gigabytes, loss, model, title } from "../../parts/format.js";
 import { icon } from "../../parts/icons.js";
 import { skeleton } from "../../parts/progress.js";
 import { get, path } from "../../state/api.js";
@@ -47,7 +47,7 @@ function body(wish, dialog) {
   const { cached_models: base, cpt_models: cpt, ift_models: ift, published_models: published } = wish.found;
   const words = wish.words.toLowerCase();
   const has = (...texts) => texts.join(" ").toLowerCase().includes(words);
-  const trained = [...ift, ...cpt].filter((m) => has(m.name, m.training_id, runOf(m)?.model_name, runOf(m)?.dataset));
+  const trained = [...ift, ...cpt].filter((m) => has(m.name, m.training_id, runOf(m)?.name, runOf(m)?.model_name, runOf(m)?.dataset));
   const groups = [
     ["Published models", published.filter((m) => has(m.name)).map((m) => plain(m.name, `models/${m.path}`, m, dialog))],
     ["Trained adapters", trained.map((m) => adapter(m, wish, dialog))],
@@ -75,7 +75,7 @@ function adapter(found, wish, dialog) {
   return html`
     <li>
       <button class="pick" aria-expanded=${isOpen ? "true" : "false"} @click=${action(() => showCheckpoints(found, wish, dialog))}>
-        ${icon("runs")}<span><b>${run ? model(run) : found.name}${run?.dataset ? ` on ${run.dataset}` : ""}</b><small>${found.training_id}</small></span>
+        ${icon("runs")}<span><b>${run ? title(run) : found.name}</b><small>${found.training_id}${run?.name ? ` · ${model(run)}` : ""}</small></span>
         <small>${run?.validation_loss == null ? nothing : `validation loss ${loss(run.validation_loss)} · `}${ago(found.created_at)}</small>
         ${icon(isOpen ? "down" : "right")}
       </button>

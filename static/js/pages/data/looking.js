@@ -73,8 +73,13 @@ export class Looking {
 
   readRows(values = {}) {
     Object.assign(this.rowsAt, values);
-    const file = this.rowsAt.file ?? this.described.value.files[0]?.file ?? null;
-    return this.#read(this.rows, "rows", query(api(this.name, "/rows"), { ...this.rowsAt, file, limit: ROWS }));
+    return this.#read(this.rows, "rows", query(api(this.name, "/rows"), { ...this.rowsAt, file: this.rowsFile, limit: ROWS }));
+  }
+
+  /** The file whose rows are shown, at first one that is trained on; null for documents. */
+  get rowsFile() {
+    const { files } = this.described.value;
+    return this.rowsAt.file ?? (files.find(({ part }) => part === "train") ?? files[0])?.file ?? null;
   }
 
   readTokens(values = {}) {

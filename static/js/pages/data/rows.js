@@ -38,11 +38,11 @@ export function rowsView({ looking, wish, draw }) {
       : busy ? skeleton(12) : nothing}`;
 }
 
-function filesOf({ described, rowsAt }, read) {
-  const { files, document_count: documents } = described.value;
+function filesOf(looking, read) {
+  const { files, document_count: documents } = looking.described.value;
   const choices = [...files.map(({ file }) => ({ value: file, label: file })), ...(documents && !files.length ? [{ value: "", label: "Documents" }] : [])];
   return choices.length < 2 ? nothing
-    : selectField({ name: "file", label: "File", value: rowsAt.file ?? choices[0].value, choices, change: (file) => read({ file: file || null }) });
+    : selectField({ name: "file", label: "File", value: looking.rowsFile ?? choices[0].value, choices, change: (file) => read({ file: file || null }) });
 }
 
 function oneRow(looking, { row, file, whole, unfold }) {

@@ -60,7 +60,7 @@ const get = html`<a class="button primary" href="/models?view=hub">${icon("downl
 function page(wish, change, sorting) {
   if (!library.value) return [pageHead({ title: "Models", lead: html`&nbsp;` }), skeleton(8)];
   const { models, machine } = library.value;
-  const size = models.filter(({ kind }) => kind !== "adapter").reduce((sum, model) => sum + model.size_gb, 0);
+  const size = models.reduce((sum, model) => sum + model.size_gb, 0);
   const words = wish.words.toLowerCase();
   const found = models.filter((model) => SHOWN[wish.only](model) && text(model).includes(words));
   return html`
@@ -116,7 +116,7 @@ function rows(models, machine, sorting) {
     href: ({ name }) => address(name),
     columns: [
       { key: "name", label: "Model", kind: "words model-name", cell: nameCell, sort: called },
-      { key: "size", label: "Size", kind: "number", cell: (m) => gigabytes(m.size_gb), sort: (m) => m.size_gb },
+      { key: "size", label: "Size", kind: "number", hint: "On the disk; of an adapter its run, with all checkpoints", cell: (m) => gigabytes(m.size_gb), sort: (m) => m.size_gb },
       { key: "quantization", label: "Weights", wide: true, hint: "How each weight is stored", cell: (m) => m.quantization ?? "–", sort: (m) => m.quantization },
       { key: "context", label: "Context", kind: "number", wide: true, hint: "Tokens that the model was made for", cell: context, sort: (m) => m.context_length },
       { key: "licence", label: "Licence", kind: "words roomy", wide: true, cell: licence, sort: (m) => m.licence },

@@ -7,7 +7,7 @@ import { count, loss, plural, sentence, statement } from "../../parts/format.js"
 import { card } from "../../parts/page.js";
 import { skeleton } from "../../parts/progress.js";
 import { get, path } from "../../state/api.js";
-import { isActive } from "../../state/runs.js";
+import { isActive, trains } from "../../state/runs.js";
 
 const LOG_LINES = 400;
 const SHOWN = 200;
@@ -68,6 +68,8 @@ export class Activity {
   #events() {
     const known = this.#watched.milestones.value;
     if (!known) return skeleton(5);
+    const { run } = this.#watched.details.value;
+    const words = (event) => WORDS[event.type]?.(event, run) ?? "";
     const told = known.filter((event) => words(event)).reverse();
     if (!told.length) return html`<p class="quiet">Nothing has happened yet.</p>`;
     const rows = this.#all ? told : told.slice(0, SHOWN);
@@ -79,17 +81,13 @@ export class Activity {
   }
 }
 
-/** What an event says, "" for what nobody needs to read. */
-function words(event) {
-  const told = WORDS[event.type];
-  return told ? told(event) : "";
-}
-
+/** What an event of a run says, "" for what nobody needs to read. */
 const WORDS = {
   started: ({ resume }) => (resume ? "Its process began again" : "Its process began"),
   resumed: ({ iteration }) => `Went on from iteration ${count(iteration ?? 0)}`,
   // How far a phase is stands in the head of the page.
-  phase: ({ phase, total_iterations: total, share }) => (share === undefined ? `${sentence(phase)}${total ? `: ${plural(total, "iteration")}` : ""}` : ""),
+  phase: ({ phase, total_iterations: total, share }, run) =>
+    (share === undefined ? `${sentence(phase)}${total ? `: ${plural(total, trains(run) ? "iteration" : "step")}` : ""}` : ""),
   corpus: (e) => `Data: ${count(e.train_tokens ?? 0)} tokens in ${plural(e.train_sequences ?? 0, "sequence")} to train on, ${count(e.valid_tokens ?? 0)} tokens to validate on${e.split ? ` (${e.split})` : ""}`,
   validation: (e) => `Validated at ${count(e.iteration)}: ${loss(e.validation_loss)}${e.general_validation_loss == null ? "" : `, on general data ${loss(e.general_validation_loss)}`}`,
   checkpoint: (e) => `Saved the checkpoint of iteration ${count(e.iteration)}`,

@@ -48,7 +48,7 @@ class Setup {
     this.preflight = new Preflight(() => this.wish.values, signal);
     this.#curve = new Chart(this.chart, {
       label: "Learning rate", series: [{ name: "Learning rate", brief: "Rate", colour: "curve-4" }],
-      x: { label: "iteration", format: count, bare: true }, y: { format: rate, zero: true }, height: 128,
+      x: { label: "iteration", format: count, bare: true }, y: { format: rate, zero: true }, height: 128, last: "in the end, ",
     }, signal);
   }
 

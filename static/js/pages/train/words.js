@@ -1,6 +1,7 @@
 // How fields, their values and what they may be are called.
 
 import { count, model as lastPart, sentence, statement, tick } from "../../parts/format.js";
+import { runs } from "../../state/runs.js";
 
 const LABELS = {
   objective: "What is learned", dpo_beta: "Hold to the base", model_name: "Model", start_from: "Adapter to go on with", general_dataset: "General data", data_mixture_ratio: "Share of the dataset",
@@ -52,8 +53,10 @@ function allowedIn({ minimum, maximum, above, most, longest }) {
   return above !== null ? `${from}, at most ${tick(maximum)}` : `${tick(minimum)} to ${tick(maximum)}`;
 }
 
-/** `Qwen3-4B-bf16`; for an adapter what it was trained from and on. */
+/** `Qwen3-4B-bf16`; for an adapter what its run is called, else what it was trained from and on. */
 export function modelName({ name, adapter }) {
   if (!adapter) return lastPart({ model_name: name });
+  const given = runs.value?.runs.find(({ id }) => id === name)?.name;
+  if (given) return given;
   return [lastPart({ model_name: adapter.base_model ?? name }), adapter.dataset].filter(Boolean).join(" on ");
 }
