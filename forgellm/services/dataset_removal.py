@@ -57,7 +57,7 @@ def _check_plain(name: str) -> None:
 
 def _not_a_name(name: str) -> InvalidField:
     return InvalidField(
-        f"{name[:80]!a} is no name of a dataset",
+        f"{name[:80]!r} is no name of a dataset",
         details={"field": "name"},
         suggestion="GET /api/datasets, or `forgellm datasets`, lists them.",
     )

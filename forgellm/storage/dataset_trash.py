@@ -38,7 +38,7 @@ def restore_dataset(workspace: Workspace, name: str) -> Path:
             raise _not_found(name, "The trash has no dataset of that name.")
         if os.path.lexists(target):
             raise DatasetConflict(
-                f"{name!a:.120} cannot come back: there is a dataset of that name",
+                f"{name!r:.120} cannot come back: there is a dataset of that name",
                 details={"name": name[:120]},
                 suggestion="Remove or rename that one first.",
             )

@@ -64,7 +64,7 @@ def _check_there(text: str, folder: Path, weights: Path) -> None:
     missing = [path.name for path in (weights, folder / "adapter_config.json") if not path.is_file()]
     if missing:
         raise InvalidAdapter(
-            f"{text!a:.200} has no {' and no '.join(missing)}",
+            f"{text!r:.200} has no {' and no '.join(missing)}",
             details={"field": "adapter_path", "missing": missing},
             suggestion="Give the folder of a training run, or one of its checkpoint files.",
         )

@@ -236,7 +236,7 @@ def _by_id(forge: Forge, run_id: str) -> Run:
     """Deleting takes an id alone: no number, and nothing that could be a path."""
     if not _ID.fullmatch(run_id):
         raise InvalidRequest(
-            f"{run_id[:80]!a} is no id of a run",
+            f"{run_id[:80]!r} is no id of a run",
             details={"run_id": run_id[:80]},
             suggestion="GET /api/runs lists the ids; one is cpt_20250115_103045.",
         )
