@@ -132,11 +132,10 @@ def show(forge: Forge, run_id: str) -> RunDetails:
     """One run: state, settings, checkpoints, and why it failed if it did."""
     run = find_run(forge.workspace, run_id)
     status = runs.status(forge, run)
-    label = read_label(run_folder(forge.workspace, run))
     end = status.progress.end
     return RunDetails(
-        run=_item(run, status.state, status.progress, label=label),
-        notes=label.notes,
+        run=_item(run, status.state, status.progress, label=status.label),
+        notes=status.label.notes,
         spec=dict(run.spec),
         versions=dict(run.versions),
         checkpoints=[checkpoint_item(c) for c in status.checkpoints],
