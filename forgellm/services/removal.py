@@ -107,7 +107,7 @@ def _check_not_resident(parts: Parts, name: str, folder: Path, *, wait: Callable
     raise RunConflict(
         f"{name} is the resident model",
         details={"model": name},
-        suggestion="Unload it first: POST /api/model/unload.",
+        suggestion="Unload it first, on the page of models or with POST /api/model/unload.",
     )
 
 
