@@ -45,7 +45,7 @@ def check_removable(parts: Parts, name: str) -> None:
 
 
 def _needed(parts: Parts, run: Run) -> Iterator[Path]:
-    """The folders of the datasets that it names, however their names were spelled: `dataset/NAME/`, a path."""
+    """The folders of the datasets that it names, in whatever spelling: `NAME`, `dataset/NAME/`, a path."""
     named = (run.spec.get(field) for field in _NAMED_BY)
     for name in (name for name in named if isinstance(name, str)):
         with suppress(DatasetNotFound, InvalidPath):
