@@ -132,6 +132,11 @@ def has_windows(environ: Mapping[str, str] | None = None, *, system: str = sys.p
     return system != "linux" or any(environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
 
 
+def wants_colour() -> bool:
+    """Whether what is written to a terminal may have colours (no-color.org)."""
+    return not os.environ.get("NO_COLOR")
+
+
 def packaged(name: str, package: Path = PACKAGE) -> Path:
     """The folder `name` that ships with ForgeLLM (`assets`, `dataset`, `templates`, `static`).
 
@@ -146,7 +151,8 @@ def packaged(name: str, package: Path = PACKAGE) -> Path:
     raise BrokenInstallation(
         f"The folder {name!r} that ships with ForgeLLM is missing.",
         details={"sought": [str(package / name), str(checkout / name)]},
-        suggestion="Install ForgeLLM again: pip install --force-reinstall --no-deps forgellm",
+        # Never by its name: what PyPI has under it is another program.
+        suggestion="Install it again from where it came from: scripts/quickstart in its checkout, or its wheel.",
     )
 
 

@@ -131,7 +131,7 @@ def invalid_field(model: type[BaseModel], error: ValidationError) -> InvalidFiel
         known = "Known fields: " + ", ".join(model.model_fields) + "."
         suggestion = f"Did you mean {near}?" if near else known
         return InvalidField(
-            f"unknown field {field[:80]!a}", details={**details, "nearest": near}, suggestion=suggestion
+            f"unknown field {field[:80]!r}", details={**details, "nearest": near}, suggestion=suggestion
         )
     help = getattr(model.model_fields.get(field), "description", None) or "see /openapi.json"
     if first["type"] == "missing":
@@ -189,14 +189,14 @@ def _single(args: MultiDict[str, str], known: Collection[str]) -> dict[str, str]
     twice = next((name for name, given in args.lists() if len(given) > 1 and name in known), None)
     if twice is not None:
         raise InvalidField(
-            f"{twice[:80]!a} is given twice", details={"field": twice}, suggestion="Give it once."
+            f"{twice[:80]!r} is given twice", details={"field": twice}, suggestion="Give it once."
         )
     return args.to_dict()
 
 
 def _no_query(name: str) -> InvalidField:
     return InvalidField(
-        f"unknown field {name[:80]!a} in the query",
+        f"unknown field {name[:80]!r} in the query",
         details={"field": name, "nearest": None},
         suggestion="This route takes no query.",
     )
@@ -204,7 +204,7 @@ def _no_query(name: str) -> InvalidField:
 
 def _no_body(name: str) -> InvalidField:
     return InvalidField(
-        f"unknown field {name[:80]!a}",
+        f"unknown field {name[:80]!r}",
         details={"field": name, "nearest": None},
         suggestion="This route takes no body.",
     )
@@ -240,12 +240,12 @@ def _http_error(error: HTTPException) -> ForgeError:
         )
     if isinstance(error, WebsocketMismatch):
         return errors.InvalidRequest(
-            f"there is no WebSocket at {request.path[:200]!a}", suggestion="Socket.IO is at /socket.io/."
+            f"there is no WebSocket at {request.path[:200]!r}", suggestion="Socket.IO is at /socket.io/."
         )
     kind = _NAMED.get(error.code or 500, errors.InvalidRequest)
     messages = {
-        404: f"there is nothing at {request.path[:200]!a}",
-        405: f"{request.method[:20]} is not possible at {request.path[:200]!a}",
+        404: f"there is nothing at {request.path[:200]!r}",
+        405: f"{request.method[:20]} is not possible at {request.path[:200]!r}",
     }
     return kind(
         messages.get(kind.status, error.description or error.name),

@@ -67,7 +67,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     names = dict(pairs)
     if len(names) < len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"the name {twice[:80]!a} stands in it twice")
+        raise ValueError(f"the name {twice[:80]!r} stands in it twice")
     return names
 
 

@@ -122,11 +122,11 @@ def _text(events: Iterator[Event]) -> str:
 
 def _unknown_file(name: str | None, *, known: str) -> InvalidField:
     return InvalidField(
-        f"there is a file in the field {name!a:.80}",
+        f"there is a file in the field {name!r:.80}",
         details={"field": name, "nearest": known},
         suggestion=f"Send files in the field {known}.",
     )
 
 
 def _twice(name: str) -> InvalidField:
-    return InvalidField(f"{name!a:.80} is given twice", details={"field": name}, suggestion="Give it once.")
+    return InvalidField(f"{name!r:.80} is given twice", details={"field": name}, suggestion="Give it once.")

@@ -53,7 +53,7 @@ class Chats:
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
             raise InvalidField(
-                f"{name!a:.40} cannot name a conversation",
+                f"{name!r:.40} cannot name a conversation",
                 suggestion="Use letters, digits, dots, hyphens and underscores.",
             )
         return self._folder / f"{name}.json"

@@ -88,7 +88,7 @@ class Conversation:
             known = ["mode", "stop", *SETTINGS]
             near = nearest(name, known)
             raise InvalidField(
-                f"there is no setting {name!a:.40}",
+                f"there is no setting {name!r:.40}",
                 details={"field": name},
                 suggestion=f"Did you mean {near}?" if near else f"There are {', '.join(known)}.",
             )
@@ -113,7 +113,7 @@ class Conversation:
 def _mode(text: str) -> bool:
     if text not in ("chat", "complete"):
         raise InvalidField(
-            f"mode is chat or complete, not {text!a:.40}",
+            f"mode is chat or complete, not {text!r:.40}",
             details={"field": "mode"},
             suggestion="chat answers each question after all others; complete goes on with each text.",
         )

@@ -132,7 +132,7 @@ def include(invocation: Invocation, name: str, file: str | None, lines: tuple[st
 def _pair(text: str) -> tuple[str, str]:
     part, equals, column = valid_text(text).partition("=")
     if not (part and equals and column):
-        raise click.UsageError(f"{text!a} is not PART=COLUMN, such as prompt=question.")
+        raise click.UsageError(f"{text!r} is not PART=COLUMN, such as prompt=question.")
     return part, column
 
 
@@ -144,7 +144,7 @@ def _numbers(texts: tuple[str, ...]) -> list[int]:
         first = int(match.group(1)) if match else 0
         last = int(match.group(2) or first) if match else 0
         if not 0 < first <= last:
-            raise click.UsageError(f"{text!a} is no line such as 7, or lines such as 12-19.")
+            raise click.UsageError(f"{text!r} is no line such as 7, or lines such as 12-19.")
         if len(found) + last - first >= _MOST_LINES:
             raise InvalidField(
                 f"those are more than {_MOST_LINES:,} lines", suggestion="Leave out the file, or split it."

@@ -26,7 +26,8 @@ def described(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"  read as {file['layout']}"
     documents = found["documents"]
     for file in documents[:_SHOWN]:
-        yield printable(f"{file['file']}  {size(file['size_bytes'])}, a document")
+        out = " (left out)" if 0 in found["decisions"]["excluded"].get(file["file"], ()) else ""
+        yield printable(f"{file['file']}  {size(file['size_bytes'])}, a document{out}")
     if found["document_count"] > _SHOWN:
         yield f"… and {found['document_count'] - _SHOWN} more documents"
 

@@ -21,7 +21,7 @@ from forgellm.cli.downloading import Download
 from forgellm.cli.errors import printable
 from forgellm.cli.runs import ListsByDefault
 from forgellm.cli.tables import NAME_ENDS, size, table
-from forgellm.cli.terminal import has_terminal, output_width
+from forgellm.cli.terminal import agree, output_width
 
 _HUB = "hf:"
 _INTERRUPTED = 130
@@ -297,9 +297,7 @@ def remove(invocation: Invocation, name: str, yes: bool) -> None:
 
     dataset_removal.check_removable(forge, name)
     if not yes:
-        if not has_terminal():
-            raise click.UsageError("Without a terminal to ask at, --yes is needed.")
-        click.confirm(f"Move dataset/{name} to the trash?", abort=True)
+        agree(f"Move dataset/{name} to the trash?")
     dataset_removal.remove(forge, name)
     click.echo(f"Moved to the trash; `forgellm datasets restore {name}` brings it back.")
 

@@ -61,7 +61,9 @@ def export(
             forge, source, wanted=lambda r, _: runs.has_checkpoints(forge, r), sought="run with checkpoints"
         )
         started = exporting.export_adapter(forge, wanted, iteration=iteration, name=name)
-    elif source is not None and any(source == run.id for run in list_runs(forge.workspace)):
+    elif source is not None and any(
+        source in (run.id, str(run.number)) for run in list_runs(forge.workspace)
+    ):
         raise click.UsageError(f"{source} is a run. Publish it, or export its adapter with --format peft.")
     else:
         chosen = source or models.newest_published(forge)

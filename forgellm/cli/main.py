@@ -7,6 +7,7 @@ import click
 from forgellm import __version__
 from forgellm.cli.context import Invocation
 from forgellm.cli.lazy import LazyGroup
+from forgellm.settings import wants_colour
 
 COMMANDS = {
     "start": "forgellm.cli.start:start",
@@ -43,3 +44,5 @@ COMMANDS = {
 def main(ctx: click.Context, workspace: str | None) -> None:
     """Train language models on your own documents, rank their checkpoints, publish the best."""
     ctx.obj = Invocation(workspace)
+    if not wants_colour():
+        ctx.color = False

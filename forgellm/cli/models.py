@@ -14,7 +14,7 @@ from forgellm.cli.context import Invocation
 from forgellm.cli.downloading import Download
 from forgellm.cli.runs import ListsByDefault
 from forgellm.cli.tables import MISSING, NAME_ENDS, size, table
-from forgellm.cli.terminal import has_terminal, output_width
+from forgellm.cli.terminal import agree, output_width
 
 _INTERRUPTED = 130
 _SECONDS_BETWEEN_LOOKS = 0.2
@@ -80,12 +80,10 @@ def remove(invocation: Invocation, name: str, yes: bool) -> None:
 
     found = removal.find_removable(forge, valid_text(name), wait=lambda: time.sleep(_SECONDS_BETWEEN_LOOKS))
     if not yes:
-        if not has_terminal():
-            raise click.UsageError("Without a terminal to ask at, --yes is needed.")
         if found.runs:
             click.echo(f"{len(found.runs)} runs were trained on it, the last of them {found.runs[-1].id}.")
         what = f"Delete {found.name} for good" if found.for_good else f"Move {found.name} to the trash"
-        click.confirm(f"{what} ({size(found.size_bytes)})?", abort=True)
+        agree(f"{what} ({size(found.size_bytes)})?")
     entry = removal.remove(forge, found)
     click.echo(f"{found.name} is in {forge.workspace.trash / entry}" if entry else f"{found.name} is deleted")
 

@@ -53,7 +53,7 @@ def _obey(session: Session, entry: str) -> None:
         if word in COMMANDS:
             COMMANDS[word].run(session, rest.strip())
         elif word.startswith("/") and "/" not in word[1:]:
-            click.echo(f"There is no command {word!a}; /help lists them.", err=True)
+            click.echo(f"There is no command {word!r}; /help lists them.", err=True)
         elif entry.strip():
             answer(session, entry)
     except KeyboardInterrupt:

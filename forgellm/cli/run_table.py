@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from forgellm.cli.checkpoint_table import checkpoint_lines
+from forgellm.cli.errors import printable
 from forgellm.cli.tables import MISSING, NAME_ENDS, duration, figure, table
 from forgellm.domain.runs import RunState
 from forgellm.domain.spec import defaults
+from forgellm.storage.labels import Label
 
 if TYPE_CHECKING:
     from forgellm.services.runs import Status
@@ -34,6 +36,7 @@ def run_lines(status: Status, *, width: int | None = None) -> list[str]:
     run = status.run
     facts = [
         ("run", f"{run.id} (number {run.number})"),
+        *((name, printable(words)) for name, words in _written(status.label) if words),
         ("state", status.state.value),
         ("folder", run.folder),
         ("created", f"{run.created:%Y-%m-%d %H:%M:%S}"),
@@ -46,6 +49,12 @@ def run_lines(status: Status, *, width: int | None = None) -> list[str]:
     label = max(len(name) for name, _ in facts)
     lines = [f"{name:<{label}}  {value}".rstrip() for name, value in facts]
     return lines + (["", *checkpoint_lines(status.checkpoints, width=width)] if run.kind.trains else [])
+
+
+def _written(label: Label) -> Iterator[tuple[str, str]]:
+    yield "name", label.name
+    yield "tags", ", ".join(label.tags)
+    yield "notes", label.notes
 
 
 def _row(status: Status) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def samples(invocation: Invocation, key: str) -> None:
 
 @click.command()
 @click.argument("key", metavar="RUN")
-@click.option("--name", help="Shown in place of the id; empty for none.")
+@click.option("--name", help="Shown by `runs show`, and on the page in place of the id; empty for none.")
 @click.option("--notes", help="Anything that is worth remembering.")
 @click.option("--tags", metavar="NAME,...", help="Words to find the run by, in place of those it has.")
 @click.pass_obj

@@ -11,7 +11,7 @@ import click
 from forgellm.cli.context import Invocation
 from forgellm.cli.run_table import run_lines, run_table
 from forgellm.cli.run_views import compare, label, move, samples
-from forgellm.cli.terminal import output_width
+from forgellm.cli.terminal import agree, output_width
 from forgellm.domain.runs import Event, Run, RunState
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ class ListsByDefault(click.Group):
     """`forgellm runs` alone, or with the options of `list`, lists."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or args[0] in ("--json", "--last"):
+        # Whoever completes a command is looking for its name.
+        if not ctx.resilient_parsing and (not args or args[0] in ("--json", "--last")):
             args = ["list", *args]
         return super().parse_args(ctx, args)
 
@@ -167,7 +168,7 @@ def delete(invocation: Invocation, key: str, yes: bool) -> None:
 
     run = service.find(forge, key, wanted=_any, sought="run")
     if not yes:
-        click.confirm(f"Move run {run.id} ({run.folder}) to the trash?", abort=True)
+        agree(f"Move run {run.id} ({run.folder}) to the trash?")
     move_to_trash(forge.workspace, run)
     click.echo(f"Moved to the trash; `forgellm runs restore {run.id}` brings it back.")
 

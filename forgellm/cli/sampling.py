@@ -81,7 +81,7 @@ def _invalid(name: str, text: str) -> InvalidField:
     kind = "a whole number" if setting.kind is int else "a number"
     return InvalidField(
         f"{name} is {kind} {'above' if setting.open else 'from'} {setting.least} "
-        f"{'and at most' if setting.open else 'to'} {setting.most}, not {text!a:.40}",
+        f"{'and at most' if setting.open else 'to'} {setting.most}, not {text!r:.40}",
         details={"field": name},
         suggestion=setting.help,
     )

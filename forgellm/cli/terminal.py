@@ -14,6 +14,13 @@ def has_terminal() -> bool:
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
+def agree(question: str) -> None:
+    """Ask, and end the command where the answer is no. Raises UsageError where nobody can be asked."""
+    if not has_terminal():
+        raise click.UsageError("Without a terminal to ask at, --yes is needed.")
+    click.confirm(question, abort=True)
+
+
 def output_width() -> int | None:
     """How many characters stand in a line of the terminal; None where the output goes elsewhere."""
     shown = sys.stdout is not None and sys.stdout.isatty()

@@ -74,7 +74,7 @@ def kind_of(value: object) -> str:
 def quoted(value: object) -> str:
     """A value of the user's in a reason: escaped, and cut where it is long."""
     try:
-        text = ascii(value)
+        text = repr(value)
     except RecursionError:
         return "something deeply nested"
     return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…"

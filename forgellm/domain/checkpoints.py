@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 class Checkpoint:
     """One numbered adapter file.
 
-    `validation_loss` and `general_validation_loss` are nats per token; `chunk_losses` are the (sum of
+    `validation_loss` and `general_validation_loss` are nats per token; `sequence_losses` are the (sum of
     losses, number of targets) of each sequence of the fixed validation set, which the paired test needs.
     """
 

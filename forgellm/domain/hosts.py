@@ -196,7 +196,7 @@ def _device(item: str, text: str) -> tuple[str, ...]:
 
 
 def _invalid(value: str, reason: str, instead: str = _FORM) -> InvalidField:
-    shown = ascii(value[:80])
+    shown = repr(value[:80])
     return InvalidField(
         f"the machine {shown} cannot be used: {reason}",
         details={"field": "hosts", "value": shown},

@@ -72,7 +72,7 @@ def _check(field: str, value: object, known: tuple[object, ...]) -> None:
     if value not in known:
         choices = ", ".join(map(str, known))
         raise InvalidField(
-            f"{field} {value!a:.100} is not one of {choices}",
+            f"{field} {value!r:.100} is not one of {choices}",
             details={"field": field, "known": list(known)},
             suggestion="Choose one of these.",
         )

@@ -108,7 +108,7 @@ class TrainingSpec:
     )
     packing: int | None = _field(
         None,
-        "batch_size then counts so many tokens each; short sequences share rows, unseen by each other",
+        "a batch holds batch_size times so many tokens; short sequences share rows, unseen by each other",
         "512 to 2048",
         minimum=16,
     )

@@ -47,7 +47,7 @@ class RemoteModel:
             usable = False
         if not usable:
             raise InvalidField(
-                f"{url!a:.200} is not the address of a server",
+                f"{url!r:.200} is not the address of a server",
                 details={"field": "server"},
                 suggestion="Give one such as http://127.0.0.1:5001.",
             )

@@ -84,7 +84,7 @@ class Dataset:
 def not_there(found: Dataset, file: str) -> PathNotFound:
     """The error for a file that the dataset does not have, or that nobody reads."""
     return PathNotFound(
-        f"dataset {found.folder.name} has no file {file!a:.200} that is read",
+        f"dataset {found.folder.name} has no file {file!r:.200} that is read",
         details={"file": file[:200]},
         suggestion="GET /api/datasets/NAME, or `forgellm datasets show NAME`, lists its files.",
     )

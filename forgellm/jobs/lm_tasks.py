@@ -74,7 +74,7 @@ class Tasks:
             if name not in self._manager.all_tasks:
                 near = nearest(name, self._manager.all_tasks)
                 raise InvalidField(
-                    f"lm-eval has no task {name!a:.200}",
+                    f"lm-eval has no task {name!r:.200}",
                     details={"field": "tasks", "task": name},
                     suggestion=f"Did you mean {near}?" if near else "`lm-eval ls tasks` lists them.",
                 )

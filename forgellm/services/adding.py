@@ -44,7 +44,7 @@ def add_files(
     chosen, passed_over = _chosen(paths)
     if not chosen:
         raise InvalidDataset(
-            f"nothing in {paths[0].name!a:.200} can be read",
+            f"nothing in {paths[0].name!r:.200} can be read",
             details={"passed_over": passed_over[:20]},
             suggestion=f"Read are {', '.join((*ROWS, *WRITTEN))} and source code.",
         )
@@ -71,7 +71,7 @@ def add_from_hub(
     """
     if not is_hub_id(repository):
         raise InvalidField(
-            f"{repository!a:.120} is not the id of a dataset on the Hub",
+            f"{repository!r:.120} is not the id of a dataset on the Hub",
             details={"field": "name"},
             suggestion="Give one such as hf:squad or hf:OWNER/NAME.",
         )
@@ -145,7 +145,7 @@ def _found(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
             yield from _inside(path)
         else:
             raise PathNotFound(
-                f"there is no file or folder {str(path)!a:.200}",
+                f"there is no file or folder {str(path)!r:.200}",
                 suggestion="Name files, a folder, or hf:NAME.",
             )
 

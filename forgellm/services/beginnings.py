@@ -9,7 +9,7 @@ from forgellm.domain.errors import InvalidAdapter, InvalidPath, RunNotFound
 from forgellm.domain.spec import TrainingSpec
 from forgellm.services.parts import Parts
 from forgellm.services.resident import of_run
-from forgellm.storage.adapters import adapter_files, check_continues, read_config, values_of
+from forgellm.storage.adapters import absence, adapter_files, check_continues, read_config, values_of
 from forgellm.storage.checkpoints import check_intact
 from forgellm.storage.models import ModelFolder, fingerprint
 from forgellm.storage.runs import read_run
@@ -27,20 +27,21 @@ def continuing(parts: Parts, values: Mapping[str, object]) -> Mapping[str, objec
     text = values.get("start_from")
     if not isinstance(text, str) or not text:
         return values
-    path = _checkpoint(parts, text) or text
-    folder, weights = adapter_files(parts.workspace.resolve(path))
-    missing = [p.name for p in (weights, folder / "adapter_config.json") if not p.is_file()]
-    if missing:
+    named = _checkpoint(parts, text) or text
+    path = parts.workspace.resolve(named)
+    absent = absence(path)
+    if absent is not None:
         raise InvalidAdapter(
-            f"start_from {text!r} has no {' and no '.join(missing)}",
-            details={"field": "start_from", "searched_paths": [str(folder)]},
+            f"start_from {text!r} {absent}",
+            details={"field": "start_from", "searched_paths": [str(path)]},
             suggestion="Give a training run, run@iteration, or the path of an adapter.",
         )
+    folder, _ = adapter_files(path)
     form = values_of(read_config(folder))
     given = {name: value for name, value in values.items() if name != "model_name" or value not in (None, "")}
     source = read_run(folder)
     base = {} if source is None else {"model_name": source.spec.get("model_name")}
-    return {**base, **form, **given, "start_from": path}
+    return {**base, **form, **given, "start_from": named}
 
 
 def check_beginning(parts: Parts, spec: TrainingSpec, base: ModelFolder) -> None:

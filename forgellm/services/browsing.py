@@ -41,7 +41,7 @@ def browse(parts: Parts, text: str) -> Listing:
     folder = root if text in (".", "./") else parts.workspace.resolve(text)
     if _is_hidden(folder.relative_to(root)):
         raise InvalidPath(
-            f"{text!a:.200} is hidden: it belongs to ForgeLLM itself",
+            f"{text!r:.200} is hidden: it belongs to ForgeLLM itself",
             details={"path": text},
             suggestion="Look into dataset or models.",
         )
@@ -49,7 +49,7 @@ def browse(parts: Parts, text: str) -> Listing:
         entries = sorted(_visible(parts.workspace, folder), key=lambda path: path.name.casefold())
     except OSError as error:
         raise PathNotFound(
-            f"there is no folder {text!a:.200} that can be read",
+            f"there is no folder {text!r:.200} that can be read",
             details={"path": text, "reason": error.strerror},
             suggestion="Give a folder relative to the workspace, such as dataset.",
         ) from error

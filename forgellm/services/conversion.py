@@ -63,7 +63,7 @@ def _check_encoding(encoding: str, to: str) -> None:
         "".encode(encoding)
     except (LookupError, ValueError) as error:
         raise InvalidField(
-            f"the encoding {encoding!a:.80} is not known",
+            f"the encoding {encoding!r:.80} is not known",
             details={"field": "encoding"},
             suggestion="Known are cp1252, iso-8859-2, koi8-r, shift_jis, gb18030, big5 and many more.",
         ) from error

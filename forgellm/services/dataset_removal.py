@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from forgellm.domain.errors import DatasetConflict, InvalidField
+from forgellm.domain.errors import DatasetConflict, DatasetNotFound, InvalidField, InvalidPath
+from forgellm.domain.runs import Run
 from forgellm.services.parts import Parts
 from forgellm.storage.dataset_trash import restore_dataset, trash_dataset
 from forgellm.storage.datasets import find_dataset, list_datasets
@@ -31,14 +34,22 @@ def check_removable(parts: Parts, name: str) -> None:
         # Says what is near.
         find_dataset(parts.workspace, name)
         raise _not_a_name(name)
+    folder = find_dataset(parts.workspace, name)
     for run in list_runs(parts.workspace):
-        named = {str(run.spec.get(field)).removeprefix("dataset/") for field in _NAMED_BY}
-        if name in named and state(run_folder(parts.workspace, run)).is_active:
+        if state(run_folder(parts.workspace, run)).is_active and folder in _needed(parts, run):
             raise DatasetConflict(
                 f"run {run.id} uses the dataset {name}",
                 details={"run": run.id, "dataset": name},
                 suggestion=f"Stop it first: forgellm runs stop {run.id}",
             )
+
+
+def _needed(parts: Parts, run: Run) -> Iterator[Path]:
+    """The folders of the datasets that it names, in whatever spelling: `NAME`, `dataset/NAME/`, a path."""
+    named = (run.spec.get(field) for field in _NAMED_BY)
+    for name in (name for name in named if isinstance(name, str)):
+        with suppress(DatasetNotFound, InvalidPath):
+            yield find_dataset(parts.workspace, name)
 
 
 def restore(parts: Parts, name: str) -> str:
@@ -57,7 +68,7 @@ def _check_plain(name: str) -> None:
 
 def _not_a_name(name: str) -> InvalidField:
     return InvalidField(
-        f"{name[:80]!a} is no name of a dataset",
+        f"{name[:80]!r} is no name of a dataset",
         details={"field": "name"},
         suggestion="GET /api/datasets, or `forgellm datasets`, lists them.",
     )

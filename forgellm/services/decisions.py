@@ -96,7 +96,7 @@ def _check_columns(parts: Parts, name: str, file: str, columns: Mapping[str, str
     if strange is not None and known:
         near = nearest(strange, known)
         raise InvalidField(
-            f"the first rows of {file!a:.200} have no column {strange!a:.200}",
+            f"the first rows of {file!r:.200} have no column {strange!r:.200}",
             details={"field": "columns", "file": file, "nearest": near, "known": known[:50]},
             suggestion=f"Did you mean {near!r}?" if near else f"They have {', '.join(known[:20])}.",
         )
@@ -135,7 +135,7 @@ def _check_files(field: str, named: Collection[str], files: Collection[str]) -> 
     if strange is not None:
         near = nearest(strange, files)
         raise InvalidField(
-            f"the dataset has no file {strange!a:.200}",
+            f"the dataset has no file {strange!r:.200}",
             details={"field": field, "nearest": near},
             suggestion=f"Did you mean {near}?" if near else "Name files relative to the dataset's folder.",
         )
@@ -145,7 +145,7 @@ def check_rows(file: str, field: str, suggestion: str) -> None:
     """Raises InvalidField where a file is a document by its name."""
     if not file.lower().endswith(SUFFIXES):
         raise InvalidField(
-            f"{file!a:.200} is a document and has no rows",
+            f"{file!r:.200} is a document and has no rows",
             details={"field": field, "file": file},
             suggestion=suggestion,
         )

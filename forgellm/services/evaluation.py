@@ -78,7 +78,7 @@ def _tasks(names: Sequence[str], folder: Path | None) -> dict[str, object]:
         # lm-eval would take the path of a file for a task, and run the code that is named there.
         if not _TASK.fullmatch(name):
             raise InvalidField(
-                f"{name!a:.200} is not the name of a task",
+                f"{name!r:.200} is not the name of a task",
                 details={"field": "tasks"},
                 suggestion="Give names such as arc_easy; `lm-eval ls tasks` lists them.",
             )

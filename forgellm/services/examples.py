@@ -32,7 +32,7 @@ def save_example(parts: Parts, dataset: str, messages: Sequence[Message]) -> int
 def _folder(parts: Parts, dataset: str) -> Path:
     if not _NAME.fullmatch(dataset) or dataset != dataset.strip():
         raise InvalidField(
-            f"{dataset!a:.80} cannot name a dataset",
+            f"{dataset!r:.80} cannot name a dataset",
             details={"field": "name"},
             suggestion="Use up to 80 letters, digits, blanks, dots, hyphens and underscores.",
         )

@@ -42,14 +42,14 @@ def include(parts: Parts, name: str, *, file: str | None, lines: Collection[int]
         if file not in known.excluded:
             near = nearest(file, known.excluded)
             raise InvalidField(
-                f"nothing of {file!a:.200} is left out",
+                f"nothing of {file!r:.200} is left out",
                 details={"field": "excluded", "file": file, "nearest": near},
                 suggestion=f"Did you mean {near}?" if near else "",
             )
         left = [number for number in known.excluded.get(file, ()) if lines and number not in lines]
         if WHOLE_FILE in left:
             raise InvalidField(
-                f"{file!a:.200} is left out as a whole",
+                f"{file!r:.200} is left out as a whole",
                 details={"field": "excluded", "file": file},
                 suggestion="Take all of it back first, by naming no line.",
             )
@@ -81,7 +81,7 @@ def rows_at(parts: Parts, name: str, file: str, lines: Collection[int]) -> int:
     found = parts.inspections.ask(question, seconds=_SECONDS)
     if found["missing"]:
         raise InvalidField(
-            f"no row of {file!a:.200} begins on line {', '.join(map(str, found['missing'][:5]))}",
+            f"no row of {file!r:.200} begins on line {', '.join(map(str, found['missing'][:5]))}",
             details={"field": "excluded", "file": file, "lines": found["missing"]},
             suggestion=f"`forgellm datasets show {name} --file {file}` shows rows with their lines.",
         )

@@ -130,7 +130,7 @@ def _gguf_type(kind: ExportFormat, text: str | None) -> GgufType | None:
 def _unknown(field: str, value: str, known: list[str]) -> InvalidField:
     near = nearest(value, known)
     return InvalidField(
-        f"{field} {value!a:.100} is not one of {', '.join(known)}",
+        f"{field} {value!r:.100} is not one of {', '.join(known)}",
         details={"field": field, "known": known},
         suggestion=f"Did you mean {near}?" if near else "Choose one of these.",
     )

@@ -83,7 +83,7 @@ def check_hub_id(name: str) -> None:
     """Raises InvalidField for what cannot be the id of a model on the Hub."""
     if not is_hub_id(name):
         raise InvalidField(
-            f"{name!a:.120} is not the id of a model on the Hub",
+            f"{name!r:.120} is not the id of a model on the Hub",
             details={"field": "model"},
             suggestion="Give one such as mlx-community/Qwen3-4B-bf16.",
         )

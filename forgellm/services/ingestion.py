@@ -139,7 +139,7 @@ def check_name(name: str) -> None:
     """Raises InvalidField for what cannot name a new dataset."""
     if not _NAME.fullmatch(name):
         raise InvalidField(
-            f"{name!a:.140} cannot name a dataset",
+            f"{name!r:.140} cannot name a dataset",
             details={"field": "name"},
             suggestion="Use up to 128 letters, digits, dots, hyphens and underscores; begin with a letter.",
         )
@@ -171,4 +171,4 @@ def name_from(text: str) -> str:
 
 
 def _refused(file: str, reason: str, suggestion: str) -> InvalidField:
-    return InvalidField(f"the file {file!a:.140} {reason}", details={"field": "file"}, suggestion=suggestion)
+    return InvalidField(f"the file {file!r:.140} {reason}", details={"field": "file"}, suggestion=suggestion)

@@ -31,7 +31,7 @@ def check_name(parts: Parts, name: str, parent: Path, *, what: str) -> None:
     """That `name` can name `what` in `parent`. Raises InvalidField, and RunConflict where it is taken."""
     if not _NAME.fullmatch(name):
         raise InvalidField(
-            f"name {name!a:.200} cannot name {what}",
+            f"name {name!r:.200} cannot name {what}",
             details={"field": "name"},
             suggestion="Use up to 128 letters, digits, dots, hyphens and underscores; begin with a letter.",
         )

@@ -79,7 +79,7 @@ def checkpoint_at(parts: Parts, text: str) -> tuple[Run, int]:
     match = _CHECKPOINT.fullmatch(path.name)
     if match is None:
         raise CheckpointNotFound(
-            f"{text!a:.200} is no checkpoint",
+            f"{text!r:.200} is no checkpoint",
             details={"checkpoint_path": text},
             suggestion="Give one that GET /api/checkpoints lists: it ends in _adapters.safetensors.",
         )

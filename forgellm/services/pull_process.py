@@ -93,7 +93,7 @@ def main(
     folder = pull_folder(parts.workspace, identity)
     begun = None if folder is None else read_pull(folder)
     if folder is None or begun is None:
-        raise PathNotFound(f"there is no download {identity!a:.80}")
+        raise PathNotFound(f"there is no download {identity!r:.80}")
     record = Record(folder, begun)
     threading.Thread(target=_watch, args=(folder, record, int(parent)), daemon=True).start()
     with awake():

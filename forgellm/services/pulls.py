@@ -90,7 +90,7 @@ def cancel(parts: Parts, identity: str, *, wait: Callable[[], None]) -> Pull | N
     pull = None if folder is None else read_pull(folder)
     if folder is None or pull is None:
         raise PullNotFound(
-            f"there is no download {identity!a:.80}",
+            f"there is no download {identity!r:.80}",
             suggestion="GET /api/models/pulls lists them with their ids.",
         )
     if pull.state == "running":

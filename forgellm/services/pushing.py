@@ -94,7 +94,7 @@ def push(parts: Parts, wish: PushWish) -> Run:
 def _files(parts: Parts, wish: PushWish) -> tuple[HubFiles, str | None]:
     if not _REPO.fullmatch(wish.repo_id) or re.search(r"--|\.\.|\.git$", wish.repo_id):
         raise InvalidField(
-            f"repo_id {wish.repo_id!a:.200} is not OWNER/NAME as the Hub has it",
+            f"repo_id {wish.repo_id!r:.200} is not OWNER/NAME as the Hub has it",
             details={"field": "repo_id"},
             suggestion="Give your name or an organization's there, a slash, and a name for the model.",
         )
@@ -132,7 +132,7 @@ def _export(parts: Parts, name: str) -> Path:
     if name not in known:
         near = nearest(name, known)
         raise PathNotFound(
-            f"there is no export {name!a:.200}",
+            f"there is no export {name!r:.200}",
             details={"export": name, "known": known[:20]},
             suggestion=f"Did you mean {near}?" if near else "`forgellm export MODEL` makes one.",
         )

@@ -45,7 +45,7 @@ def find_removable(parts: Parts, name: str, *, wait: Callable[[], None]) -> Remo
         # Says what is near, where there is no model of that name.
         find_model(parts.workspace, parts.hub_cache, name)
         raise InvalidField(
-            f"{name!a:.120} is neither a base nor a published model",
+            f"{name!r:.120} is neither a base nor a published model",
             details={"field": "model"},
             suggestion="Only what lies in models/base or models/published, or was downloaded, is removed "
             "here; for a run there is `forgellm runs delete`.",
@@ -107,7 +107,7 @@ def _check_not_resident(parts: Parts, name: str, folder: Path, *, wait: Callable
     raise RunConflict(
         f"{name} is the resident model",
         details={"model": name},
-        suggestion="Unload it first: POST /api/model/unload.",
+        suggestion="Unload it first, on the page of models or with POST /api/model/unload.",
     )
 
 

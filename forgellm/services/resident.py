@@ -177,5 +177,7 @@ def _unknown(parts: Parts, name: str, error: ForgeError) -> ModelNotFound:
     return ModelNotFound(
         error.message,
         details={"model": name[:200], **error.details, "known": known[:_SHOWN], "nearest": near},
-        suggestion=f"Did you mean {near!r}? GET /v1/models lists all." if near else error.suggestion,
+        suggestion=f"Did you mean {near!r}? `forgellm models`, or GET /v1/models, lists all."
+        if near
+        else error.suggestion,
     )

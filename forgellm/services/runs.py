@@ -24,6 +24,7 @@ from forgellm.storage.events import (
     read_events,
 )
 from forgellm.storage.files import own_file
+from forgellm.storage.labels import Label, read_label
 from forgellm.storage.liveness import failure, state, waits
 from forgellm.storage.runs import find_run, list_runs, run_folder
 
@@ -37,6 +38,7 @@ class Status:
     """A run as it is now. `failure` has code, error and suggestion of a failed one."""
 
     run: Run
+    label: Label
     state: RunState
     progress: Progress
     checkpoints: list[Checkpoint]
@@ -68,6 +70,7 @@ def status(parts: Parts, run: Run, *, verify: bool = False) -> Status:
     cause = failure(folder) if now is RunState.FAILED and not unknown else None
     return Status(
         run=run,
+        label=read_label(folder),
         state=now,
         progress=_readable_progress(folder)[0],
         checkpoints=checkpoints(parts, run, verify=verify) if run.kind.trains else [],
@@ -214,6 +217,9 @@ def as_values(status: Status) -> Mapping[str, object]:
         "state": status.state.value,
         "folder": run.folder,
         "created": run.created.isoformat(),
+        "name": status.label.name,
+        "notes": status.label.notes,
+        "tags": list(status.label.tags),
         **as_dict(status.progress),
         "best_checkpoints": [c.iteration for c in status.checkpoints if c.rank is not None][:3],
         "failure": dict(status.failure) if status.failure else None,

@@ -95,7 +95,9 @@ def _versions() -> Iterator[Fact]:
         try:
             yield Fact(name, version(name))
         except PackageNotFoundError:
-            yield Fact(name, None, "not installed; install ForgeLLM again with pip", "problem")
+            yield Fact(
+                name, None, "not installed; install ForgeLLM again from its checkout or wheel", "problem"
+            )
 
 
 def _mlx(environment: Mapping[str, str]) -> Iterator[Fact]:

@@ -123,6 +123,15 @@ def adapter_files(path: Path) -> tuple[Path, Path]:
     return (path, path / "adapters.safetensors") if path.is_dir() else (path.parent, path)
 
 
+def absence(path: Path) -> str | None:
+    """What an adapter named by its folder or by one of its files lacks, in words; None where all is there."""
+    if not path.exists():
+        return "is not there"
+    folder, weights = adapter_files(path)
+    missing = [p.name for p in (weights, folder / "adapter_config.json") if not p.is_file()]
+    return f"has no {' and no '.join(missing)}" if missing else None
+
+
 def check_continues(folder: Path, spec: TrainingSpec) -> None:
     """That a spec trains an adapter of the form that lies in `folder`. Raises InvalidAdapter."""
     theirs, ours = values_of(read_config(folder)), values_of(config_of(spec))

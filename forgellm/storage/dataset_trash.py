@@ -35,10 +35,10 @@ def restore_dataset(workspace: Workspace, name: str) -> Path:
     with exclusive(workspace.private / "trash.lock"), storage_errors(target):
         kept = [p for p in workspace.trash.glob("*/dataset/*") if p.name == name and os.path.lexists(p)]
         if not kept:
-            raise _not_found(name, "The trash has no dataset of that name.")
+            raise _not_found(name, "Look into .forgellm/trash: it has no dataset of that name.")
         if os.path.lexists(target):
             raise DatasetConflict(
-                f"{name!a:.120} cannot come back: there is a dataset of that name",
+                f"{name!r:.120} cannot come back: there is a dataset of that name",
                 details={"name": name[:120]},
                 suggestion="Remove or rename that one first.",
             )

@@ -132,5 +132,5 @@ def _alone(workspace: Workspace) -> Iterator[None]:
 
 def _taken(name: str, reason: str, suggestion: str) -> DatasetConflict:
     return DatasetConflict(
-        f"{name!a:.120} cannot be created: {reason}", details={"name": name[:120]}, suggestion=suggestion
+        f"{name!r:.120} cannot be created: {reason}", details={"name": name[:120]}, suggestion=suggestion
     )

@@ -120,7 +120,7 @@ def move_to_trash(workspace: Workspace, run: Run) -> None:
     with _trash_alone(workspace):
         folder = run_folder(workspace, run)
         if not (folder / MANIFEST).is_file():
-            raise _not_found(run.id, "It was deleted or moved.")
+            raise _not_found(run.id, "It was deleted or moved; `forgellm runs list` shows every run.")
         lock = HeldLock.acquire(lock_path(folder))
         if lock is None:
             raise RunConflict(
@@ -141,7 +141,7 @@ def restore_from_trash(workspace: Workspace, run_id: str) -> Run:
     with _trash_alone(workspace):
         kept = next(iter((workspace.trash / run_id).glob(f"models/*/*/{MANIFEST}")), None)
         if kept is None:
-            raise _not_found(run_id, "The trash has no such run.")
+            raise _not_found(run_id, "Look into .forgellm/trash: it has no run of that id.")
         folder = _move(kept.parent, workspace.models / kept.parents[1].name)
         # Another run of the same id may lie there still: a copy of a run's folder has its id.
         with suppress(OSError):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from forgellm.domain.chat import Target
 from forgellm.domain.errors import InvalidAdapter
-from forgellm.storage.adapters import adapter_files, read_config
+from forgellm.storage.adapters import absence, adapter_files, read_config
 from forgellm.storage.checkpoints import check_intact, sha256_of
 from forgellm.storage.models import find_model, fingerprint
 from forgellm.storage.runs import read_run
@@ -44,8 +44,9 @@ def find_source(workspace: Workspace, hub_cache: Path, target: Target) -> Source
     identity = f"{model.path}:{fingerprint(model.path)}:{_stamp(model.path)}"
     if target.adapter_path is None:
         return Source(target, model.path, model.config, identity)
-    folder, weights = adapter_files(workspace.resolve(target.adapter_path))
-    _check_there(target.adapter_path, folder, weights)
+    path = workspace.resolve(target.adapter_path)
+    _check_there(target.adapter_path, path)
+    folder, weights = adapter_files(path)
     check_intact(weights)
     _check_readable(folder, weights)
     _check_base(folder, model.path, target)
@@ -60,12 +61,12 @@ def _stamp(folder: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _check_there(text: str, folder: Path, weights: Path) -> None:
-    missing = [path.name for path in (weights, folder / "adapter_config.json") if not path.is_file()]
-    if missing:
+def _check_there(text: str, path: Path) -> None:
+    absent = absence(path)
+    if absent is not None:
         raise InvalidAdapter(
-            f"{text!a:.200} has no {' and no '.join(missing)}",
-            details={"field": "adapter_path", "missing": missing},
+            f"the adapter {text!r:.200} {absent}",
+            details={"field": "adapter_path"},
             suggestion="Give the folder of a training run, or one of its checkpoint files.",
         )
 

@@ -39,13 +39,13 @@ def bring_back(workspace: Workspace, entry: str) -> Path:
     """
     if not _ENTRY.fullmatch(entry):
         raise InvalidPath(
-            f"{entry!a:.80} is no entry of the trash", suggestion="One is tiny_20250115_103000."
+            f"{entry!r:.80} is no entry of the trash", suggestion="One is tiny_20250115_103000."
         )
     with exclusive(workspace.private / "trash.lock"):
         kept = _kept(workspace, workspace.trash / entry)
         if kept is None:
             raise ModelNotFound(
-                f"the trash has no model {entry!a:.120}",
+                f"the trash has no model {entry!r:.120}",
                 suggestion="It was brought back already, or its folder in .forgellm/trash was deleted.",
             )
         parent = workspace.models / kept.parent.name

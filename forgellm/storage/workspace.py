@@ -113,7 +113,7 @@ def visible_folders(workspace: Workspace, parent: Path) -> Iterator[Path]:
 
 
 def _invalid(text: str, reason: str) -> InvalidPath:
-    shown = ascii(text if len(text) <= 80 else text[:80] + "…")
+    shown = repr(text if len(text) <= 80 else text[:80] + "…")
     return InvalidPath(
         f"{shown} is not a path inside the workspace: {reason}",
         details={"path": shown},

@@ -71,7 +71,7 @@ def page(forge: Forge, query: Visit, **_: str) -> Raw:
     """The page at one of its addresses, for browsers only."""
     if not _is_browser():
         raise NotFound(
-            f"there is nothing at {request.path[:200]!a} but a page for browsers",
+            f"there is nothing at {request.path[:200]!r} but a page for browsers",
             details={"path": request.path[:200], "method": request.method},
             suggestion="GET /openapi.json lists every route.",
         )
@@ -91,10 +91,10 @@ def static(_: Forge, name: str) -> File:
     root = packaged("static").resolve()
     path = (root / name).resolve() if "\0" not in name and "\\" not in name else root
     if root not in path.parents:
-        raise InvalidPath(f"{name[:80]!a} is no file of the page", suggestion="Reload the page.")
+        raise InvalidPath(f"{name[:80]!r} is no file of the page", suggestion="Reload the page.")
     # Unlike Path.is_file, it does not mind a name that is too long for a file.
     if not os.path.isfile(path) or path.name.startswith("."):
-        raise PathNotFound(f"there is no file {name[:80]!a}", suggestion="Reload the page.")
+        raise PathNotFound(f"there is no file {name[:80]!r}", suggestion="Reload the page.")
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     return File(path, kind, cached=_FOR_EVER if path.parent == root / _BUILT else None)
 

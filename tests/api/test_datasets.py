@@ -286,11 +286,12 @@ def test_a_dataset_goes_to_the_trash_and_comes_back(client, forge):
     assert_error(ask(client, "DELETE", "/api/datasets/nothing"), 404, "DATASET_NOT_FOUND")
 
 
-def test_a_dataset_that_a_waiting_run_needs_stays(client, forge):
+@pytest.mark.parametrize("spelled", ["domain", "dataset/domain/", "./domain"])
+def test_a_dataset_that_a_waiting_run_needs_stays(client, forge, spelled):
     run = create_run(
         forge.workspace,
         RunKind.CPT,
-        spec={"dataset": "domain", "model_name": "base/tiny"},
+        spec={"dataset": spelled, "model_name": "base/tiny"},
         name=None,
         created=forge.clock(),
         versions={},

@@ -234,6 +234,7 @@ def test_rows_and_documents_are_left_out_and_taken_back(call, dataset):
     dataset("ten", rows_jsonl=ROWS, notes_md="Notes.")
     assert call("exclude", "ten", "rows.jsonl", "1", "3-4").stdout == "rows.jsonl: 3 rows left out\n"
     assert call("exclude", "ten", "notes.md").exit_code == 0
+    assert "notes.md  6 B, a document (left out)" in call("show", "ten").stdout
     assert "7 rows and documents: 3 can be used, 0 cannot, 4 left out" in call("check", "ten").stdout
     left = call("include", "ten", "rows.jsonl", "3")
     assert left.stdout == "Still left out:\nrows.jsonl: 2 rows left out\nnotes.md: all of it left out\n"

@@ -1,4 +1,5 @@
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from forgellm.cli.errors import describe, shown
@@ -48,3 +49,16 @@ def test_a_workspace_that_is_no_folder_is_named(tmp_path):
 def test_the_environment_names_the_workspace(tmp_path):
     done = CliRunner().invoke(main, ["runs"], env={"FORGELLM_WORKSPACE": str(tmp_path)})
     assert (done.exit_code, done.stdout) == (0, "No runs. `forgellm train` starts one.\n")
+
+
+@pytest.mark.parametrize(("value", "colour"), [("1", False), ("", None)])
+def test_nothing_is_coloured_where_nobody_wants_colours(monkeypatch, value, colour):
+    monkeypatch.setenv("NO_COLOR", value)
+    with main.make_context("forgellm", ["runs"]) as context:
+        context.invoke(main.callback, workspace=None)
+        assert context.color is colour
+
+
+def test_a_shell_completes_the_commands_of_a_group_that_lists_by_default():
+    completion = ShellComplete(main, {}, "forgellm", "_FORGELLM_COMPLETE")
+    assert [item.value for item in completion.get_completions(["runs"], "re")] == ["restore", "resume"]

@@ -85,7 +85,8 @@ def test_a_detached_run_is_paused_deleted_and_restored_by_name(forgellm):
     assert "is running" in refused.stderr
     paused = forgellm("runs", "pause")
     assert paused.returncode == 0, paused.stderr
-    assert forgellm("runs", "delete", "1").returncode == 1
+    unasked = forgellm("runs", "delete", "1")
+    assert (unasked.returncode, "--yes is needed" in unasked.stderr) == (2, True)
     assert forgellm("runs", "delete", "1", "--yes").returncode == 0
     assert forgellm("runs").stdout == "No runs. `forgellm train` starts one.\n"
     assert forgellm("runs", "restore", run["id"]).returncode == 0

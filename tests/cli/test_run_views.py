@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from click.testing import CliRunner
 
@@ -74,6 +76,13 @@ def test_a_run_is_labelled_and_says_so(workspace, two):
     assert shown(workspace, "label", "1", "--notes", "x")[1] == "First  a, b\n"
     code, _, err = shown(workspace, "label", "1")
     assert (code, "Give --name" in err) == (2, True)
+    out = shown(workspace, "show", "1")[1]
+    assert [line.split()[:2] for line in out.splitlines()[1:4]] == [
+        ["name", "First"],
+        ["tags", "a,"],
+        ["notes", "x"],
+    ]
+    assert json.loads(shown(workspace, "show", "1", "--json")[1])["tags"] == ["a", "b"]
 
 
 def test_a_run_in_the_queue_is_moved_to_where_it_is_wanted(workspace, two):

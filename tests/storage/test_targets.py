@@ -49,6 +49,15 @@ def test_an_adapter_is_a_folder_or_one_of_its_checkpoints(workspace, hub_cache, 
     assert best.adapter_identity != fourth.adapter_identity
 
 
+def test_an_adapter_that_is_not_there_is_said_not_to_be(workspace, hub_cache, adapter):
+    with pytest.raises(InvalidAdapter, match=r"^the adapter 'models/cpt/yours' is not there$"):
+        find_source(workspace, hub_cache, Target(TINY, "models/cpt/yours"))
+    with pytest.raises(
+        InvalidAdapter, match=r"^the adapter 'models/base' has no adapters\.safetensors and no "
+    ):
+        find_source(workspace, hub_cache, Target(TINY, "models/base"))
+
+
 def test_finding_a_source_writes_nothing(workspace, hub_cache, adapter):
     before = {p: os.stat(p).st_mtime_ns for p in workspace.root.rglob("*")}
     find_source(workspace, hub_cache, Target(TINY, "models/cpt/mine"))

@@ -78,8 +78,14 @@ def test_a_path_that_leads_outside_or_names_nothing_is_refused(place, text):
     with pytest.raises(InvalidPath) as caught:
         place.resolve(text)
     assert caught.value.status == 403
-    assert caught.value.message.isascii()
+    assert caught.value.message.isprintable()
     assert str(place.root) not in caught.value.message
+
+
+def test_letters_of_every_language_stand_in_a_refusal_as_they_were_written(place):
+    with pytest.raises(InvalidPath) as caught:
+        place.resolve("../Müllers Café")
+    assert caught.value.message.startswith("'../Müllers Café' is")
 
 
 def test_a_sibling_with_the_same_prefix_is_outside(place):

@@ -180,7 +180,7 @@ def _found(forge: Forge, key: str) -> Run:
     if jobs:
         return jobs[0]
     raise RunNotFound(
-        f"there is no job {key!a:.140}",
+        f"there is no job {key!r:.140}",
         details={"job_id": key[:140]},
         suggestion="GET /v1/fine-tune lists the jobs with their ids.",
     )

@@ -156,7 +156,7 @@ def preset_name(name: str) -> str:
     """`name`, which may be that of a preset. Raises InvalidField."""
     if not _NAME.fullmatch(name) or name != name.strip():
         raise InvalidField(
-            f"{name[:60]!a} is no name of a preset",
+            f"{name[:60]!r} is no name of a preset",
             details={"field": "name"},
             suggestion="Use up to 60 characters without slashes.",
         )

@@ -132,11 +132,10 @@ def show(forge: Forge, run_id: str) -> RunDetails:
     """One run: state, settings, checkpoints, and why it failed if it did."""
     run = find_run(forge.workspace, run_id)
     status = runs.status(forge, run)
-    label = read_label(run_folder(forge.workspace, run))
     end = status.progress.end
     return RunDetails(
-        run=_item(run, status.state, status.progress, label=label),
-        notes=label.notes,
+        run=_item(run, status.state, status.progress, label=status.label),
+        notes=status.label.notes,
         spec=dict(run.spec),
         versions=dict(run.versions),
         checkpoints=[checkpoint_item(c) for c in status.checkpoints],
@@ -236,7 +235,7 @@ def _by_id(forge: Forge, run_id: str) -> Run:
     """Deleting takes an id alone: no number, and nothing that could be a path."""
     if not _ID.fullmatch(run_id):
         raise InvalidRequest(
-            f"{run_id[:80]!a} is no id of a run",
+            f"{run_id[:80]!r} is no id of a run",
             details={"run_id": run_id[:80]},
             suggestion="GET /api/runs lists the ids; one is cpt_20250115_103045.",
         )

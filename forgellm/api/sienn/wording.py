@@ -117,7 +117,7 @@ def find_job(parts: Parts, key: str) -> Run:
     except (RunNotFound, InvalidPath):
         pass
     raise RunNotFound(
-        f"there is no job {key!a:.140}",
+        f"there is no job {key!r:.140}",
         details={"job_id": key[:140]},
         suggestion="GET /api/jobs lists the jobs with their ids.",
     )
