@@ -21,8 +21,8 @@ from pathlib import Path
 from types import FrameType
 from typing import cast
 
-from forgellm.domain.device_failures import WAY_OUT_OF_A_RUN, kind_of
-from forgellm.domain.errors import ForgeError, OutOfMemory, RunNotFound
+from forgellm.domain.device_failures import SAID, WAY_OUT_OF_A_RUN, kind_of
+from forgellm.domain.errors import ForgeError, RunNotFound
 from forgellm.domain.runs import Run, RunKind
 from forgellm.jobs.claim import BEGUN, FRESH, Claim, begin
 from forgellm.jobs.job import Job, Outcome, failure_values, utc_now
@@ -190,8 +190,7 @@ def _named(error: Exception, folder: Path) -> ForgeError:
         return known
     kind = kind_of(error)
     if kind is not None:
-        said = "out of memory" if kind is OutOfMemory else "the GPU was interrupted"
-        return kind(f"{said}: {text}", suggestion=WAY_OUT_OF_A_RUN[kind])
+        return kind(f"{SAID[kind]}: {text}", suggestion=WAY_OUT_OF_A_RUN[kind])
     return ForgeError(text, suggestion="worker.log in the run's folder shows where it happened.")
 
 
