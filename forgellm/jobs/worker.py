@@ -27,6 +27,7 @@ from forgellm.domain.runs import Run, RunKind
 from forgellm.jobs.claim import BEGUN, FRESH, Claim, begin
 from forgellm.jobs.job import Job, Outcome, failure_values, utc_now
 from forgellm.jobs.launcher import WORKER, launch_next
+from forgellm.jobs.open_files import check_open_files
 from forgellm.jobs.wakefulness import kept_awake
 from forgellm.settings import read_settings, worker_environment
 from forgellm.storage.events import EventLog, last_lifecycle_event
@@ -177,6 +178,7 @@ def _work_of(run: Run, jobs: Mapping[RunKind, str]) -> str:
 
 
 def _load(name: str) -> Work:
+    check_open_files()
     module, _, function = name.partition(":")
     return cast("Work", getattr(importlib.import_module(module), function))
 
