@@ -32,5 +32,6 @@ def check_open_files() -> None:
             f"no more than {hard} files may be open at once, and mlx-lm asks for {_WANTED:,}",
             details={"limit": hard, "needed": _WANTED},
             suggestion=f"Raise the hard limit where ForgeLLM is started (`ulimit -Hn {_WANTED}`, "
-            f"LimitNOFILE={_WANTED} of a service, --ulimit nofile={_WANTED} of a container), and start it again.",
+            f"LimitNOFILE={_WANTED} of a service, --ulimit nofile={_WANTED} of a container), and start it "
+            "again.",
         ) from error
