@@ -13,6 +13,7 @@ from forgellm.cli.context import Invocation
 from forgellm.domain.chat import ModelService, ModelStatus, Target
 from forgellm.domain.errors import ModelNotLoaded, revived
 from forgellm.inference.client import RemoteModel
+from forgellm.jobs.open_files import check_open_files
 
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C ended."""
@@ -26,6 +27,7 @@ def opened(invocation: Invocation, *, server: str | None) -> Iterator[ModelServi
     if server is not None:
         yield RemoteModel(server, invocation.settings().token)
         return
+    check_open_files()
     # They bring MLX in: a second that nobody but this needs.
     from forgellm.inference.engine import Engine
     from forgellm.inference.local import LocalModel

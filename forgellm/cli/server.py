@@ -78,11 +78,13 @@ def server(
     preload_openblas(token=settings.token)
     # Brings Flask in, which `--help` must not wait for.
     from forgellm.api.access import check_reach
+    from forgellm.jobs.open_files import check_open_files
     from forgellm.web.logs import log_to_stderr
     from forgellm.web.serving import listen
 
     log_to_stderr(debug=debug)
     check_reach(host, settings.token)
+    check_open_files()
     listener = listen(host, port)
     wish = Wish(
         allow_hosts,

@@ -165,6 +165,13 @@ class GpuInterrupted(ForgeError):
     status = 503
 
 
+class NoTemporaryFolder(ForgeError):
+    """The folder for temporary files, in which MLX compiles on a CPU, cannot be used for that."""
+
+    code = "NO_TEMPORARY_FOLDER"
+    status = 507
+
+
 class HostLost(ForgeError):
     """A machine that shares a run's work cannot be reached, or went away."""
 

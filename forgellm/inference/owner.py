@@ -17,8 +17,8 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from forgellm.domain.chat import GenerationRequest
-from forgellm.domain.device_failures import Kind, kind_of
-from forgellm.domain.errors import ForgeError, GpuInterrupted, InvalidModel, OutOfMemory
+from forgellm.domain.device_failures import A_FOLDER_TO_COMPILE_IN, Kind, kind_of
+from forgellm.domain.errors import ForgeError, GpuInterrupted, InvalidModel, NoTemporaryFolder, OutOfMemory
 from forgellm.inference.batch import Batch
 from forgellm.inference.board import Board, Loaded, not_loaded
 from forgellm.inference.known import KnownPrompts
@@ -40,6 +40,7 @@ _WAY_OUT: Mapping[Kind, str] = {
         "Ask again. macOS ends computations that keep the screen waiting: a shorter prompt or a smaller "
         "model takes less of the GPU at a time."
     ),
+    NoTemporaryFolder: f"{A_FOLDER_TO_COMPILE_IN}, and start the model server again.",
 }
 
 

@@ -47,6 +47,25 @@ def launch(
     _start(workspace, run, states=FRESH, environment=environment, clock=clock, command=command)
 
 
+def launch_new(
+    workspace: Workspace,
+    run: Run,
+    *,
+    environment: Mapping[str, str],
+    clock: Callable[[], datetime] = utc_now,
+    command: Sequence[str] = WORKER,
+) -> None:
+    """Launch a run that was created just now, unless who starts what waits was quicker: it has begun then.
+
+    Raises what `launch` raises, RunConflict while the run still waits.
+    """
+    try:
+        launch(workspace, run, environment=environment, clock=clock, command=command)
+    except RunConflict:
+        if waits(run_folder(workspace, run)):
+            raise
+
+
 def launch_next(
     workspace: Workspace,
     *,

@@ -7,7 +7,6 @@ quantizing the sum again would lose part of what was learned (mlx-lm issue 1172)
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,7 +42,6 @@ from forgellm.training.adapters import fuse, load_adapter, load_base
 from forgellm.training.losses import measure
 from forgellm.training.objective_of import objective_of
 
-_SETTINGS_IN_NAME = re.compile(r"_seq\d+_\d{4}-\d\d-\d\d_\d\d-\d\d(_\d+)?$")
 _NOT_IN_CONFIG = {"quantization", "quantization_config", "_name_or_path"}
 _MARGIN_BYTES = 64 * 2**20
 
@@ -93,9 +91,7 @@ def _wish(job: Job) -> Wish:
             details={"model": base.name, "run": source.id},
             suggestion="Put the original base model back: the checkpoint fits no other.",
         )
-    stem, now = _SETTINGS_IN_NAME.sub("", folder.name), job.clock().astimezone()
-    default = f"{stem}_{checkpoint.iteration:07d}_{now:%Y%m%d_%H%M%S}"
-    return Wish(source, folder, checkpoint, base, str(spec.get("name") or default))
+    return Wish(source, folder, checkpoint, base, str(spec["name"]))
 
 
 def _phase(job: Job, name: str) -> None:

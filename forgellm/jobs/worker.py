@@ -21,12 +21,13 @@ from pathlib import Path
 from types import FrameType
 from typing import cast
 
-from forgellm.domain.device_failures import WAY_OUT_OF_A_RUN, kind_of
-from forgellm.domain.errors import ForgeError, OutOfMemory, RunNotFound
+from forgellm.domain.device_failures import SAID, WAY_OUT_OF_A_RUN, kind_of
+from forgellm.domain.errors import ForgeError, RunNotFound
 from forgellm.domain.runs import Run, RunKind
 from forgellm.jobs.claim import BEGUN, FRESH, Claim, begin
 from forgellm.jobs.job import Job, Outcome, failure_values, utc_now
 from forgellm.jobs.launcher import WORKER, launch_next
+from forgellm.jobs.open_files import check_open_files
 from forgellm.jobs.wakefulness import kept_awake
 from forgellm.settings import read_settings, worker_environment
 from forgellm.storage.events import EventLog, last_lifecycle_event
@@ -177,6 +178,7 @@ def _work_of(run: Run, jobs: Mapping[RunKind, str]) -> str:
 
 
 def _load(name: str) -> Work:
+    check_open_files()
     module, _, function = name.partition(":")
     return cast("Work", getattr(importlib.import_module(module), function))
 
@@ -190,8 +192,7 @@ def _named(error: Exception, folder: Path) -> ForgeError:
         return known
     kind = kind_of(error)
     if kind is not None:
-        said = "out of memory" if kind is OutOfMemory else "the GPU was interrupted"
-        return kind(f"{said}: {text}", suggestion=WAY_OUT_OF_A_RUN[kind])
+        return kind(f"{SAID[kind]}: {text}", suggestion=WAY_OUT_OF_A_RUN[kind])
     return ForgeError(text, suggestion="worker.log in the run's folder shows where it happened.")
 
 

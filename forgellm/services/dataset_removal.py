@@ -30,7 +30,8 @@ def remove(parts: Parts, name: str) -> Path:
 def check_removable(parts: Parts, name: str) -> None:
     """Raises what `remove` raises; changes nothing."""
     if name not in list_datasets(parts.workspace):
-        _check_plain(name)
+        if not (_is_plain(name) and name.isprintable()):
+            raise _not_a_name(name)
         # Says what is near.
         find_dataset(parts.workspace, name)
         raise _not_a_name(name)
@@ -57,13 +58,14 @@ def restore(parts: Parts, name: str) -> str:
 
     Raises InvalidField, DatasetNotFound, DatasetConflict where there is a dataset of that name, ReadOnly.
     """
-    _check_plain(name)
+    # People give their folders names of all kinds: what was removed under one comes back under it.
+    if not _is_plain(name):
+        raise _not_a_name(name)
     return parts.workspace.relative(restore_dataset(parts.workspace, name))
 
 
-def _check_plain(name: str) -> None:
-    if not name or name.startswith(".") or not name.isprintable() or "/" in name or "\\" in name:
-        raise _not_a_name(name)
+def _is_plain(name: str) -> bool:
+    return bool(name) and not name.startswith(".") and not any(sign in name for sign in "/\\\0")
 
 
 def _not_a_name(name: str) -> InvalidField:

@@ -114,5 +114,5 @@ def _launch(parts: Parts, model_name: str, dataset: str | None, **wish: object) 
         versions=versions(),
         base_fingerprint=fingerprint(base.path),
     )
-    launcher.launch(parts.workspace, run, environment=parts.environment)
+    launcher.launch_new(parts.workspace, run, environment=parts.environment)
     return run

@@ -101,7 +101,7 @@ def _launch(
             versions=versions(),
             base_fingerprint=base_fingerprint,
         )
-    launcher.launch(parts.workspace, run, environment=parts.environment)
+    launcher.launch_new(parts.workspace, run, environment=parts.environment)
     return run
 
 

@@ -75,14 +75,18 @@ def _trained(parts: Parts, run: Run) -> Iterator[Model]:
 
 
 def _published(parts: Parts) -> list[Model]:
-    known = visible_folders(parts.workspace, parts.workspace.published)
-    folders = [folder for folder in known if (folder / "config.json").is_file()]
-    models = [Model(p.name, f"published/{p.name}", folder_size(p), _changed(p)) for p in folders]
-    return sorted(models, key=lambda model: str(model.created), reverse=True)
+    found = map(_publication, visible_folders(parts.workspace, parts.workspace.published))
+    return sorted((m for m in found if m is not None), key=lambda model: str(model.created), reverse=True)
 
 
-def _changed(folder: Path) -> datetime:
-    return datetime.fromtimestamp((folder / "config.json").stat().st_mtime, timezone.utc)
+def _publication(folder: Path) -> Model | None:
+    """None where there is no configuration, or none that can be seen."""
+    try:
+        status = (folder / "config.json").stat()
+    except OSError:
+        return None
+    changed = datetime.fromtimestamp(status.st_mtime, timezone.utc)
+    return Model(folder.name, f"published/{folder.name}", folder_size(folder), changed)
 
 
 def folder_size(folder: Path) -> int:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import PurePosixPath
 
 from forgellm.domain.checkpoints import Checkpoint
 from forgellm.domain.errors import CheckpointNotFound, RunConflict, revived
 from forgellm.domain.runs import Run, RunKind, RunState
 from forgellm.jobs import launcher
 from forgellm.services import runs
-from forgellm.services.naming import check_name, names_alone
+from forgellm.services.naming import check_name, free_name, names_alone
 from forgellm.services.parts import Parts
 from forgellm.services.space import check_writable
 from forgellm.services.training import versions
@@ -18,17 +20,24 @@ from forgellm.storage.checkpoints import find_checkpoint
 from forgellm.storage.runs import create_run, find_run, run_folder
 
 _CHECKPOINT = re.compile(r"(\d{7,})_adapters\.safetensors")
+_SETTINGS_IN_NAME = re.compile(r"_seq\d+_\d{4}-\d\d-\d\d_\d\d-\d\d(_\d+)?$")
+_LONGEST_STEM = 90
+"""With iteration and time behind it, it fits into what a name may have."""
 
 
 def publish(parts: Parts, source: Run, *, iteration: int | None = None, name: str | None = None) -> Run:
     """Launch a run that publishes a checkpoint of `source`: the best one unless `iteration` is given.
 
-    Raises CheckpointNotFound, InvalidAdapter, InvalidField for an unusable name, RunConflict, ReadOnly.
+    Without a `name` it is called after the run, the iteration and the time. Raises CheckpointNotFound,
+    InvalidAdapter, InvalidField for an unusable name, RunConflict, ReadOnly.
     """
     chosen = chosen_checkpoint(parts, source, iteration)
     check_writable(parts.workspace.published)
     with names_alone(parts):
-        if name is not None:
+        if name is None:
+            wanted = _default_name(source, chosen.iteration, parts.clock())
+            name = free_name(parts, parts.workspace.published, wanted)
+        else:
             check_name(parts, name, parts.workspace.published, what="a published model")
         run = create_run(
             parts.workspace,
@@ -39,8 +48,13 @@ def publish(parts: Parts, source: Run, *, iteration: int | None = None, name: st
             versions=versions(),
             base_fingerprint=source.base_fingerprint,
         )
-    launcher.launch(parts.workspace, run, environment=parts.environment)
+    launcher.launch_new(parts.workspace, run, environment=parts.environment)
     return run
+
+
+def _default_name(source: Run, iteration: int, now: datetime) -> str:
+    stem = _SETTINGS_IN_NAME.sub("", PurePosixPath(source.folder).name)[:_LONGEST_STEM]
+    return f"{stem}_{iteration:07d}_{now.astimezone():%Y%m%d_%H%M%S}"
 
 
 def outcome(parts: Parts, run: Run, *, wait: Callable[[], None]) -> Mapping[str, object]:

@@ -87,7 +87,7 @@ def push(parts: Parts, wish: PushWish) -> Run:
         versions=versions(),
         base_fingerprint=base_fingerprint,
     )
-    launcher.launch(parts.workspace, run, environment=parts.environment)
+    launcher.launch_new(parts.workspace, run, environment=parts.environment)
     return run
 
 

@@ -58,7 +58,7 @@ def quantize(
             versions=versions(),
             base_fingerprint=fingerprint(model.path),
         )
-    launcher.launch(parts.workspace, run, environment=parts.environment)
+    launcher.launch_new(parts.workspace, run, environment=parts.environment)
     return run
 
 

@@ -5,6 +5,8 @@ A name is turned into a target without reading weights. Loading it is not done h
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,7 +23,7 @@ from forgellm.domain.errors import (
     nearest,
 )
 from forgellm.domain.runs import Run
-from forgellm.services.models import catalogue
+from forgellm.services.models import Model, catalogue
 from forgellm.services.parts import Parts
 from forgellm.services.projects import newest_of_projects, run_of_project
 from forgellm.storage.adapters import adapter_files
@@ -45,12 +47,19 @@ class ModelName:
 def known_names(parts: Parts) -> list[ModelName]:
     """Every name, base models first. A run is named by its id: its base with its best checkpoint."""
     found = catalogue(parts)
-    base = [ModelName(m.name, "base", written(parts, m.name)) for m in found.base]
-    published = [ModelName(m.path, "published", m.created or written(parts, m.path)) for m in found.published]
+    base = _bases(parts, found.base)
+    published = [ModelName(m.path, "published", m.created) for m in found.published if m.created is not None]
     runs = [ModelName(m.run.id, "run", m.run.created) for m in (*found.cpt, *found.ift) if m.run is not None]
     projects = newest_of_projects(parts, [m.run for m in (*found.cpt, *found.ift) if m.run is not None])
     theirs = [ModelName(name, "project", run.created) for name, run in projects.items()]
     return [*base, *published, *runs, *theirs]
+
+
+def _bases(parts: Parts, models: Iterable[Model]) -> Iterator[ModelName]:
+    for model in models:
+        # It may have gone since it was listed.
+        with suppress(ForgeError, OSError):
+            yield ModelName(model.name, "base", written(parts, model.name))
 
 
 def named(parts: Parts, name: str) -> Target:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
@@ -117,7 +118,12 @@ def summaries(
 def statuses(parts: Parts, *, last: int | None = None) -> list[Status]:
     """All runs, or the `last` so many, the oldest first."""
     runs = list_runs(parts.workspace)
-    return [status(parts, run) for run in (runs if last is None else runs[-last:])]
+    found = []
+    for run in runs if last is None else runs[-last:]:
+        # It may have been deleted since it was listed.
+        with suppress(RunNotFound):
+            found.append(status(parts, run))
+    return found
 
 
 def find(parts: Parts, key: str | None, *, wanted: Callable[[Run, RunState], bool], sought: str) -> Run:

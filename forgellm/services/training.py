@@ -11,7 +11,7 @@ from forgellm import __version__
 from forgellm.data.problems import invalid_dataset
 from forgellm.data.sources import check_dataset
 from forgellm.domain.errors import InvalidField, ResumeMismatch, RunConflict
-from forgellm.domain.runs import Run, RunKind, RunState
+from forgellm.domain.runs import Run, RunKind
 from forgellm.domain.spec import (
     DEFAULT_GENERAL_DATASET,
     TrainingSpec,
@@ -140,12 +140,10 @@ def _refuse_second(parts: Parts) -> None:
 
 def _launch(parts: Parts, run: Run) -> None:
     try:
-        launcher.launch(parts.workspace, run, environment=parts.environment)
+        launcher.launch_new(parts.workspace, run, environment=parts.environment)
     except RunConflict:
-        # A worker that ends starts what is pending, and may have been quicker with this very run.
-        if state(run_folder(parts.workspace, run)) is RunState.PENDING:
-            move_to_trash(parts.workspace, run)
-            raise
+        move_to_trash(parts.workspace, run)
+        raise
 
 
 def _create(parts: Parts, spec: TrainingSpec, base: ModelFolder, *, max_seq_length: int) -> Run:

@@ -12,6 +12,9 @@ from forgellm.domain.errors import DatasetConflict, DatasetNotFound
 from forgellm.storage.files import exclusive, storage_errors
 from forgellm.storage.workspace import Workspace
 
+_LONGEST = 200
+"""Bytes of a dataset's name in that of its place."""
+
 
 def trash_dataset(workspace: Workspace, name: str, *, moment: datetime) -> Path:
     """Put the dataset of that name into the trash; where it lies then. Raises DatasetNotFound, ReadOnly."""
@@ -19,7 +22,9 @@ def trash_dataset(workspace: Workspace, name: str, *, moment: datetime) -> Path:
     with exclusive(workspace.private / "trash.lock"), storage_errors(source):
         if not os.path.lexists(source):
             raise _not_found(name, "It was removed or moved meanwhile.")
-        place = _free(workspace.trash, f"{name}_{moment.strftime('%Y%m%d_%H%M%S')}") / "dataset" / name
+        # With the moment behind it the name is not to become longer than one may be.
+        begun = os.fsencode(name)[:_LONGEST].decode(errors="ignore")
+        place = _free(workspace.trash, f"{begun}_{moment:%Y%m%d_%H%M%S}") / "dataset" / name
         place.parent.mkdir(parents=True)
         # Also across disks, where dataset/ is a link to another one.
         shutil.move(source, place)

@@ -5,7 +5,9 @@ Nothing is loaded and nothing is downloaded. What the configuration means to the
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -42,6 +44,8 @@ _CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "s
 _VOCABULARY = ("vocab_size", "padded_vocab_size")
 _EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "tok_embeddings", "token_embeddings", "embed_in")
 _LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer")
+# Of the machine, and not of the model.
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 @dataclass(frozen=True)
@@ -165,10 +169,21 @@ def _snapshot(hub_cache: Path, name: str) -> Path | None:
     except (OSError, ValueError):
         return None
     folder = model / "snapshots" / revision
-    return folder if _REVISION.fullmatch(revision) and folder.is_dir() else None
+    return folder if _REVISION.fullmatch(revision) and os.path.isdir(folder) else None
 
 
 def _open(name: str, folder: Path) -> ModelFolder:
+    try:
+        return _checked(name, folder)
+    except OSError as error:
+        # Another user's file, a bad disk, or a model that is moved away at this moment: no other one suffers.
+        if error.errno in _PASSING:
+            raise
+        file = Path(error.filename or folder).name
+        raise _invalid(name, folder, f"{file} cannot be read: {error.strerror}") from error
+
+
+def _checked(name: str, folder: Path) -> ModelFolder:
     config = read_model_config(name, folder)
     check_code(name, config)
     problem = _tokenizer_problem(folder) or weights_problem(folder) or _layers_problem(folder, config)
@@ -258,6 +273,8 @@ def _invalid(name: str, folder: Path, problem: str) -> InvalidModel:
     suggestion = "Copy or download the model again."
     if "no model.safetensors" in problem and others:
         suggestion = f"Convert {others[0]} to safetensors first, for instance with mlx_lm.convert."
+    if "cannot be read: " in problem:
+        suggestion = "Make it readable for you, or copy or download the model again."
     return InvalidModel(
         f"{name} cannot be used: {problem}",
         details={"model": name, "path": str(folder), "problem": problem},

@@ -23,6 +23,8 @@ from forgellm.forge import Forge
 from forgellm.storage.model_server import read_crash, running_at
 
 _SECONDS_TO_CONNECT = 5.0
+_SECONDS_TO_LOOK = 15.0
+"""Until the answer to a GET, for which no model computes anything; pages wait for twice as long."""
 _PIECE = 1 << 16
 _PASSED_BACK = ("Content-Type", "Retry-After")
 
@@ -32,6 +34,13 @@ class ModelServerNotRunning(ForgeError):
 
     code = "MODEL_SERVER_NOT_RUNNING"
     status = 503
+
+
+class ModelServerSilent(ForgeError):
+    """It runs, and does not answer what it could answer at once."""
+
+    code = "MODEL_SERVER_SILENT"
+    status = 504
 
 
 def pass_on(app: Flask, forge: Forge, routes: Iterable[Route], *, token: str | None) -> None:
@@ -63,11 +72,13 @@ class Line:
         except OSError as error:
             raise not_running(forge) from error
         # A model may take minutes to load, and an answer minutes to begin.
-        self._connection.sock.settimeout(None)
+        self._connection.sock.settimeout(_SECONDS_TO_LOOK if request.method == "GET" else None)
         self._socket = self._connection.sock
 
     def ask(self, body: bytes, *, token: str | None) -> HTTPResponse:
-        """Send this request; the answer's head has come. Raises ModelServerNotRunning, Cancelled."""
+        """Send this request; the answer's head has come. Raises ModelServerNotRunning, ModelServerSilent,
+        Cancelled.
+        """
         headers = {"Content-Type": "application/json"} if body else {}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
@@ -76,6 +87,12 @@ class Line:
         try:
             self._connection.request(request.method, target, body, headers)
             return self._connection.getresponse()
+        except TimeoutError as error:
+            raise ModelServerSilent(
+                f"the model server has not answered for {_SECONDS_TO_LOOK:.0f} s",
+                suggestion="The machine may be short of memory, or its process was stopped. If it stays so, "
+                "end it: `forgellm start` starts it again.",
+            ) from error
         except (OSError, HTTPException) as error:
             raise self.broken() from error
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from forgellm.domain.device_failures import kind_of
-from forgellm.domain.errors import GpuInterrupted, OutOfMemory
+from forgellm.domain.device_failures import WAY_OUT_OF_A_RUN, kind_of
+from forgellm.domain.errors import GpuInterrupted, NoTemporaryFolder, OutOfMemory
 
 METAL = "[METAL] Command buffer execution failed: "
 
@@ -36,6 +36,21 @@ def test_memory_that_is_short_is_named_however_mlx_says_it(text):
 )
 def test_a_gpu_that_gave_up_is_named(reason):
     assert kind_of(RuntimeError(METAL + reason)) is GpuInterrupted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filesystem error: temp_directory_path: No such file or directory",
+        "filesystem error: cannot create directories: Read-only file system [/tmp/mlx/0.32.4/cpu]",
+        "[Compile::eval_cpu] Failed to compile function AddABf4_contiguous: Failed to execute command with "
+        'return code 1: "g++", the output is: fatal error: closing /tmp/cc.s: No space left on device',
+        "Could not load C++ shared library /tmp/mlx/cpu/lib.so: failed to map segment from shared object",
+    ],
+)
+def test_a_temporary_folder_in_which_nothing_can_be_compiled_is_named(text):
+    assert kind_of(RuntimeError(text)) is NoTemporaryFolder
+    assert "TMPDIR" in WAY_OUT_OF_A_RUN[NoTemporaryFolder]
 
 
 @pytest.mark.parametrize(

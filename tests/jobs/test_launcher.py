@@ -13,7 +13,7 @@ import pytest
 
 from forgellm.domain.errors import ForgeError, RunConflict, RunNotFound
 from forgellm.domain.runs import RunState
-from forgellm.jobs.launcher import launch, launch_next, pause, resume, stop
+from forgellm.jobs.launcher import launch, launch_new, launch_next, pause, resume, stop
 from forgellm.storage.events import EventLog, read_events
 from forgellm.storage.files import HeldLock
 from forgellm.storage.liveness import failure, is_alive, lock_path, state
@@ -105,6 +105,23 @@ def test_of_many_launches_of_one_run_one_succeeds(place, options):
     assert sorted(str(r.result()) for r in results) == sorted(["None"] + [str(RunConflict)] * 19)
     wait_for_event(folder, "phase")
     assert [event["type"] for event in read_events(folder)] == ["started", "phase"]
+
+
+def test_a_new_run_that_the_queue_was_quicker_with_has_begun_and_nothing_is_refused(place, options):
+    run, folder = add(place, "obey", RunKind.EXPORT)
+    assert launch_next(place, **options) == run
+    launch_new(place, run, **options)
+    wait_for_event(folder, "phase")
+    assert [event["type"] for event in read_events(folder)] == ["started", "phase"]
+
+
+def test_a_new_run_that_still_waits_was_refused(place, options):
+    first, _ = add(place, "obey")
+    second, folder = add(place, "finish")
+    launch(place, first, **options)
+    with pytest.raises(RunConflict, match=first.id):
+        launch_new(place, second, **options)
+    assert state(folder) is RunState.PENDING
 
 
 def test_of_many_runs_launched_at_once_one_trains(place, options):

@@ -88,6 +88,7 @@ def test_a_named_error_is_the_last_event_with_its_way_out(start):
             "GPU_INTERRUPTED",
         ),
         ("RuntimeError", "[write] Unable to write 3900096 bytes to file.", "DISK_FULL"),
+        ("RuntimeError", "filesystem error: temp_directory_path: Not a directory", "NO_TEMPORARY_FOLDER"),
     ],
 )
 def test_the_exception_of_a_library_gets_a_name_and_its_traceback_a_place(start, exception, text, code):

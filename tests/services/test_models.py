@@ -7,13 +7,14 @@ import pytest
 from forgellm.domain.chat import Target
 from forgellm.domain.errors import InvalidPath, ModelNotFound, PathNotFound, RunConflict
 from forgellm.domain.runs import RunKind
-from forgellm.services import cards, removal, samples
+from forgellm.services import cards, removal, resident, runs, samples
 from forgellm.services.library import library
 from forgellm.services.memory import fit
+from forgellm.services.models import catalogue
 from forgellm.storage.adapters import AdapterConfig, write_config
 from forgellm.storage.files import HeldLock
 from forgellm.storage.model_server import Record, server_lock, write_record
-from forgellm.storage.runs import create_run, run_folder
+from forgellm.storage.runs import create_run, list_runs, move_to_trash, run_folder
 from forgellm.storage.trash import bring_back
 from tests.contracts.hub import put_into_hub
 
@@ -143,6 +144,23 @@ def test_a_published_model_goes_to_the_trash_and_comes_back_beside_another(forge
 def test_only_an_entry_of_the_trash_is_brought_back(forge, entry):
     with pytest.raises(InvalidPath):
         bring_back(forge.workspace, entry)
+
+
+def test_what_goes_while_it_is_listed_is_left_out_of_the_list(forge, published, trained, monkeypatch):
+    def then_gone(parts):
+        found = catalogue(parts)
+        shutil.rmtree(forge.workspace.base_models / "tiny")
+        return found
+
+    def then_deleted(workspace):
+        found = list_runs(workspace)
+        move_to_trash(workspace, trained)
+        return found
+
+    monkeypatch.setattr(resident, "catalogue", then_gone)
+    assert [known.name for known in resident.known_names(forge)] == ["published/harbour", trained.id]
+    monkeypatch.setattr(runs, "list_runs", then_deleted)
+    assert runs.statuses(forge) == []
 
 
 def test_the_resident_model_stays(forge, published):

@@ -1,4 +1,5 @@
 import threading
+from datetime import datetime
 
 import pytest
 
@@ -13,6 +14,7 @@ from forgellm.domain.errors import (
 from forgellm.forge import Forge
 from forgellm.services import publishing, runs, training
 from forgellm.settings import Settings
+from forgellm.storage.runs import list_runs, run_folder
 from tests.conftest import make_workspace
 from tests.services.conftest import SHORT_RUN, wait_for
 from tests.storage.folders import adopt
@@ -47,6 +49,18 @@ def test_the_best_checkpoint_is_published_unless_another_is_named(forge, trained
         publishing.publish(forge, trained, name="chosen")
     with pytest.raises(RunConflict, match="its kind is publish"):
         publishing.publish(forge, named)
+
+
+def test_two_who_publish_the_same_at_the_same_moment_get_a_name_each(settings, trained):
+    forge = Forge(settings, clock=lambda: datetime(2025, 1, 15, 10, 30).astimezone())
+    # A name as long as a folder's may be.
+    folder = run_folder(forge.workspace, trained)
+    folder.rename(folder.with_name("x" * 255))
+    (source,) = list_runs(forge.workspace)
+    both = [publishing.publish(forge, source, iteration=2) for _ in range(2)]
+    names = [str(published(forge, run)["name"]) for run in both]
+    assert names == [f"{'x' * 90}_0000002_20250115_103000{again}" for again in ("", "_2")]
+    assert sorted(path.name for path in forge.workspace.published.iterdir()) == names
 
 
 def test_what_cannot_be_published_is_refused_before_a_run_is_created(forge, trained):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 from pathlib import Path
@@ -243,6 +244,25 @@ def test_a_broken_model_is_refused_with_its_fault(workspace, cache, base, fault)
         find_model(workspace, cache, "models/base/tiny")
     assert caught.value.suggestion
     assert list_base_models(workspace, cache) == []
+
+
+def make_unreadable(path):
+    """As another user's file is. Permissions do not bind root, who gets one that fails when it is read."""
+    if os.geteuid() == 0:
+        path.unlink()
+        path.symlink_to("/proc/self/mem")
+    else:
+        path.chmod(0)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_a_file_that_cannot_be_read_costs_no_other_model(workspace, cache, base, tiny_model, file):
+    put_into_cache(cache, tiny_model)
+    make_unreadable(base / file)
+    with pytest.raises(InvalidModel, match="cannot be read") as caught:
+        find_model(workspace, cache, "models/base/tiny")
+    assert "readable" in caught.value.suggestion
+    assert [m.name for m in list_base_models(workspace, cache)] == ["org/tiny"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

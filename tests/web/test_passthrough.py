@@ -1,6 +1,7 @@
 """The way from the web server to the model server: nobody there, someone leaving, a crash."""
 
 import signal
+import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -8,6 +9,9 @@ from contextlib import contextmanager
 import pytest
 import requests
 
+from forgellm.storage.files import HeldLock
+from forgellm.storage.model_server import Record, server_lock, write_record
+from forgellm.web import passthrough
 from tests.conftest import make_workspace
 from tests.inference.conftest import poll
 from tests.model_server.conftest import LONG, asked, give_room, open_requests
@@ -48,6 +52,19 @@ def test_without_a_model_server_the_model_routes_say_so(url):
         assert (refused.status_code, refused.json()["error_code"]) == (503, "MODEL_SERVER_NOT_RUNNING")
         assert int(refused.headers["Retry-After"]) > 0
     assert requests.get(f"{url}/api/health", timeout=10).json()["components"]["model_server"] == "not running"
+
+
+def test_a_model_server_that_stands_still_is_told_and_holds_up_no_page(url, forge, monkeypatch):
+    monkeypatch.setattr(passthrough, "_SECONDS_TO_LOOK", 0.2)
+    forge.workspace.private.mkdir(exist_ok=True)
+    lock = HeldLock.acquire(server_lock(forge.workspace))
+    # As of a process that was stopped: the system takes connections, and nobody answers.
+    with socket.create_server(("127.0.0.1", 0)) as still:
+        write_record(forge.workspace, Record(f"http://127.0.0.1:{still.getsockname()[1]}", None))
+        refused = requests.get(f"{url}/api/model/status", timeout=60)
+    lock.release()
+    assert (refused.status_code, refused.json()["error_code"]) == (504, "MODEL_SERVER_SILENT")
+    assert "forgellm start" in refused.json()["suggestion"]
 
 
 @pytest.mark.alone
