@@ -19,7 +19,7 @@ from forgellm.api.events import EVENTS
 from forgellm.api.guard import JSON_LIMIT
 from forgellm.api.json_text import read_object, write_json
 from forgellm.api.places import Places, places
-from forgellm.api.routes import Download, File, Raw, Reply, Route, Stream
+from forgellm.api.routes import Download, File, Quotation, Raw, Reply, Route, Stream
 from forgellm.api.uploads import UPLOAD_LIMIT, Upload
 from forgellm.domain.errors import ForgeError, InvalidField, nearest
 from forgellm.services.parts import Parts
@@ -212,7 +212,9 @@ def _no_body(name: str) -> InvalidField:
 
 def _response(answer: Reply | File | Raw | Stream | Download, known: Places) -> Response:
     if isinstance(answer, Reply):
-        return Response(_written(answer.model_dump(), known), mimetype="application/json")
+        values = answer.model_dump()
+        written = write_json(values) if isinstance(answer, Quotation) else _written(values, known)
+        return Response(written, mimetype="application/json")
     if isinstance(answer, Stream):
         response = Response(answer.pieces, mimetype=EVENTS)
         # Closing a generator that was never begun runs none of it.

@@ -38,6 +38,10 @@ class Reply(BaseModel):
     """What a route answers with, as JSON."""
 
 
+class Quotation(Reply):
+    """What people, rows or models have said: folders of this machine stay in it as they were written."""
+
+
 class Answer(Reply):
     """What succeeded. Keys that were not measured are null."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from forgellm.api.asking import asked
-from forgellm.api.routes import Body, Reply, Route
+from forgellm.api.routes import Body, Quotation, Route
 from forgellm.api.sienn.wording import documented, find_job, job_id
 from forgellm.domain.chat import Sampling
 from forgellm.services.model_host import ModelHost
@@ -21,7 +21,7 @@ class Question(Body):
     top_k: int = Field(50, ge=0, le=2**31)
 
 
-class Generated(Reply):
+class Generated(Quotation):
     generated_text: str
     prompt: str
     model_id: str
