@@ -145,6 +145,12 @@ def test_text_parts_and_the_developer_are_understood(chat):
     assert chat(messages=told).choices == chat(messages=asked).choices
 
 
+def test_an_answer_is_a_turn_of_the_next_question_as_the_client_writes_it(chat):
+    message = chat().choices[0].message
+    for turn in (message, message.model_dump(), message.to_dict()):
+        assert chat(messages=[*QUESTION, turn, *QUESTION]).choices
+
+
 def test_what_changes_no_answer_is_accepted(chat):
     answer = chat(
         user="me",
