@@ -12,7 +12,7 @@ from forgellm.api.departure import leaving
 from forgellm.api.events import EVENTS, event
 from forgellm.api.http import telling
 from forgellm.api.routes import Answer as Succeeded
-from forgellm.api.routes import Body, Route, Stream
+from forgellm.api.routes import Body, Quotation, Route, Stream
 from forgellm.domain.chat import (
     Answer,
     FinishReason,
@@ -79,11 +79,11 @@ class Text(BaseModel):
     logprobs: list[Token] | None
 
 
-class Generated(Text, Succeeded):
+class Generated(Text, Succeeded, Quotation):
     pass
 
 
-class Compared(Succeeded):
+class Compared(Succeeded, Quotation):
     base: Text
     adapter: Text
 

@@ -19,12 +19,12 @@ from forgellm.api.events import EVENTS
 from forgellm.api.guard import JSON_LIMIT
 from forgellm.api.json_text import read_object, write_json
 from forgellm.api.places import Places, places
-from forgellm.api.routes import Download, File, Raw, Reply, Route, Stream
+from forgellm.api.routes import Download, File, Quotation, Raw, Reply, Route, Stream
 from forgellm.api.uploads import UPLOAD_LIMIT, Upload
-from forgellm.domain.errors import ForgeError, InvalidField, nearest
+from forgellm.api.wrong_fields import invalid_field
+from forgellm.domain.errors import ForgeError, InvalidField
 from forgellm.services.parts import Parts
 
-_SHOWN = 20
 Model = TypeVar("Model", bound=BaseModel)
 
 _RETRY_SECONDS = "1"
@@ -117,31 +117,6 @@ def parse(model: type[Model], values: Mapping[str, object]) -> Model:
         raise invalid_field(model, error) from error
 
 
-def invalid_field(model: type[BaseModel], error: ValidationError) -> InvalidField:
-    """The first problem as the error, all of them in its details."""
-    problems = [
-        {"field": ".".join(map(str, p["loc"]))[:80], "reason": p["msg"]}
-        for p in error.errors(include_url=False, include_input=False, include_context=False)[:_SHOWN]
-    ]
-    first = error.errors(include_url=False)[0]
-    field = problems[0]["field"]
-    details: dict[str, object] = {"field": field, "problems": problems}
-    if first["type"] == "extra_forbidden":
-        near = nearest(field, model.model_fields)
-        known = "Known fields: " + ", ".join(model.model_fields) + "."
-        suggestion = f"Did you mean {near}?" if near else known
-        return InvalidField(
-            f"unknown field {field[:80]!r}", details={**details, "nearest": near}, suggestion=suggestion
-        )
-    help = getattr(model.model_fields.get(field), "description", None) or "see /openapi.json"
-    if first["type"] == "missing":
-        return InvalidField(f"{field} is missing", details=details, suggestion=f"Give {field}: {help}.")
-    reason = f"{first['msg'][0].lower()}{first['msg'][1:]}"
-    return InvalidField(
-        f"{field}: {reason}, not {first['input']!r:.80}", details=details, suggestion=f"{field}: {help}."
-    )
-
-
 def _failure(error: ForgeError, *, path: str, known: Places) -> dict[str, object]:
     body = {key: known.hidden(value) for key, value in errors.error_body(error).items()}
     return errors.shaped_for(path, body)
@@ -212,7 +187,9 @@ def _no_body(name: str) -> InvalidField:
 
 def _response(answer: Reply | File | Raw | Stream | Download, known: Places) -> Response:
     if isinstance(answer, Reply):
-        return Response(_written(answer.model_dump(), known), mimetype="application/json")
+        values = answer.model_dump()
+        written = write_json(values) if isinstance(answer, Quotation) else _written(values, known)
+        return Response(written, mimetype="application/json")
     if isinstance(answer, Stream):
         response = Response(answer.pieces, mimetype=EVENTS)
         # Closing a generator that was never begun runs none of it.

@@ -38,6 +38,10 @@ class Reply(BaseModel):
     """What a route answers with, as JSON."""
 
 
+class Quotation(Reply):
+    """What people, rows or models have said: folders of this machine stay in it as they were written."""
+
+
 class Answer(Reply):
     """What succeeded. Keys that were not measured are null."""
 
@@ -123,7 +127,12 @@ class Route:
     def model(self, name: str) -> type[BaseModel] | None:
         """The pydantic model that the view's parameter `name` (or its "return") is annotated with."""
         hint = typing.get_type_hints(self.view).get(name)
-        return next((kind for kind in _kinds(hint) if issubclass(kind, BaseModel)), None)
+        return next(models_in(hint), None)
+
+
+def models_in(hint: object) -> Iterator[type[BaseModel]]:
+    """The pydantic models that an annotation is made of."""
+    return (kind for kind in _kinds(hint) if issubclass(kind, BaseModel))
 
 
 def _kinds(hint: object) -> Iterator[type]:

@@ -48,6 +48,7 @@ class Upload(Generic[Fields]):
         Raises InvalidRequest where the body is cut off, InvalidField, TooLarge, and what `create` raises.
         """
         fields: dict[str, object] = {}
+        arrived = False
         events = self._events()
         for event in events:
             if isinstance(event, File):
@@ -56,11 +57,17 @@ class Upload(Generic[Fields]):
                 with create(event.filename) as file:
                     for data in _data(events):
                         file.write(data)
+                arrived = True
             elif isinstance(event, Field):
+                if event.name in self._file_parts:
+                    raise _no_file(event.name, "has no file name")
                 if event.name in fields:
                     raise _twice(event.name)
                 fields[event.name] = _text(events)
-        return self._read(fields)
+        read = self._read(fields)
+        if not arrived:
+            raise _no_file(next(iter(self._file_parts)), "is missing")
+        return read
 
     def _events(self) -> Iterator[Event]:
         boundary = _boundary()
@@ -118,6 +125,14 @@ def _text(events: Iterator[Event]) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         raise InvalidField("a field of the form is not UTF-8", suggestion="Send text as UTF-8.") from error
+
+
+def _no_file(name: str, reason: str) -> InvalidField:
+    return InvalidField(
+        f"the file {name} {reason}",
+        details={"field": name},
+        suggestion=f"Send it as a form does: curl -F {name}=@FILE.",
+    )
 
 
 def _unknown_file(name: str | None, *, known: str) -> InvalidField:

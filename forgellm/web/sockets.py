@@ -15,10 +15,10 @@ from pydantic import Field, ValidationError
 from socketio.packet import EVENT  # type: ignore[import-untyped]  # it has no stubs
 
 from forgellm.api.errors import error_body
-from forgellm.api.http import invalid_field
 from forgellm.api.json_text import write_json
 from forgellm.api.places import Places
 from forgellm.api.routes import Body
+from forgellm.api.wrong_fields import invalid_field
 from forgellm.domain.errors import ForgeError, InvalidField, RunNotFound
 from forgellm.domain.runs import Run
 from forgellm.forge import Forge

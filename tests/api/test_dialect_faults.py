@@ -9,16 +9,23 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
+from werkzeug.test import Client
 
-from forgellm.domain.errors import DiskFull
+from forgellm.api.access import access
+from forgellm.api.sienn import inference
+from forgellm.domain.errors import DiskFull, ModelNotFound
 from forgellm.domain.runs import RunKind, RunState
+from forgellm.forge import Forge
 from forgellm.jobs.job import failure_values
 from forgellm.services import decisions, instructions
+from forgellm.services.model_host import ModelHost
 from forgellm.services.resident import known_names
+from forgellm.settings import Settings
 from forgellm.storage.events import EventLog
 from forgellm.storage.labels import Label, write_label
 from forgellm.storage.liveness import state
 from forgellm.storage.runs import create_run, list_runs, run_folder
+from forgellm.web.app import create_app
 from tests.api.conftest import ask
 
 TINY = "models/base/tiny"
@@ -85,6 +92,37 @@ def test_what_a_refused_job_brought_is_not_kept(forge, client):
     answer = ask(client, "POST", "/v1/fine-tune", data=form)
     assert answer.status_code == 400, answer.text
     assert {path.name for path in forge.workspace.datasets.iterdir()} == before
+
+
+def test_what_a_project_brings_lies_beside_what_it_brought_in_the_same_second(forge):
+    moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    still = Forge(Settings(workspace=forge.workspace.root, hub_cache=forge.hub_cache), clock=lambda: moment)
+    client = Client(create_app(still, access("127.0.0.1", 5002, allow=(), token=None)).wsgi)
+    (forge.workspace.datasets / "mine_20260101_000000").mkdir()
+    form = {
+        "request": json.dumps({"project_name": "mine", "base_model": TINY, "use_pissa": False}),
+        "data_file": (io.BytesIO(b'{"neither": "prompt"}\n'), "rows.jsonl"),
+    }
+    answer = ask(client, "POST", "/v1/fine-tune", data=form)
+    assert (answer.status_code, answer.json["details"]["dataset"]) == (400, "mine_20260101_000000_2")
+
+
+def test_a_form_whose_file_is_missing_is_told_the_name_of_its_field(client):
+    wish = json.dumps({"project_name": "mine", "base_model": TINY})
+    for form, reason in (({}, "is missing"), ({"data_file": "[]"}, "has no file name")):
+        sent = {"request": wish, **form}
+        answer = ask(client, "POST", "/v1/fine-tune", data=sent, content_type="multipart/form-data")
+        assert (answer.status_code, answer.json["details"]["field"]) == (400, "data_file")
+        assert answer.json["error"] == f"the file data_file {reason}"
+
+
+def test_a_job_that_cannot_be_tested_or_exported_is_told_in_sienns_words(forge, client, odd_run):
+    job = f"job_{odd_run().id}"
+    with pytest.raises(ModelNotFound, match=f"job {job} has no weights"):
+        inference.test_model(ModelHost(forge, None), inference.Question(job_id=job, prompt="When?"))
+    wish = {"format": "pytorch", "quantization": "q4_0"}
+    refused = ask(client, "POST", f"/sienn-ai/api/export-model/{job}", json=wish)
+    assert (refused.status_code, "quantization is for gguf" in refused.json["detail"]) == (400, True)
 
 
 def test_the_name_of_a_file_means_the_newest_of_that_name(forge, client):

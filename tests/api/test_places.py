@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +91,18 @@ def test_what_is_said_of_a_failure_is_still_there(client, forge):
     failure = ask(client, "GET", "/api/training/status").get_json()["failure"]
     assert failure["error"] == f"{run.folder} is full"
     assert failure["details"] == {"path": f"{run.folder}/events.jsonl", "searched_paths": ["Hub cache"]}
+
+
+def test_what_people_and_rows_say_is_told_as_it_is(client, forge):
+    """A chat that is exported, or a row that is looked at, would otherwise come back with other words."""
+    said = f"Read {forge.workspace.root}/notes.txt and {Path.home()}/list.txt"
+    message = {"id": "q", "role": "user", "content": said}
+    made = ask(client, "POST", "/api/chats", json={"title": said, "messages": [message]}).get_json()["chat"]
+    shown = ask(client, "GET", f"/api/chats/{made['id']}").get_json()["chat"]
+    assert [made["title"], shown["title"], shown["messages"][0]["content"]] == [said] * 3
+    row = json.dumps({"instruction": said, "input": "", "output": said})
+    sent = {"file": (io.BytesIO(row.encode()), "places.jsonl")}
+    uploaded = ask(client, "POST", "/api/upload-dataset", data=sent).get_json()
+    assert uploaded["preview"] == [json.loads(row)]
+    (item,) = ask(client, "GET", "/api/datasets/places/rows").get_json()["rows"]
+    assert [item["values"]["output"], item["messages"][-1]["content"]] == [said] * 2

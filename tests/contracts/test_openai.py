@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import openai
 import pytest
@@ -144,6 +145,12 @@ def test_text_parts_and_the_developer_are_understood(chat):
     assert chat(messages=told).choices == chat(messages=asked).choices
 
 
+def test_an_answer_is_a_turn_of_the_next_question_as_the_client_writes_it(chat):
+    message = chat().choices[0].message
+    for turn in (message, message.model_dump(), message.to_dict()):
+        assert chat(messages=[*QUESTION, turn, *QUESTION]).choices
+
+
 def test_what_changes_no_answer_is_accepted(chat):
     answer = chat(
         user="me",
@@ -183,6 +190,19 @@ def test_an_answer_follows_the_schema_whatever_the_model_would_say(chat, model, 
     assert sale["goods"] in ("rope", "salt")
     assert len(sale["days"]) <= 2
     assert answer.choices[0].finish_reason == "stop"
+
+
+def test_a_whole_answer_has_the_places_that_a_streamed_one_has(chat):
+    """A program that is handed a path uses it."""
+    place = f"{Path.home()}/x"
+    known = {"properties": {"path": {"const": place}}, "additionalProperties": False}
+    schema = {"type": "object", "required": ["path"], **known}
+    form = {"type": "json_schema", "json_schema": {"name": "place", "schema": schema}}
+    asked = {"response_format": form, "max_tokens": 100}
+    whole = chat(**asked).choices[0].message.content
+    streamed = "".join(piece.choices[0].delta.content or "" for piece in chat(**asked, stream=True))
+    assert place in whole
+    assert whole == streamed
 
 
 def test_an_answer_can_be_any_object(chat):

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from forgellm.api.events import EVENTS
 from forgellm.api.openai import chat, models
 from forgellm.api.openai.chat_fields import Chat
-from forgellm.api.routes import Reply, Route, Stream
+from forgellm.api.routes import Quotation, Reply, Route, Stream
 from forgellm.services.model_host import ModelHost
 
 
@@ -27,7 +27,7 @@ class Choice(BaseModel):
     finish_reason: str
 
 
-class Completion(Reply):
+class Completion(Quotation):
     id: str
     object: Literal["chat.completion"]
     created: int

@@ -94,7 +94,8 @@ def start(forge: Forge, upload: Upload[FineTuneForm] | None = None, body: FineTu
             # Nothing is kept for a job that cannot begin.
             _initial(forge, body)
             name = name_from(f"{body.project_name}_{forge.clock():%Y%m%d_%H%M%S}")
-            dataset = files.keep(name, source={"kind": "upload", "files": [files.only]})
+            # The same project may be started twice within the second.
+            dataset = files.keep_beside(name, source={"kind": "upload", "files": [files.only]})
     assert body is not None
     try:
         run, taken = _begin(forge, body, dataset)

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from forgellm.api.asking import asked
 from forgellm.api.llm_platform.wording import naive
-from forgellm.api.routes import Body, Reply, Route
+from forgellm.api.routes import Body, Quotation, Reply, Route
 from forgellm.domain.chat import Sampling
 from forgellm.forge import Forge
 from forgellm.services import numbered
@@ -65,7 +65,7 @@ class Parameters(BaseModel):
     top_k: int
 
 
-class Generated(Reply):
+class Generated(Quotation):
     text: str = Field(description="the answer; with the prompt in front where the model goes on with a text")
     model_id: int
     model_name: str

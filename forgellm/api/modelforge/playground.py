@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from forgellm.api.asking import asked
-from forgellm.api.routes import Body, Reply, Route
+from forgellm.api.routes import Body, Quotation, Route
 from forgellm.domain.chat import Sampling
 from forgellm.services.model_host import ModelHost
 from forgellm.services.numbered import find_numbered
@@ -19,7 +19,7 @@ class Question(Body):
     top_p: float = Field(0.9, gt=0, le=1)
 
 
-class Generated(Reply):
+class Generated(Quotation):
     generated_text: str
     tokens_generated: int
     generation_time_ms: int

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from forgellm.api.native.planning import preset_name
-from forgellm.api.routes import Answer, Body, Route
+from forgellm.api.routes import Answer, Body, Quotation, Route
 from forgellm.forge import Forge
 from forgellm.services import chat_presets as service
 from forgellm.services.chat_presets import ChatPreset
@@ -61,7 +61,7 @@ class PresetItem(BaseModel):
     built_in: bool
 
 
-class ChatPresets(Answer):
+class ChatPresets(Answer, Quotation):
     presets: list[PresetItem]
 
 
@@ -70,7 +70,7 @@ class ChatPresetBody(Body):
     values: ChatSettings
 
 
-class ChatPresetKept(Answer):
+class ChatPresetKept(Answer, Quotation):
     preset: PresetItem
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from forgellm.api.native.chat_settings import ChatSettings, Parameters, read_settings
-from forgellm.api.routes import Answer, Body, Query, Route
+from forgellm.api.routes import Answer, Body, Query, Quotation, Route
 from forgellm.domain.chat import FinishReason, Message
 from forgellm.forge import Forge
 from forgellm.services import chats as service
@@ -92,20 +92,20 @@ class Chat(BaseModel):
     messages: list[MessageItem]
 
 
-class ChatList(Answer):
+class ChatList(Answer, Quotation):
     chats: list[ChatItem]
     more: bool
 
 
-class ChatAnswer(Answer):
+class ChatAnswer(Answer, Quotation):
     chat: Chat
 
 
-class ChatHeadAnswer(Answer):
+class ChatHeadAnswer(Answer, Quotation):
     chat: ChatItem
 
 
-class Exported(Answer):
+class Exported(Answer, Quotation):
     format: Literal["forgellm chats 1"] = "forgellm chats 1"
     chats: list[Chat]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, StringConstraints
 
 from forgellm.api.native.checkpoints import CheckpointItem, checkpoint_item
-from forgellm.api.routes import Answer, Body, Query, Route
+from forgellm.api.routes import Answer, Body, Query, Quotation, Route
 from forgellm.domain.errors import InvalidField
 from forgellm.domain.metrics import GapBand, VariationBand, perplexity_of
 from forgellm.forge import Forge
@@ -91,7 +91,7 @@ class SampledPrompt(BaseModel):
     answers: list[SampleItem]
 
 
-class Samples(Answer):
+class Samples(Answer, Quotation):
     training_id: str
     prompts: list[SampledPrompt]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from forgellm.api.routes import Answer, Body, Query, Route
+from forgellm.api.routes import Answer, Body, Query, Quotation, Route
 from forgellm.forge import Forge
 from forgellm.services import contents, conversion, excluding
 from forgellm.services.contents import ReportState
@@ -81,7 +81,7 @@ class RowItem(BaseModel):
     excluded: bool
 
 
-class RowsPage(Answer):
+class RowsPage(Answer, Quotation):
     file: str | None
     rows: list[RowItem]
     more: bool
@@ -116,7 +116,7 @@ class PreviewItem(BaseModel):
     problem: str | None
 
 
-class PreviewPage(Answer):
+class PreviewPage(Answer, Quotation):
     model: str
     max_seq_length: int
     rows: list[PreviewItem]

@@ -13,7 +13,7 @@ from forgellm.api.http import telling
 from forgellm.api.openai.chat_fields import Chat, chat_request
 from forgellm.api.openai.fields import wants_usage
 from forgellm.api.openai.replies import Head, Usage, calls_of, chat_logprobs, new_head, usage_of
-from forgellm.api.routes import Reply, Route, Stream
+from forgellm.api.routes import Quotation, Route, Stream
 from forgellm.domain.chat import Answer, FinishReason, GenerationChunk
 from forgellm.domain.errors import ForgeError
 from forgellm.services.model_host import ModelHost
@@ -34,7 +34,7 @@ class ChatChoice(BaseModel):
     finish_reason: FinishReason
 
 
-class ChatCompletion(Reply):
+class ChatCompletion(Quotation):
     id: str
     object: Literal["chat.completion"] = "chat.completion"
     created: int

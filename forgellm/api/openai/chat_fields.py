@@ -51,6 +51,11 @@ class Turn(Body):
     tool_call_id: str | None = None
     reasoning_content: str | None = Field(None, description="of an earlier answer; not shown to the model")
     refusal: str | None = Field(None, description="not shown to the model")
+    annotations: list[dict[str, Any]] | None = Field(
+        None, description="of an earlier answer; not shown to the model"
+    )
+    audio: None = Field(None, description="not supported")
+    function_call: None = Field(None, description="not supported: use tool_calls")
 
 
 class ToolFunction(Body):

@@ -19,7 +19,7 @@ from forgellm.api.openai.fields import (
     wants_usage,
 )
 from forgellm.api.openai.replies import Head, Usage, completion_logprobs, new_head, usage_of
-from forgellm.api.routes import Reply, Route, Stream
+from forgellm.api.routes import Quotation, Route, Stream
 from forgellm.domain.chat import Answer, FinishReason, GenerationChunk, GenerationRequest
 from forgellm.domain.errors import ForgeError, InvalidField
 from forgellm.services.model_host import ModelHost
@@ -43,7 +43,7 @@ class TextChoice(BaseModel):
     finish_reason: FinishReason
 
 
-class TextCompletion(Reply):
+class TextCompletion(Quotation):
     id: str
     object: Literal["text_completion"] = "text_completion"
     created: int

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from forgellm.api.native.wording import utc
-from forgellm.api.routes import Query, Reply, Route
+from forgellm.api.routes import Query, Quotation, Route
 from forgellm.api.sienn.wording import DATASET, documented
 from forgellm.api.uploads import Upload
 from forgellm.forge import Forge
@@ -26,7 +26,7 @@ class Validation(BaseModel):
     null_counts: dict[str, int | None] = Field(description="by column: rows with nothing in it")
 
 
-class Uploaded(Reply):
+class Uploaded(Quotation):
     dataset_id: str
     filename: str
     format: str

@@ -11,6 +11,7 @@ from forgellm.api.routes import Body, Download, Query, Reply, Route
 from forgellm.api.sienn.wording import documented_export, find_job
 from forgellm.api.sienn.wording import job_id as id_of
 from forgellm.api.waiting import between_looks
+from forgellm.domain.errors import InvalidField
 from forgellm.forge import Forge
 from forgellm.services.job_exports import export_job, exported_folder
 from forgellm.storage.archives import zipped
@@ -57,6 +58,12 @@ class Formats(Reply):
 def export(forge: Forge, job_id: str, body: Export) -> Exporting:
     """Begin to export the model of a job; its best checkpoint is fused into one first, if it is not yet."""
     run = find_job(forge, job_id)
+    if body.format == "pytorch" and body.quantization is not None:
+        raise InvalidField(
+            "quantization is for gguf and ollama, and the format is pytorch",
+            details={"field": "quantization"},
+            suggestion="Leave it out, or choose another format.",
+        )
     begun = export_job(
         forge, run, format=_FORMATS[body.format], gguf_type=body.quantization, wait=between_looks()
     )

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pydantic import Field
 
 from forgellm.api.asking import asked
-from forgellm.api.routes import Body, Reply, Route
+from forgellm.api.routes import Body, Quotation, Route
 from forgellm.api.sienn.wording import documented, find_job, job_id
 from forgellm.domain.chat import Sampling
+from forgellm.domain.errors import ModelNotFound
+from forgellm.domain.runs import Run
 from forgellm.services.model_host import ModelHost
-from forgellm.services.numbered import find_numbered
+from forgellm.services.numbered import NumberedModel, find_numbered
+from forgellm.services.parts import Parts
 
 
 class Question(Body):
@@ -21,7 +24,7 @@ class Question(Body):
     top_k: int = Field(50, ge=0, le=2**31)
 
 
-class Generated(Reply):
+class Generated(Quotation):
     generated_text: str
     prompt: str
     model_id: str
@@ -34,7 +37,7 @@ def test_model(host: ModelHost, body: Question) -> Generated:
     """Ask the model of a job, which is loaded where it is not resident."""
     run = find_job(host.parts, body.job_id)
     sampling = Sampling(body.max_length, body.temperature, body.top_p, body.top_k)
-    answer = asked(host, find_numbered(host.parts, run.number), body.prompt, sampling=sampling)
+    answer = asked(host, _model(host.parts, run), body.prompt, sampling=sampling)
     return Generated(
         generated_text=answer.text,
         prompt=body.prompt,
@@ -42,6 +45,17 @@ def test_model(host: ModelHost, body: Question) -> Generated:
         inference_time=answer.finish.seconds,
         tokens_generated=answer.finish.completion_tokens,
     )
+
+
+def _model(parts: Parts, run: Run) -> NumberedModel:
+    try:
+        return find_numbered(parts, run.number)
+    except ModelNotFound as error:
+        raise ModelNotFound(
+            f"job {job_id(run)} has no weights to test",
+            details={"job_id": job_id(run)},
+            suggestion="GET /api/jobs?status=completed lists the jobs that have.",
+        ) from error
 
 
 ROUTES = (Route("POST", "/api/test-model", test_model),)
