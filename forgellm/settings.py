@@ -152,7 +152,7 @@ def packaged(name: str, package: Path = PACKAGE) -> Path:
         f"The folder {name!r} that ships with ForgeLLM is missing.",
         details={"sought": [str(package / name), str(checkout / name)]},
         # Never by its name: what PyPI has under it is another program.
-        suggestion="Install it again from where it came from: scripts/quickstart in its checkout, or its wheel.",
+        suggestion="Install it again where it came from: scripts/quickstart in its checkout, or its wheel.",
     )
 
 
