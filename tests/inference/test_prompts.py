@@ -4,9 +4,13 @@ import json
 import shutil
 
 import pytest
+from mlx_lm.utils import load_tokenizer
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from forgellm.domain.chat import GenerationRequest, Message, Sampling, ToolCall
 from forgellm.domain.errors import InvalidField
+from forgellm.inference.prompts import ChatForm, build_prompt
 from tests.inference.conftest import source
 
 # As Llama 3.1 and Mistral show functions, with no more of their templates than that needs.
@@ -61,6 +65,23 @@ def test_functions_are_offered_to_every_model_whose_template_shows_them(ask, tem
     call = ToolCall("abcdefghi", "weather", '{"city": "Rome"}')
     more = ask(template, QUESTION, Message("assistant", "", (call,)), Message("tool", "no", (), call.id))
     assert more > 5
+
+
+def test_a_text_is_begun_once_and_not_ended(tiny_model, tmp_path):
+    text = "In Brinmoor"
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    around = TemplateProcessing(
+        single="<|im_start|> $A <|im_end|>", special_tokens=[("<|im_start|>", 1), ("<|im_end|>", 2)]
+    )
+    backend = Tokenizer.from_file(str(model / "tokenizer.json"))
+    plain = backend.encode(text).ids
+    backend.post_processor = around
+    backend.save(str(model / "tokenizer.json"))
+    form = ChatForm(load_tokenizer(model), None, None, knows_system=True, knows_tools=False)
+    for asked in (text, f"<|im_start|>{text}"):
+        assert build_prompt(form, GenerationRequest(prompt=asked), context=None).tokens == (1, *plain)
+    ended = build_prompt(form, GenerationRequest(prompt=f"{text}<|im_end|>"), context=None)
+    assert ended.tokens[-1] == 2
 
 
 def test_a_template_that_would_leave_them_out_is_refused(ask):
