@@ -5,8 +5,6 @@ import shutil
 
 import pytest
 from mlx_lm.utils import load_tokenizer
-from tokenizers import Tokenizer
-from tokenizers.processors import TemplateProcessing
 
 from forgellm.domain.chat import GenerationRequest, Message, Sampling, ToolCall
 from forgellm.domain.errors import InvalidField
@@ -39,6 +37,7 @@ WEATHER = {
     },
 }
 QUESTION = Message("user", "Rain?")
+BEGIN, END = "<|im_start|>", "<|im_end|>"
 
 
 @pytest.fixture
@@ -70,17 +69,18 @@ def test_functions_are_offered_to_every_model_whose_template_shows_them(ask, tem
 def test_a_text_is_begun_once_and_not_ended(tiny_model, tmp_path):
     text = "In Brinmoor"
     model = shutil.copytree(tiny_model, tmp_path / "model")
-    around = TemplateProcessing(
-        single="<|im_start|> $A <|im_end|>", special_tokens=[("<|im_start|>", 1), ("<|im_end|>", 2)]
-    )
-    backend = Tokenizer.from_file(str(model / "tokenizer.json"))
-    plain = backend.encode(text).ids
-    backend.post_processor = around
-    backend.save(str(model / "tokenizer.json"))
+    tokenizer = json.loads((model / "tokenizer.json").read_text())
+    ends = {marker: {"id": marker, "ids": [n], "tokens": [marker]} for n, marker in ((1, BEGIN), (2, END))}
+    first, last = ({"SpecialToken": {"id": marker, "type_id": 0}} for marker in (BEGIN, END))
+    single = [first, {"Sequence": {"id": "A", "type_id": 0}}, last]
+    around = {"type": "TemplateProcessing", "single": single, "special_tokens": ends}
+    around["pair"] = [*single, {"Sequence": {"id": "B", "type_id": 0}}]
+    (model / "tokenizer.json").write_text(json.dumps({**tokenizer, "post_processor": around}))
+    plain = load_tokenizer(model).encode(text, add_special_tokens=False)
     form = ChatForm(load_tokenizer(model), None, None, knows_system=True, knows_tools=False)
-    for asked in (text, f"<|im_start|>{text}"):
+    for asked in (text, BEGIN + text):
         assert build_prompt(form, GenerationRequest(prompt=asked), context=None).tokens == (1, *plain)
-    ended = build_prompt(form, GenerationRequest(prompt=f"{text}<|im_end|>"), context=None)
+    ended = build_prompt(form, GenerationRequest(prompt=text + END), context=None)
     assert ended.tokens[-1] == 2
 
 
