@@ -131,7 +131,7 @@ def _keys(exact: list[int], sketcher: Sketcher) -> Keys:
 def _write_examples(
     writer: StoreWriter, reading: _Reading, part: Part, *, tokenizer: Any, attend: Attend
 ) -> Iterator[Keys]:
-    keys: list[tuple[int, int]] = []
+    keys: list[tuple[int, int, int]] = []
     for encoded in encode_examples(tokenizer, reading.examples(part)):
         if isinstance(encoded, EncodedExample):
             writer.add(encoded.ids, encoded.learned)
@@ -141,14 +141,14 @@ def _write_examples(
                 attend(reading.reached.share)
         else:
             reading.refuse(encoded[1])
-    yield np.array(keys, np.uint64).reshape(-1, 2)
+    yield np.array(keys, np.uint64).reshape(-1, 3)
 
 
 def _write_preferences(
     writer: StoreWriter, reading: _Reading, part: Part, *, tokenizer: Any, attend: Attend
 ) -> Iterator[Keys]:
     """Both sides of a pair are one item, so that no split and no draw parts them."""
-    keys: list[tuple[int, int]] = []
+    keys: list[tuple[int, int, int]] = []
     encoded = encode_examples(tokenizer, reading.pairs(part))
     for chosen, rejected in zip(encoded, encoded, strict=True):
         if isinstance(chosen, tuple) or isinstance(rejected, tuple):
@@ -162,4 +162,4 @@ def _write_preferences(
         reading.reached.add(chosen.example.file, len(chosen.text) + len(rejected.text))
         if len(keys) % _ATTENDED == 0:
             attend(reading.reached.share)
-    yield np.array(keys, np.uint64).reshape(-1, 2)
+    yield np.array(keys, np.uint64).reshape(-1, 3)

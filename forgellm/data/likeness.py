@@ -28,16 +28,19 @@ _BLOCK = 1 << 16
 Words = npt.NDArray[np.uint32]
 
 
-def example_keys(example: Example) -> tuple[int, int]:
-    """One of all that is said but for case, white space and system prompt; one of what is asked."""
+def example_keys(example: Example) -> tuple[int, int, int]:
+    """One of all that is said but for case, white space and system prompt; one of what is asked; one of what
+    was said up to the last answer but one."""
     said = _said(example)
     asked = [content for role, content in said if role != "assistant"]
-    return _key(repr(said)), _key(repr(asked)) if asked else 0
+    answers = [number for number, (role, _) in enumerate(said, 1) if role == "assistant"]
+    begun = said[: answers[-2]] if len(answers) > 1 else []
+    return _key(repr(said)), _key(repr(asked)) if asked else 0, _key(repr(begun)) if begun else 0
 
 
-def preference_keys(chosen: Example, rejected: Example) -> tuple[int, int]:
-    """One of what is said on either side, one of what is asked."""
-    return _key(repr([_said(chosen), _said(rejected)])), example_keys(chosen)[1]
+def preference_keys(chosen: Example, rejected: Example) -> tuple[int, int, int]:
+    """One of what is said on either side, one of what is asked; none of what it goes on from."""
+    return _key(repr([_said(chosen), _said(rejected)])), example_keys(chosen)[1], 0
 
 
 def _said(example: Example) -> list[tuple[str, str]]:

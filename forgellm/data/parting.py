@@ -13,7 +13,7 @@ from forgellm.data.example_files import row_files
 from forgellm.data.problems import invalid_dataset
 from forgellm.data.records import RecordFile
 from forgellm.data.sources import Kind, too_short
-from forgellm.data.split import Indices, split
+from forgellm.data.split import Indices, conversations, split
 from forgellm.data.token_store import Span, TokenStore
 from forgellm.storage.decisions import read_decisions
 
@@ -45,7 +45,8 @@ def part(store: TokenStore, kind: Kind, *, fraction: float, seed: int, folder: P
     if valid:
         return Parted(np.arange(train), np.arange(train, train + valid), _own(folder, kind))
     sizes = store.lengths[:train] if kind == "documents" else np.ones(train, np.int64)
-    trained, held = split(store.keys[:train], sizes, fraction=fraction, seed=seed)
+    keys = store.keys[:train] if kind == "documents" else conversations(store.keys[:train])
+    trained, held = split(keys, sizes, fraction=fraction, seed=seed)
     if len(held) or kind != "documents":
         return Parted(trained, held, f"{len(held)} of {train} {kind} held out")
     return _part_document(store, fraction, folder.name)

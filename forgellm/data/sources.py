@@ -18,7 +18,7 @@ from forgellm.data.likeness import document_key, example_keys, preference_keys
 from forgellm.data.preferences import Preference
 from forgellm.data.problems import Problem
 from forgellm.data.records import Example, read_examples, read_preferences, sides
-from forgellm.data.split import Indices, split
+from forgellm.data.split import Indices, conversations, split
 from forgellm.domain.spec import TrainingSpec
 from forgellm.storage.decisions import Decisions, read_decisions
 
@@ -108,7 +108,7 @@ def too_short(name: str) -> Problem:
 class _Seen:
     """What was read so far; no more than a key of each item is kept, and of no more than `_MOST_KEYS`."""
 
-    keys: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: {"train": [], "valid": []})
+    keys: dict[str, list[tuple[int, int, int]]] = field(default_factory=lambda: {"train": [], "valid": []})
     problems: list[Problem] = field(default_factory=list)
     letters: int = 0
 
@@ -117,7 +117,7 @@ class _Seen:
             self.problems += [item] if item.severity == "error" else []
         elif len(self.keys[part]) < _MOST_KEYS:
             if isinstance(item, Document):
-                self.keys[part].append((document_key(item), 0))
+                self.keys[part].append((document_key(item), 0, 0))
                 self.letters = len(item.text.strip())
             elif isinstance(item, Preference):
                 self.keys[part].append(preference_keys(*sides(item)))
@@ -131,7 +131,7 @@ class _Seen:
     def too_few(self, name: str, spec: TrainingSpec) -> list[Problem]:
         train = len(self.keys["train"])
         if not self.keys["valid"]:
-            if len({exact for exact, _ in self.keys["train"]}) < 2:
+            if len({exact for exact, *_ in self.keys["train"]}) < 2:
                 reason = "has one distinct example, and validation needs another"
                 return [Problem(name, None, reason, "Add examples.")]
             train = len(self._trained_on(spec))
@@ -141,6 +141,6 @@ class _Seen:
         return [Problem(name, None, reason, "Lower batch_size, or add examples.")]
 
     def _trained_on(self, spec: TrainingSpec) -> Indices:
-        keys = np.array(self.keys["train"], np.uint64)
+        keys = conversations(np.array(self.keys["train"], np.uint64))
         sizes = np.ones(len(keys), np.int64)
         return split(keys, sizes, fraction=spec.validation_fraction, seed=spec.seed)[0]

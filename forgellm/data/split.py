@@ -23,6 +23,21 @@ def split(keys: Keys, sizes: npt.NDArray[np.int64], *, fraction: float, seed: in
     return hold_out(labels, sizes, fraction=fraction, seed=seed)
 
 
+def conversations(keys: Keys) -> Keys:
+    """`keys` of examples, the third of where among them the conversation begins that each goes on from.
+
+    Data are often made of conversations by taking an example for each answer, with all that was said before:
+    what is measured in one would be learned in the next. Those that only begin alike stay apart.
+    """
+    said, before = keys[:, 0], keys[:, 2]
+    order = np.argsort(said)
+    found = order[np.minimum(np.searchsorted(said, before, sorter=order), max(len(order) - 1, 0))]
+    source = np.where(said[found] == before, found, np.arange(len(said)))
+    while not np.array_equal(further := source[source], source):
+        source = further
+    return np.column_stack([keys[:, :2], said[source]])
+
+
 def groups(keys: Keys) -> Indices:
     """A group's number for each item, int64 [n], from keys uint64 [n, kinds].
 

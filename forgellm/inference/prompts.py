@@ -131,7 +131,7 @@ def build_prompt(form: ChatForm, request: GenerationRequest, *, context: int | N
         check_schema(request.schema, tokenizer)
     text = None
     if request.prompt is not None:
-        tokens = tokenizer.encode(request.prompt)
+        tokens = _text_tokens(tokenizer, request.prompt)
     else:
         text = _render(form, request)
         tokens = form.spoken.tokens(text, partial(tokenizer.encode, add_special_tokens=False))
@@ -165,6 +165,15 @@ def _render(form: ChatForm, request: GenerationRequest, *, answered: bool = Fals
         variables={**tokenizer.special_tokens_map, **request.template_options},
         add_generation_prompt=not answered,
     )
+
+
+def _text_tokens(tokenizer: Any, text: str) -> list[int]:
+    """A text to go on with: begun once, also where who asks has begun it, and not ended, as some tokenizers
+    end every text."""
+    begun = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
+    tokens: list[int] = tokenizer.encode(text, add_special_tokens=not begun)
+    ended = tokenizer.eos_token is not None and tokens[-1:] == [tokenizer.eos_token_id]
+    return tokens[:-1] if ended and not text.endswith(tokenizer.eos_token) else tokens
 
 
 def _begun(tokenizer: Any, text: str, *, thinks: bool) -> list[int]:

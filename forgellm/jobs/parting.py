@@ -15,7 +15,7 @@ from forgellm.data.preferences import Preference
 from forgellm.data.problems import Problem
 from forgellm.data.records import Example, TextRow
 from forgellm.data.rows import Row
-from forgellm.data.split import groups, hold_out
+from forgellm.data.split import Keys, conversations, groups, hold_out
 from forgellm.jobs.asked import Asked, Dataset, side_by_side
 from forgellm.jobs.writing import Writing, writing
 
@@ -46,7 +46,8 @@ def split(
 
 
 def _split_rows(found: Dataset, made: Writing, shares: Shares) -> None:
-    keys = [_row_keys(record) for _, _, record in _usable(found, made)]
+    known = np.array([_row_keys(record) for _, _, record in _usable(found, made)], np.uint64)
+    keys = conversations(known.reshape(-1, 3))
     parts = _drawn(keys, [1] * len(keys), shares=shares)
     for number, (file, values, _) in enumerate(_usable(found)):
         _write(found, made, file, part=parts[number], values=values)
@@ -82,7 +83,7 @@ def _usable(
 
 def _split_documents(found: Dataset, made: Writing, shares: Shares) -> None:
     names: list[str] = []
-    keys: list[Sequence[int]] = []
+    keys: list[tuple[int, ...]] = []
     sizes: list[int] = []
     prefix = found.folder.name + "/"
     for part, document in found.documents():
@@ -97,7 +98,8 @@ def _split_documents(found: Dataset, made: Writing, shares: Shares) -> None:
             sizes.append(len(document.text))
         else:
             _copy(found, made, name, to=name)
-    for name, part in zip(names, _drawn(keys, sizes, shares=shares), strict=True):
+    table = np.array(keys or [()], np.uint64)[: len(keys)]
+    for name, part in zip(names, _drawn(table, sizes, shares=shares), strict=True):
         _copy(found, made, name, to=name if part == "train" else f"{part}/{name}")
 
 
@@ -105,12 +107,9 @@ def _copy(found: Dataset, made: Writing, name: str, *, to: str) -> None:
     made.copy(found.folder / name, to)
 
 
-def _drawn(keys: Sequence[Sequence[int]], sizes: Sequence[int], *, shares: Shares) -> list[Part]:
+def _drawn(keys: Keys, sizes: Sequence[int], *, shares: Shares) -> list[Part]:
     """The part of each item."""
-    table = np.zeros((len(keys), max(map(len, keys), default=1)), np.uint64)
-    for number, found in enumerate(keys):
-        table[number, : len(found)] = found
-    labels = groups(table)
+    labels = groups(keys)
     parts: list[Part] = ["train"] * len(keys)
     rest = np.arange(len(keys))
     left = 1.0
@@ -126,14 +125,14 @@ def _drawn(keys: Sequence[Sequence[int]], sizes: Sequence[int], *, shares: Share
     return parts
 
 
-def _row_keys(record: Example | Preference | TextRow) -> Sequence[int]:
+def _row_keys(record: Example | Preference | TextRow) -> tuple[int, int, int]:
     if isinstance(record, Example):
         return example_keys(record)
     if isinstance(record, TextRow):
-        return (document_key(Document(record.file, record.text)),)
+        return document_key(Document(record.file, record.text)), 0, 0
     return example_keys(Example((*record.prompt, *record.chosen), record.file, record.line))
 
 
-def _document_keys(document: Document) -> Sequence[int]:
+def _document_keys(document: Document) -> tuple[int, ...]:
     words = [zlib.crc32(word.encode()) & 0x7FFFFFFF for word in document.text[:_LOOKED_AT].split()]
     return (document_key(document), *map(int, sketch([np.array(words, np.int32)])[0]))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from forgellm.data.likeness import Sketcher, example_keys, sketch
 from forgellm.data.records import Example
-from forgellm.data.split import groups, hold_out, split
+from forgellm.data.split import conversations, groups, hold_out, split
 from forgellm.domain.chat import Message
 
 ITEMS = st.lists(st.tuples(st.integers(0, 12), st.integers(1, 1000)), min_size=1, max_size=60)
@@ -128,6 +128,24 @@ def test_a_document_in_parts_has_the_keys_of_what_is_in_them_also_over_several_c
 
 def test_a_text_of_a_few_words_has_no_key_beside_its_own():
     assert not sketch([np.arange(20, dtype=np.int32)]).any()
+
+
+def keys_of(*texts):
+    """Of a conversation whose messages alternate."""
+    turns = (Message("user" if n % 2 == 0 else "assistant", text) for n, text in enumerate(texts))
+    return example_keys(Example(tuple(turns), "d/a.jsonl", 1))
+
+
+def test_examples_made_of_one_conversation_answer_by_answer_are_on_one_side():
+    made = [keys_of(*(f"{n} {turn}" for turn in range(2 * k + 2))) for n in range(60) for k in (2, 0, 1)]
+    labels = groups(conversations(np.array(made, np.uint64)))
+    assert labels.tolist() == np.repeat(np.arange(60), 3).tolist()
+
+
+def test_conversations_that_only_begin_alike_can_be_parted():
+    greeted = [keys_of("Hi", "Hello!", f"question {n}", f"answer {n}") for n in range(9)]
+    assert groups(conversations(np.array(greeted, np.uint64))).tolist() == list(range(9))
+    assert conversations(np.zeros((0, 3), np.uint64)).shape == (0, 3)
 
 
 def test_the_same_question_is_never_on_both_sides_whatever_the_answer_and_the_system_prompt():

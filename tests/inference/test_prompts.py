@@ -4,9 +4,11 @@ import json
 import shutil
 
 import pytest
+from mlx_lm.utils import load_tokenizer
 
 from forgellm.domain.chat import GenerationRequest, Message, Sampling, ToolCall
 from forgellm.domain.errors import InvalidField
+from forgellm.inference.prompts import ChatForm, build_prompt
 from tests.inference.conftest import source
 
 # As Llama 3.1 and Mistral show functions, with no more of their templates than that needs.
@@ -35,6 +37,7 @@ WEATHER = {
     },
 }
 QUESTION = Message("user", "Rain?")
+BEGIN, END = "<|im_start|>", "<|im_end|>"
 
 
 @pytest.fixture
@@ -61,6 +64,24 @@ def test_functions_are_offered_to_every_model_whose_template_shows_them(ask, tem
     call = ToolCall("abcdefghi", "weather", '{"city": "Rome"}')
     more = ask(template, QUESTION, Message("assistant", "", (call,)), Message("tool", "no", (), call.id))
     assert more > 5
+
+
+def test_a_text_is_begun_once_and_not_ended(tiny_model, tmp_path):
+    text = "In Brinmoor"
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    tokenizer = json.loads((model / "tokenizer.json").read_text())
+    ends = {marker: {"id": marker, "ids": [n], "tokens": [marker]} for n, marker in ((1, BEGIN), (2, END))}
+    first, last = ({"SpecialToken": {"id": marker, "type_id": 0}} for marker in (BEGIN, END))
+    single = [first, {"Sequence": {"id": "A", "type_id": 0}}, last]
+    around = {"type": "TemplateProcessing", "single": single, "special_tokens": ends}
+    around["pair"] = [*single, {"Sequence": {"id": "B", "type_id": 0}}]
+    (model / "tokenizer.json").write_text(json.dumps({**tokenizer, "post_processor": around}))
+    plain = load_tokenizer(model).encode(text, add_special_tokens=False)
+    form = ChatForm(load_tokenizer(model), None, None, knows_system=True, knows_tools=False)
+    for asked in (text, BEGIN + text):
+        assert build_prompt(form, GenerationRequest(prompt=asked), context=None).tokens == (1, *plain)
+    ended = build_prompt(form, GenerationRequest(prompt=text + END), context=None)
+    assert ended.tokens[-1] == 2
 
 
 def test_a_template_that_would_leave_them_out_is_refused(ask):
