@@ -100,6 +100,19 @@ def test_models_are_listed_with_what_they_take_and_axe_finds_nothing_grave(visit
     page.get_by_role("row", name="tiny somebody").wait_for()
 
 
+def test_what_was_put_into_a_folder_is_there_when_one_comes_back(visit, workspace):
+    visitor = visit()
+    for path, source, name in (
+        ("/models", workspace.base_models / "tiny", "brought"),
+        ("/data", workspace.datasets / "domain", "put_there"),
+    ):
+        page = visitor.open(path)
+        page.get_by_role("rowheader", name=source.name).first.wait_for()
+        shutil.copytree(source, source.with_name(name))
+        page.evaluate("dispatchEvent(new Event('focus'))")
+        page.get_by_role("rowheader", name=name).wait_for()
+
+
 def test_a_model_is_loaded_unloaded_deleted_and_brought_back(visit, workspace, worker_environment):
     with running_server(workspace.root, worker_environment, command="server"):
         page = visit().open("/models?model=models%2Fbase%2Ftiny")

@@ -26,10 +26,25 @@ export function startToasts() {
   watch([visible], () => {
     render(repeat(visible.value, ({ id }) => id, toastCard), region);
     if (region.matches(":focus-within") && visible.value.length) return;
-    // Shown anew, it lies above a dialog that was opened meanwhile.
     region.hidePopover();
     if (visible.value.length) region.showPopover();
   });
+  goAlong(region);
+}
+
+/** Beside a dialog nothing can be pressed, and nothing is read aloud: the messages are within the one that was opened last. */
+function goAlong(region) {
+  let opened = [];
+  new MutationObserver((changes) => {
+    for (const { target } of changes) {
+      if (target.localName === "dialog") opened = [...opened.filter((dialog) => dialog !== target), target];
+    }
+    opened = opened.filter(({ open }) => open);
+    const host = opened.at(-1) ?? document.body;
+    if (host === region.parentElement) return;
+    host.append(region);
+    if (visible.value.length) region.showPopover();
+  }).observe(document.body, { subtree: true, attributes: true, attributeFilter: ["open"] });
 }
 
 /**

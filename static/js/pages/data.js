@@ -58,6 +58,8 @@ export async function open({ element, query, signal }) {
   const draw = watch([list], () => render(page(), element), signal);
   bind("/", { title: "Search the datasets", run: () => element.querySelector("input[type=search]")?.focus() }, signal);
   bind("a", { title: "Add files", run: () => add() }, signal);
+  // Whoever comes back may have put a folder there.
+  addEventListener("focus", () => refresh().catch(() => {}), { signal });
   await refresh();
 }
 

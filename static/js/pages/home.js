@@ -25,9 +25,14 @@ export async function open({ element, signal }) {
   const home = { models: new Store(null), datasets: new Store(null), curves: new Map(), drawn: new Store(0) };
   watch([runs, health, resident, home.models, home.datasets, home.drawn], () => render(page(home), element), signal);
   watch([runs], () => readCurves(home, signal), signal);
-  const [models, datasets] = await Promise.all([get("/api/models", { signal }), get("/api/dataset/info", { signal })]);
-  home.models.set(models);
-  home.datasets.set(datasets.datasets);
+  const read = async () => {
+    const [models, datasets] = await Promise.all([get("/api/models", { signal }), get("/api/dataset/info", { signal })]);
+    home.models.set(models);
+    home.datasets.set(datasets.datasets);
+  };
+  // Whoever comes back may have put a folder there.
+  addEventListener("focus", () => read().catch(() => {}), { signal });
+  await read();
 }
 
 /** The loss of each recent run, read once and again when it has gone on. */

@@ -45,9 +45,10 @@ export async function openList({ element, query, signal }) {
   await Promise.all([refreshLibrary({ signal }), refreshPulls()]);
 }
 
-/** A run that has ended may have left an adapter or a published model. */
+/** A run that has ended may have left an adapter or a published model; whoever comes back may have put a folder there. */
 function keepUpToDate(signal) {
   let over = null;
+  addEventListener("focus", () => refreshLibrary({ signal }).catch(() => {}), { signal });
   runs.subscribe(({ runs: list }) => {
     const now = list.filter((run) => !isActive(run)).length;
     if (over !== null && now !== over) refreshLibrary({ signal }).catch(() => {});

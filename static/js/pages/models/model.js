@@ -41,6 +41,7 @@ async function content({ name, has_card: hasCard, adapter }, signal) {
 }
 
 const absent = (name) => empty({
+  level: 1,
   icon: "search",
   title: "This model is not here",
   text: `Nothing is called ${name}: it was deleted, or never here.`,
