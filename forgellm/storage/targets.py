@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forgellm.domain.chat import Target
-from forgellm.domain.errors import InvalidAdapter
+from forgellm.domain.errors import InvalidAdapter, PathNotFound
 from forgellm.storage.adapters import adapter_files, read_config
 from forgellm.storage.checkpoints import check_intact, sha256_of
 from forgellm.storage.models import find_model, fingerprint
@@ -37,14 +37,21 @@ class Source:
 def find_source(workspace: Workspace, hub_cache: Path, target: Target) -> Source:
     """The files of `target`: its model by name, and its adapter, a folder or one of its checkpoint files.
 
-    Raises ModelNotFound, InvalidModel, UntrustedModelCode, InvalidPath, and InvalidAdapter where a file of
-    the adapter is missing or damaged, or where it was trained on another model.
+    Raises ModelNotFound, InvalidModel, UntrustedModelCode, InvalidPath, PathNotFound for an adapter, and
+    InvalidAdapter where a file of it is missing or damaged, or where it was trained on another model.
     """
     model = find_model(workspace, hub_cache, target.model_name)
     identity = f"{model.path}:{fingerprint(model.path)}:{_stamp(model.path)}"
     if target.adapter_path is None:
         return Source(target, model.path, model.config, identity)
-    folder, weights = adapter_files(workspace.resolve(target.adapter_path))
+    place = workspace.resolve(target.adapter_path)
+    if not place.exists():
+        raise PathNotFound(
+            f"there is no adapter at {target.adapter_path!a:.200}",
+            details={"field": "adapter_path", "path": target.adapter_path[:200]},
+            suggestion="Give the folder of a training run, or one of its checkpoint files.",
+        )
+    folder, weights = adapter_files(place)
     _check_there(target.adapter_path, folder, weights)
     check_intact(weights)
     _check_readable(folder, weights)
