@@ -39,6 +39,9 @@ JSON_LIMIT = 1 << 20
 _SOCKET_IO = "/socket.io/"
 _WEBSOCKET_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 _SHOWN = 100
+_JSON = ("a body is taken as application/json only", "Send the header Content-Type: application/json.")
+_FORM = ("files are taken as multipart/form-data only", "Send them as a form does: curl -F file=@NAME.")
+"""What is taken, and what to do."""
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +80,8 @@ class Guard:
             if self._is_upload(environ):
                 _check_upload(environ, self._upload_limit)
             else:
-                _check_body(environ, self._limit)
+                taken = _FORM if environ["PATH_INFO"] in self._uploads else _JSON
+                _check_body(environ, self._limit, taken=taken)
             _check_upgrade(environ)
         except ForgeError as error:
             # Without the query: it may hold a token.
@@ -133,13 +137,13 @@ def _check_upload(environ: Environ, limit: int) -> None:
     _check_length(_body_length(environ), limit)
 
 
-def _check_body(environ: Environ, limit: int) -> None:
+def _check_body(environ: Environ, limit: int, *, taken: tuple[str, str]) -> None:
     length = _body_length(environ)
     if length == 0:
         return
     _check_length(length, limit)
     if not str(environ["PATH_INFO"]).startswith(_SOCKET_IO):
-        _check_json(str(environ.get("CONTENT_TYPE", "")))
+        _check_json(str(environ.get("CONTENT_TYPE", "")), taken=taken)
 
 
 def _check_length(length: int | None, limit: int) -> None:
@@ -175,14 +179,14 @@ def _unclear_length(details: dict[str, object]) -> InvalidRequest:
     )
 
 
-def _check_json(content_type: str) -> None:
+def _check_json(content_type: str, *, taken: tuple[str, str]) -> None:
     kind, parameters = parse_options_header(content_type)
     charset = parameters.pop("charset", "utf-8")
     if kind.lower() != "application/json" or parameters or charset.lower() not in ("utf-8", "utf8"):
         raise UnsupportedMediaType(
-            "a body is taken as application/json only",
+            taken[0],
             details={"content_type": content_type[:_SHOWN]},
-            suggestion="Send the header Content-Type: application/json.",
+            suggestion=taken[1],
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forgellm.domain.chat import Target
-from forgellm.domain.errors import InvalidAdapter
+from forgellm.domain.errors import InvalidAdapter, PathNotFound
 from forgellm.storage.adapters import absence, adapter_files, read_config
 from forgellm.storage.checkpoints import check_intact, sha256_of
 from forgellm.storage.models import find_model, fingerprint
@@ -37,8 +37,8 @@ class Source:
 def find_source(workspace: Workspace, hub_cache: Path, target: Target) -> Source:
     """The files of `target`: its model by name, and its adapter, a folder or one of its checkpoint files.
 
-    Raises ModelNotFound, InvalidModel, UntrustedModelCode, InvalidPath, and InvalidAdapter where a file of
-    the adapter is missing or damaged, or where it was trained on another model.
+    Raises ModelNotFound, InvalidModel, UntrustedModelCode, InvalidPath, PathNotFound for an adapter, and
+    InvalidAdapter where a file of it is missing or damaged, or where it was trained on another model.
     """
     model = find_model(workspace, hub_cache, target.model_name)
     identity = f"{model.path}:{fingerprint(model.path)}:{_stamp(model.path)}"
@@ -64,7 +64,8 @@ def _stamp(folder: Path) -> str:
 def _check_there(text: str, path: Path) -> None:
     absent = absence(path)
     if absent is not None:
-        raise InvalidAdapter(
+        kind = InvalidAdapter if path.exists() else PathNotFound
+        raise kind(
             f"the adapter {text!r:.200} {absent}",
             details={"field": "adapter_path"},
             suggestion="Give the folder of a training run, or one of its checkpoint files.",

@@ -297,3 +297,10 @@ def test_what_a_killed_server_left_is_cleared_away_by_the_next_upload_and_what_i
         assert not abandoned.exists()
         assert incoming_bytes(forge) > 0
     assert wait_until(lambda: incoming_bytes(forge) == 0)
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/csv"])
+def test_who_sends_a_file_as_a_bare_body_is_told_to_send_a_form(client, kind):
+    answer = ask(client, "POST", "/api/upload-dataset", data=b"name=x", content_type=kind)
+    assert_error(answer, 415)
+    assert "curl -F file=@NAME" in answer.json["suggestion"]

@@ -7,7 +7,13 @@ from safetensors.numpy import save_file
 
 from forgellm.domain.chat import Target
 from forgellm.domain.checkpoints import Checkpoint
-from forgellm.domain.errors import InvalidAdapter, InvalidPath, ModelNotFound, UntrustedModelCode
+from forgellm.domain.errors import (
+    InvalidAdapter,
+    InvalidPath,
+    ModelNotFound,
+    PathNotFound,
+    UntrustedModelCode,
+)
 from forgellm.storage.checkpoints import sha256_of, write_sidecar
 from forgellm.storage.files import write_json
 from forgellm.storage.targets import find_source
@@ -111,6 +117,8 @@ def test_what_is_not_there_or_not_allowed_is_refused(workspace, hub_cache, adapt
         find_source(workspace, hub_cache, Target(TINY, "../outside"))
     with pytest.raises(InvalidAdapter, match=r"no adapters\.safetensors and no adapter_config\.json"):
         find_source(workspace, hub_cache, Target(TINY, "dataset/domain"))
+    with pytest.raises(PathNotFound, match="the adapter 'models/cpt/other' is not there"):
+        find_source(workspace, hub_cache, Target(TINY, "models/cpt/other"))
     config = workspace.base_models / "tiny" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "auto_map": {}}))
     with pytest.raises(UntrustedModelCode):

@@ -15,6 +15,7 @@ from forgellm.domain.runs import Run
 from forgellm.forge import Forge
 from forgellm.services import curves, runs
 from forgellm.services.current import named_or_current
+from forgellm.services.history import history
 
 
 class Point(TypedDict):
@@ -67,7 +68,7 @@ class CurrentMetrics(BaseModel):
     tokens_per_second: float | None = None
     memory_usage_gb: float | None = None
     gpu_utilization: float | None = None
-    timestamp: str
+    timestamp: str = Field(description="when the run was last heard of; now where there is none")
 
 
 class Realtime(Answer):
@@ -98,10 +99,9 @@ def realtime(forge: Forge, query: OfRun) -> Realtime:
     """The latest measurement of each kind, of the current training run or the one that is named."""
     run = named_or_current(forge, query.training_id)
     status = None if run is None else runs.status(forge, run)
-    now = utc(forge.clock())
     return Realtime(
-        current_metrics=CurrentMetrics(timestamp=now)
-        if status is None
+        current_metrics=CurrentMetrics(timestamp=utc(forge.clock()))
+        if run is None or status is None
         else CurrentMetrics(
             iteration=status.progress.iteration,
             training_loss=status.progress.training_loss,
@@ -109,7 +109,7 @@ def realtime(forge: Forge, query: OfRun) -> Realtime:
             learning_rate=status.progress.learning_rate,
             tokens_per_second=status.progress.tokens_per_second,
             memory_usage_gb=status.progress.memory_usage_gb,
-            timestamp=now,
+            timestamp=utc(history(forge, run, status.progress).updated),
         ),
         is_training=status is not None and status.state.is_active,
         training_id=None if run is None else run.id,
