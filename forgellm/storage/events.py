@@ -10,7 +10,6 @@ import errno
 import os
 import re
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
 from io import BytesIO
@@ -125,15 +124,10 @@ def follow_events(
         wait()
 
 
-@dataclass(frozen=True)
-class Mark:
-    """A place in a file of events, by what lies before it: appending changes nothing there, but another file
-    in its place, or one that was cut off and has grown again, has another mark at that `size` in bytes.
-    """
-
-    inode: int
-    size: int
-    last: bytes
+Mark = tuple[int, int, bytes]
+"""A place in a file of events, by what lies before it: the file's inode, the size in bytes up to there, and
+the last of these bytes. Appending changes nothing there, but another file in its place, or one that was cut
+off and has grown again, has another mark at that size."""
 
 
 def mark_of(folder: Path, *, size: int | None = None) -> Mark | None:
@@ -144,7 +138,7 @@ def mark_of(folder: Path, *, size: int | None = None) -> Mark | None:
         status = os.fstat(file.fileno())
         end = status.st_size if size is None else size
         length = min(end, _MARK_BYTES)
-        return Mark(status.st_ino, end, os.pread(file.fileno(), length, end - length))
+        return status.st_ino, end, os.pread(file.fileno(), length, end - length)
 
 
 def last_event(folder: Path, types: Collection[str], *, upto: int | None = None) -> Event | None:
