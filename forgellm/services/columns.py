@@ -70,7 +70,7 @@ class Columns:
         end = mark_of(folder)
         if end == self._mark:
             return
-        if self._mark is not None and mark_of(folder, size=self._mark.size) != self._mark:
+        if self._mark is not None and mark_of(folder, size=self._mark[1]) != self._mark:
             # A power cut or an old backup took events, or another run lies there now.
             self._forget()
         for event in events_after(folder, self.last_seq):

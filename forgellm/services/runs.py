@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice, takewhile
 from pathlib import Path
 
@@ -20,11 +21,12 @@ from forgellm.storage.events import (
     events_after,
     events_backwards,
     events_of,
+    events_path,
     follow_events,
     last_event,
     read_events,
 )
-from forgellm.storage.files import own_file
+from forgellm.storage.files import Version, own_file, settled_version
 from forgellm.storage.labels import Label, read_label
 from forgellm.storage.liveness import failure, state, waits
 from forgellm.storage.runs import find_run, list_runs, run_folder
@@ -271,10 +273,17 @@ def _unknown(problem: str) -> Mapping[str, object]:
 
 
 def _readable_progress(folder: Path) -> tuple[Progress, str | None]:
+    version = settled_version(events_path(folder))
     try:
-        return _progress(folder, None), None
+        return _progress(folder, None) if version is None else _latest_progress(folder, version), None
     except ForgeError as error:
         return Progress(), error.message
+
+
+# Of the runs in a list nearly all are over.
+@lru_cache(maxsize=4096)
+def _latest_progress(folder: Path, _version: Version) -> Progress:
+    return _progress(folder, None)
 
 
 def _progress(folder: Path, seq: int | None) -> Progress:

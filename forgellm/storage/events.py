@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
 from io import BytesIO
@@ -20,11 +20,13 @@ from typing import BinaryIO
 from forgellm.domain.errors import ForgeError
 from forgellm.domain.runs import LIFECYCLE, Event
 from forgellm.storage.event_lines import blocks_before, finite, lines_from, offset_after, parse_event, seq_of
-from forgellm.storage.files import append_json_line, own_file
+from forgellm.storage.files import Version, append_json_line, own_file, settled_version
 
 # Bytes; small enough to search the two last pieces at every look, large enough for few of them.
 _SETTLED = 1 << 18
 _MARK_BYTES = 64
+# A line as it is appended says its type at once; of others all is searched.
+_HEAD = re.compile(rb'\{"seq": [0-9]+, "time": "[^"\\]*", "type": "([^"\\]*)"')
 # What the file is, not what the process lacks at the moment.
 _UNREADABLE = {errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO}
 
@@ -78,10 +80,13 @@ def events_after(folder: Path, seq: int) -> Iterator[Event]:
 
 def events_of(folder: Path, types: Collection[str]) -> Iterator[Event]:
     """The events of those types, oldest first; of the many others no line is parsed. Raises ForgeError."""
-    names = [b'"%b"' % name.encode() for name in types]
+    names = [name.encode() for name in types]
+    quoted = [b'"%b"' % name for name in names]
     with _open(folder) as file:
         for _, line in lines_from(file, 0):
-            event = parse_event(line) if any(name in line for name in names) else None
+            head = _HEAD.match(line)
+            likely = head[1] in names if head else any(name in line for name in quoted)
+            event = parse_event(line) if likely else None
             if event is not None and event["type"] in types:
                 yield event
 
@@ -119,15 +124,10 @@ def follow_events(
         wait()
 
 
-@dataclass(frozen=True)
-class Mark:
-    """A place in a file of events, by what lies before it: appending changes nothing there, but another file
-    in its place, or one that was cut off and has grown again, has another mark at that `size` in bytes.
-    """
-
-    inode: int
-    size: int
-    last: bytes
+Mark = tuple[int, int, bytes]
+"""A place in a file of events, by what lies before it: the file's inode, the size in bytes up to there, and
+the last of these bytes. Appending changes nothing there, but another file in its place, or one that was cut
+off and has grown again, has another mark at that size."""
 
 
 def mark_of(folder: Path, *, size: int | None = None) -> Mark | None:
@@ -138,7 +138,7 @@ def mark_of(folder: Path, *, size: int | None = None) -> Mark | None:
         status = os.fstat(file.fileno())
         end = status.st_size if size is None else size
         length = min(end, _MARK_BYTES)
-        return Mark(status.st_ino, end, os.pread(file.fileno(), length, end - length))
+        return status.st_ino, end, os.pread(file.fileno(), length, end - length)
 
 
 def last_event(folder: Path, types: Collection[str], *, upto: int | None = None) -> Event | None:
@@ -167,11 +167,18 @@ def last_lifecycle_event(folder: Path) -> Event | None:
     Where the file is there but cannot be read, it is a `failed` one that says why: such a run must not pass
     for one that never began, nor keep others from being listed or started.
     """
+    version = settled_version(events_path(folder))
     try:
-        return last_event(folder, LIFECYCLE)
+        return last_event(folder, LIFECYCLE) if version is None else _last_lifecycle_event(folder, version)
     except ForgeError as error:
         said = {"code": error.code, "error": error.message, "suggestion": error.suggestion}
         return {"type": "failed", **said}
+
+
+# Of many runs nearly all are over, and each list, each look at the queue asks for the state of all of them.
+@lru_cache(maxsize=4096)
+def _last_lifecycle_event(folder: Path, _version: Version) -> Event | None:
+    return last_event(folder, LIFECYCLE)
 
 
 # Whoever watches a long run asks for its state several times a second, and the event that decides it is the

@@ -33,6 +33,8 @@ _LOCKLESS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS}
 _TORN = b" torn\n"
 _LOCK_ATTEMPTS = 40
 _LOCK_PAUSE = 0.005
+# More than the two seconds that FAT counts by; other disks count by less.
+SETTLED_SECONDS = 2.5
 _DELETED_BESIDE = 100
 """So many files may go by themselves while a folder is deleted."""
 
@@ -129,6 +131,24 @@ def read_json(path: Path) -> object:
     """The value in a JSON file. Raises ValueError where it is none, OSError where it cannot be read."""
     with open(path, "rb", opener=_without_waiting) as file:
         return _parse(file.read())
+
+
+Version = tuple[int, int, int, int]
+
+
+def settled_version(path: Path) -> Version | None:
+    """What is another one after each change of a file, and for another file in its place.
+
+    None for what is no file, and for one that was changed so lately that its disk's clock may not tell the
+    next change from that one.
+    """
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode) or time.time() - status.st_ctime < SETTLED_SECONDS:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def append_json_line(path: Path, value: Mapping[str, object], *, sync: bool = False) -> None:

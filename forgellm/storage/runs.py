@@ -10,12 +10,21 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
 from forgellm.domain.errors import InvalidPath, RunConflict, RunNotFound, nearest
 from forgellm.domain.runs import Run, RunKind, run_id
-from forgellm.storage.files import HeldLock, exclusive, read_json, storage_errors, write_json
+from forgellm.storage.files import (
+    HeldLock,
+    Version,
+    exclusive,
+    read_json,
+    settled_version,
+    storage_errors,
+    write_json,
+)
 from forgellm.storage.liveness import lock_path
 from forgellm.storage.numbers import new_number
 from forgellm.storage.workspace import Workspace
@@ -76,10 +85,21 @@ def list_runs(workspace: Workspace) -> list[Run]:
 def read_run(folder: Path) -> Run | None:
     """The run in `folder`, or None where it has no readable manifest."""
     try:
-        values = read_json(folder / MANIFEST)
-        return _parse_manifest(cast("Mapping[str, object]", values), folder)
+        version = settled_version(folder / MANIFEST)
+        return _read_manifest(folder) if version is None else _known_manifest(folder, version)
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
+
+
+# Written once and asked for by every list, by each look for one run and by the queue every few seconds.
+@lru_cache(maxsize=4096)
+def _known_manifest(folder: Path, _version: Version) -> Run:
+    return _read_manifest(folder)
+
+
+def _read_manifest(folder: Path) -> Run:
+    values = read_json(folder / MANIFEST)
+    return _parse_manifest(cast("Mapping[str, object]", values), folder)
 
 
 def find_run(workspace: Workspace, key: str) -> Run:

@@ -19,10 +19,11 @@ from forgellm.services import runs, training
 from forgellm.services.inspection import Inspections
 from forgellm.services.parts import Parts
 from forgellm.services.progress import Progress, as_dict, fold
+from forgellm.storage import files
 from forgellm.storage.events import EventLog, events_path, read_events
 from forgellm.storage.files import HeldLock
 from forgellm.storage.liveness import lock_path
-from forgellm.storage.runs import MANIFEST, run_folder
+from forgellm.storage.runs import MANIFEST, move_to_trash, restore_from_trash, run_folder
 from forgellm.storage.workspace import Workspace
 from tests.services.conftest import wait_for, wait_until
 from tests.storage.folders import new_run, noon
@@ -302,6 +303,53 @@ def test_a_running_run_is_listed_as_running(parts, listed):
     assert runs.summaries(parts, state=RunState.RUNNING).runs[0].run == listed[5]
     lock.release()
     assert runs.summaries(parts, limit=1).runs[0].state is RunState.INTERRUPTED
+
+
+@pytest.mark.parametrize("settled", [0, files.SETTLED_SECONDS])
+def test_a_list_says_how_runs_are_whatever_became_of_their_files_since_the_last_one(
+    parts, monkeypatch, settled
+):
+    monkeypatch.setattr(files, "SETTLED_SECONDS", settled)
+    known = [new_run(parts.workspace, name=f"run{n}") for n in range(5)]
+    grown, cut, exchanged, deleted, left = known
+    for run in known:
+        log = EventLog(run_folder(parts.workspace, run), noon)
+        log.append("started")
+        log.append("train", iteration=run.number, training_loss=2.5)
+        log.append("stopped")
+    before = listing(parts)
+    assert before == [(n, n, "stopped", "marks") for n in range(1, 6)]
+    log = EventLog(run_folder(parts.workspace, grown), noon)
+    log.append("resumed", iteration=1)
+    log.append("train", iteration=20, training_loss=2.0)
+    path = events_path(run_folder(parts.workspace, cut))
+    os.truncate(path, path.read_bytes().index(b"\n") + 1)
+    path = events_path(run_folder(parts.workspace, exchanged))
+    other = path.with_name("other")
+    other.write_bytes(
+        path.read_bytes().replace(b'"iteration": 3', b'"iteration": 7').replace(b"stopped", b"paused ")
+    )
+    os.replace(other, path)
+    move_to_trash(parts.workspace, deleted)
+    spec = {"dataset": "other"}
+    again = new_run(parts.workspace, name="run3", spec=spec)
+    move_to_trash(parts.workspace, left)
+    restore_from_trash(parts.workspace, left.id)
+    after = [
+        (1, 20, "interrupted", "marks"),
+        (2, 0, "interrupted", "marks"),
+        (3, 7, "interrupted", "marks"),
+        (5, 5, "stopped", "marks"),
+        (again.number, 0, "pending", "other"),
+    ]
+    assert listing(parts) == after
+    assert listing(parts) == after
+
+
+def listing(parts):
+    """(number, iteration, state, dataset) of every run."""
+    page = runs.summaries(parts, newest_first=False)
+    return [(s.run.number, s.progress.iteration, s.state.value, s.run.spec["dataset"]) for s in page.runs]
 
 
 def test_a_long_run_is_looked_at_without_reading_it(parts):

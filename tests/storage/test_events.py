@@ -15,6 +15,7 @@ from forgellm.domain.errors import ForgeError
 from forgellm.storage.events import (
     EventLog,
     events_backwards,
+    events_of,
     events_path,
     follow_events,
     last_event,
@@ -227,6 +228,20 @@ def test_a_page_is_what_reading_everything_would_give(tmp_path_factory, log, aft
     events_path(folder).write_bytes(log)
     expected = [event for event in every_event(folder) if event["seq"] > after]
     assert read_events(folder, after=after, limit=limit) == expected[:limit]
+
+
+def test_events_of_some_types_are_found_as_they_are_written_here_and_elsewhere(tmp_path):
+    log = EventLog(tmp_path, noon)
+    log.append("started", resume=False)
+    log.append("train", iteration=1, note='"phase", "type": "phase"', details={"type": "phase"})
+    log.append("phase", phase="train")
+    with open(events_path(tmp_path), "a") as file:
+        file.write('{"type":"phase","seq":4}\n{"seq": 5, "more": {"type": "train"}, "type": "phase"}\n')
+        file.write(
+            '{"seq": 6, "time": "\\"", "type": "ph\\u0061se"}\n{"seq": 7, "time": null, "type": "train"}\n'
+        )
+    assert [event["seq"] for event in events_of(tmp_path, ("phase",))] == [3, 4, 5]
+    assert [event["seq"] for event in events_of(tmp_path, ("train", "started"))] == [1, 2, 7]
 
 
 @settings(deadline=None)
