@@ -44,8 +44,8 @@ logger = logging.getLogger(__name__)
 
 
 class Guard:
-    """Wraps `app`. `is_page` says which paths a link on another site may open; `limit` is in bytes. A POST
-    to one of `uploads` may be multipart, of up to `upload_limit` bytes."""
+    """Wraps `app`. `is_page` says which paths a link on another site may open. A POST to one of `uploads` may
+    be multipart, of up to `upload_limit` bytes."""
 
     def __init__(
         self,
@@ -53,7 +53,6 @@ class Guard:
         access: Access,
         *,
         is_page: Callable[[str], bool] = lambda path: path == "/",
-        limit: int = JSON_LIMIT,
         uploads: Collection[str] = (),
         upload_limit: int = JSON_LIMIT,
     ) -> None:
@@ -61,7 +60,6 @@ class Guard:
         self._access = access
         self._login = None if access.token is None else Login(access.token)
         self._is_page = is_page
-        self._limit = limit
         self._uploads = frozenset(uploads)
         self._upload_limit = upload_limit
 
@@ -77,7 +75,7 @@ class Guard:
             if self._is_upload(environ):
                 _check_upload(environ, self._upload_limit)
             else:
-                _check_body(environ, self._limit)
+                _check_body(environ, JSON_LIMIT)
             _check_upgrade(environ)
         except ForgeError as error:
             # Without the query: it may hold a token.
