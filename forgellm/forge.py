@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 
 from forgellm.services.inspection import Inspections
@@ -19,12 +18,12 @@ def local_time() -> datetime:
 class Forge(Parts):
     """The parts, opened from settings. Raises InvalidPath where the workspace is not a folder."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], datetime] = local_time) -> None:
+    def __init__(self, settings: Settings) -> None:
         workspace, environment = Workspace.open(settings.workspace), worker_environment()
         super().__init__(
             workspace=workspace,
             hub_cache=settings.hub_cache,
             environment=environment,
-            clock=clock,
+            clock=local_time,
             inspections=Inspections(workspace, settings.hub_cache, environment),
         )

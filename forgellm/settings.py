@@ -101,19 +101,14 @@ def server_environment(token: str | None, environ: Mapping[str, str] | None = No
     return environment if token is None else {**environment, _TOKEN: token}
 
 
-def model_server_environment(
-    token: str | None,
-    environ: Mapping[str, str] | None = None,
-    find: Callable[[], Path | None] = find_openblas,
-) -> dict[str, str]:
+def model_server_environment(token: str | None) -> dict[str, str]:
     """The environment for a server process that computes, as a worker does."""
-    return server_environment(token, worker_environment(environ, find))
+    return server_environment(token, worker_environment())
 
 
-def preloads_as(environment: Mapping[str, str], environ: Mapping[str, str] | None = None) -> bool:
+def preloads_as(environment: Mapping[str, str]) -> bool:
     """Whether this process was started with the libraries that `environment` has preloaded."""
-    environ = os.environ if environ is None else environ
-    return environ.get("LD_PRELOAD", "") == environment.get("LD_PRELOAD", "")
+    return os.environ.get("LD_PRELOAD", "") == environment.get("LD_PRELOAD", "")
 
 
 def importing_this(environment: Mapping[str, str]) -> dict[str, str]:
@@ -152,7 +147,7 @@ def packaged(name: str, package: Path = PACKAGE) -> Path:
         f"The folder {name!r} that ships with ForgeLLM is missing.",
         details={"sought": [str(package / name), str(checkout / name)]},
         # Never by its name: what PyPI has under it is another program.
-        suggestion="Install it again where it came from: scripts/quickstart in its checkout, or its wheel.",
+        suggestion="Install it again from where you got it: its checkout (scripts/quickstart) or its wheel.",
     )
 
 

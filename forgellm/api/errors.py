@@ -75,9 +75,9 @@ class UnsupportedMediaType(ForgeError):
     status = 415
 
 
-def error_body(error: ForgeError, *, now: datetime | None = None) -> dict[str, object]:
+def error_body(error: ForgeError) -> dict[str, object]:
     """The answer to a request that failed: every key is always there, `detail` is the message once more."""
-    now = datetime.now(timezone.utc) if now is None else now
+    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     return {
         "success": False,
         "error": error.message,
@@ -86,7 +86,7 @@ def error_body(error: ForgeError, *, now: datetime | None = None) -> dict[str, o
         "error_code": error.code,
         "status_code": error.status,
         "suggestion": error.suggestion,
-        "timestamp": now.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": now.replace("+00:00", "Z"),
     }
 
 

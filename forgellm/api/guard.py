@@ -47,8 +47,8 @@ logger = logging.getLogger(__name__)
 
 
 class Guard:
-    """Wraps `app`. `is_page` says which paths a link on another site may open; `limit` is in bytes. A POST
-    to one of `uploads` may be multipart, of up to `upload_limit` bytes."""
+    """Wraps `app`. `is_page` says which paths a link on another site may open. A POST to one of `uploads` may
+    be multipart, of up to `upload_limit` bytes."""
 
     def __init__(
         self,
@@ -56,7 +56,6 @@ class Guard:
         access: Access,
         *,
         is_page: Callable[[str], bool] = lambda path: path == "/",
-        limit: int = JSON_LIMIT,
         uploads: Collection[str] = (),
         upload_limit: int = JSON_LIMIT,
     ) -> None:
@@ -64,7 +63,6 @@ class Guard:
         self._access = access
         self._login = None if access.token is None else Login(access.token)
         self._is_page = is_page
-        self._limit = limit
         self._uploads = frozenset(uploads)
         self._upload_limit = upload_limit
 
@@ -81,7 +79,7 @@ class Guard:
                 _check_upload(environ, self._upload_limit)
             else:
                 taken = _FORM if environ["PATH_INFO"] in self._uploads else _JSON
-                _check_body(environ, self._limit, taken=taken)
+                _check_body(environ, JSON_LIMIT, taken=taken)
             _check_upgrade(environ)
         except ForgeError as error:
             # Without the query: it may hold a token.

@@ -54,6 +54,6 @@ class Chats:
         if not _NAME.fullmatch(name):
             raise InvalidField(
                 f"{name!r:.40} cannot name a conversation",
-                suggestion="Use letters, digits, dots, hyphens and underscores.",
+                suggestion="Use letters from a to z, digits, dots, hyphens and underscores.",
             )
         return self._folder / f"{name}.json"

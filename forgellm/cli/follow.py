@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
@@ -40,8 +41,13 @@ class Follower:
                 self._show()
                 break
             except KeyboardInterrupt:
+                pass
+            try:
                 if self._leaves():
                     break
+            except KeyboardInterrupt:
+                # The second one, while the first is still being obeyed.
+                break
         return runs.status(self._parts, self._run).state
 
     def _show(self) -> None:
@@ -75,13 +81,11 @@ class Follower:
         return bool(answer == "leave")
 
     def _pause(self) -> bool:
-        click.echo(f"Pausing {self._run.id}; its state is being saved.")
         self._pausing = True
-        try:
+        # It may end in this very moment; following on shows how.
+        with suppress(RunConflict):
             launcher.pause(self._parts.workspace, self._run)
-        except RunConflict:
-            # It ended in this very moment; following on shows how.
-            return False
+            click.echo(f"Pausing {self._run.id}; its state is being saved.")
         return False
 
 

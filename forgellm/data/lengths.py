@@ -16,7 +16,8 @@ from forgellm.data.places import Placer
 from forgellm.data.problems import Problem
 from forgellm.data.records import Example
 from forgellm.data.report import Measured
-from forgellm.domain.spec import TrainingSpec, total_iterations
+from forgellm.domain.extent import total_iterations
+from forgellm.domain.spec import TrainingSpec
 
 
 @dataclass(frozen=True)

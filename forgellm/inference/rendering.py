@@ -46,9 +46,8 @@ class Renderer:
         *,
         variables: Mapping[str, object],
         tools: Sequence[Mapping[str, object]] = (),
-        add_generation_prompt: bool = True,
     ) -> str:
-        """The text of the conversation.
+        """The text of the conversation, up to where the answer begins.
 
         Raises InvalidField where the template refuses it, TemplateTimeout where it takes too long.
         """
@@ -57,7 +56,6 @@ class Renderer:
             "messages": list(messages),
             "tools": list(tools),
             "variables": dict(variables),
-            "add_generation_prompt": add_generation_prompt,
         }
         with self._lock:
             answer = self._ask(json.dumps(job).encode() + b"\n")
@@ -111,7 +109,7 @@ class Renderer:
         """Importing what renders takes a second that no template is to be blamed for."""
         assert process.stdin is not None
         empty: dict[str, object] = {"template": "", "messages": [], "tools": [], "variables": {}}
-        process.stdin.write(json.dumps({**empty, "add_generation_prompt": False}).encode() + b"\n")
+        process.stdin.write(json.dumps(empty).encode() + b"\n")
         process.stdin.flush()
         self._read_line(process, _SECONDS_TO_START)
 

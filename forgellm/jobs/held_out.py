@@ -17,8 +17,9 @@ from forgellm.data.sources import items
 from forgellm.data.token_cache import TokenCache
 from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.errors import ForgeError
+from forgellm.domain.extent import sequence_length
 from forgellm.domain.metrics import prefers
-from forgellm.domain.spec import parse_spec, sequence_length
+from forgellm.domain.spec import parse_spec
 from forgellm.jobs.job import Job
 from forgellm.storage.datasets import find_dataset
 from forgellm.storage.files import read_json, remove_folder

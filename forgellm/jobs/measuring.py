@@ -19,7 +19,8 @@ from forgellm.data.problems import Problem
 from forgellm.data.records import Example, TextRow
 from forgellm.data.report import Measure, Measured
 from forgellm.domain.errors import InvalidField
-from forgellm.domain.spec import parse_spec, sequence_length
+from forgellm.domain.extent import sequence_length
+from forgellm.domain.spec import parse_spec
 from forgellm.jobs.asked import Asked, Dataset
 from forgellm.storage.models import ModelFolder, context_length, find_model
 

@@ -17,8 +17,9 @@ from forgellm.data.corpus import Corpus, build_corpus, load_corpus
 from forgellm.data.token_cache import TokenCache
 from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.errors import ResumeMismatch
+from forgellm.domain.extent import sequence_length, total_iterations
 from forgellm.domain.runs import REFERENCE_PHASE
-from forgellm.domain.spec import TrainingSpec, parse_spec, sequence_length, total_iterations
+from forgellm.domain.spec import TrainingSpec, parse_spec
 from forgellm.jobs.job import Job, Outcome, called_off
 from forgellm.storage.adapters import adapter_files, check_continues, config_of, saved_config_of, write_config
 from forgellm.storage.checkpoints import check_intact

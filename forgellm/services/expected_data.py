@@ -8,10 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from forgellm.domain.extent import sequence_length, total_iterations, usual_length
 from forgellm.domain.metrics import prefers
 from forgellm.domain.rows import batches_per_epoch
 from forgellm.domain.runs import Run
-from forgellm.domain.spec import TrainingSpec, defaults, sequence_length, total_iterations
+from forgellm.domain.spec import TrainingSpec, defaults
 from forgellm.services.datasets import BYTES_PER_TOKEN
 from forgellm.services.parts import Parts
 from forgellm.services.space import HARDLY_TEXT
@@ -114,7 +115,7 @@ def _counted(
 def _length(run: Run, base: ModelFolder) -> int | None:
     given, context = run.spec.get("max_seq_length"), context_length(base.config)
     if given is None:
-        return min(2048, context or 2048)
+        return usual_length(context)
     return given if isinstance(given, int) else None
 
 

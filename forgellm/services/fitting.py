@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from forgellm.domain.errors import InvalidField
-from forgellm.domain.spec import TrainingSpec, parse_spec, sequence_length, to_dict
+from forgellm.domain.extent import sequence_length
+from forgellm.domain.spec import TrainingSpec, parse_spec, to_dict
 from forgellm.services.learnable import Learnable, learnable
 from forgellm.services.memory import estimate
 from forgellm.storage.models import ModelFolder, context_length

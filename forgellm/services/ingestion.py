@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePath
@@ -141,7 +142,7 @@ def check_name(name: str) -> None:
         raise InvalidField(
             f"{name!r:.140} cannot name a dataset",
             details={"field": "name"},
-            suggestion="Use up to 128 letters, digits, dots, hyphens and underscores; begin with a letter.",
+            suggestion="Use a to z, A to Z, digits and . _ -, 128 at most; begin with a letter.",
         )
 
 
@@ -165,8 +166,9 @@ def check_file_name(file: str) -> None:
 
 
 def name_from(text: str) -> str:
-    """A name for a dataset, out of a title or the name of a file without its suffix."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._-")[:128]
+    """A name for a dataset, out of a title or the name of a file without its suffix; é becomes e."""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", plain).strip("._-")[:128]
     return name or "dataset"
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from forgellm.domain.errors import ForgeError
+from forgellm.domain.extent import DEFAULT_SEQUENCE_LENGTH, sequence_length
 from forgellm.domain.runs import Run
-from forgellm.domain.spec import DEFAULT_SEQUENCE_LENGTH, parse_spec, sequence_length
+from forgellm.domain.spec import parse_spec
 from forgellm.inference.memory import loaded_bytes
 from forgellm.services.cards import picture_of, read_card
 from forgellm.services.learnable import learnable

@@ -33,7 +33,7 @@ def check_name(parts: Parts, name: str, parent: Path, *, what: str) -> None:
         raise InvalidField(
             f"name {name!r:.200} cannot name {what}",
             details={"field": "name"},
-            suggestion="Use up to 128 letters, digits, dots, hyphens and underscores; begin with a letter.",
+            suggestion="Use a to z, A to Z, digits and . _ -, 128 at most; begin with a letter.",
         )
     place = f"{parts.workspace.relative(parent)}/{name}"
     # A run puts its folder there before it ends: asked the other way round, both could miss it.

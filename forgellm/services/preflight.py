@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from forgellm.domain.checkpoints import kept_at_most
+from forgellm.domain.extent import sequence_length
 from forgellm.domain.form import changed_fields
 from forgellm.domain.schedule import drawn, schedule_of
-from forgellm.domain.spec import TrainingSpec, sequence_length, to_dict
+from forgellm.domain.spec import TrainingSpec, to_dict
 from forgellm.services import findings
 from forgellm.services.expected_data import Course, ExpectedData, course, expected_data
 from forgellm.services.findings import Finding

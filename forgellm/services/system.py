@@ -11,7 +11,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -127,17 +127,17 @@ def _reason(error: Exception) -> str:
     return last[0] if last else ended
 
 
-def _blas(system: str = sys.platform, find: Callable[[], Path | None] = find_openblas) -> Fact:
-    if system == "darwin":
+def _blas() -> Fact:
+    if sys.platform == "darwin":
         return Fact("BLAS", "Accelerate", "comes with macOS")
-    library = find()
+    library = find_openblas()
     if library is not None:
         return Fact("BLAS", str(library), "OpenBLAS, preloaded into every run")
     return Fact("BLAS", "the reference BLAS in MLX", _WITHOUT_OPENBLAS, "advice")
 
 
-def _compiler(which: Callable[[str], str | None] = shutil.which) -> Fact:
-    found = next((path for path in map(which, ("c++", "g++", "clang++")) if path), None)
+def _compiler() -> Fact:
+    found = next((path for path in map(shutil.which, ("c++", "g++", "clang++")) if path), None)
     if found:
         return Fact("C++ compiler", found, "MLX compiles CPU kernels with it")
     return Fact("C++ compiler", "none", _WITHOUT_COMPILER, "advice")

@@ -11,15 +11,9 @@ from forgellm import __version__
 from forgellm.data.problems import invalid_dataset
 from forgellm.data.sources import check_dataset
 from forgellm.domain.errors import InvalidField, ResumeMismatch, RunConflict
+from forgellm.domain.extent import folder_name, sequence_length
 from forgellm.domain.runs import Run, RunKind
-from forgellm.domain.spec import (
-    DEFAULT_GENERAL_DATASET,
-    TrainingSpec,
-    folder_name,
-    parse_spec,
-    sequence_length,
-    to_dict,
-)
+from forgellm.domain.spec import DEFAULT_GENERAL_DATASET, TrainingSpec, parse_spec, to_dict
 from forgellm.jobs import launcher
 from forgellm.services import contents, findings, samples
 from forgellm.services.beginnings import check_beginning, continuing

@@ -8,13 +8,8 @@ from functools import partial
 from typing import TypeVar
 
 from forgellm.domain.errors import ForgeError, InvalidField
-from forgellm.domain.spec import (
-    DEFAULT_GENERAL_DATASET,
-    TrainingSpec,
-    check_values,
-    sequence_length,
-    with_implied,
-)
+from forgellm.domain.extent import sequence_length
+from forgellm.domain.spec import DEFAULT_GENERAL_DATASET, TrainingSpec, check_values, with_implied
 from forgellm.services import samples
 from forgellm.services.beginnings import check_beginning, continuing
 from forgellm.services.findings import Finding, refusal

@@ -6,7 +6,6 @@ every key and every shape must match, and every value must be finite.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from forgellm.domain.errors import InvalidAdapter, InvalidField, InvalidModel
 from forgellm.storage.adapters import AdapterConfig
 from forgellm.storage.files import atomic_path
 
-_ADAPTER_LEAVES = {"lora_a", "lora_b", "m"}
 Weights = dict[str, mx.array]
 
 
@@ -84,10 +82,10 @@ def trainable_weights(model: nn.Module) -> Weights:
     return dict(tree_flatten(model.trainable_parameters()))
 
 
-def save_weights(path: Path, weights: Weights, metadata: Mapping[str, str] | None = None) -> None:
+def save_weights(path: Path, weights: Weights) -> None:
     """Write a safetensors file beside its place, sync it, rename it."""
     with atomic_path(path) as temporary:
-        mx.save_safetensors(str(temporary), weights, dict(metadata or {"format": "mlx"}))
+        mx.save_safetensors(str(temporary), weights, {"format": "mlx"})
 
 
 def are_finite(weights: Weights) -> bool:

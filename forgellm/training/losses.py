@@ -120,14 +120,11 @@ def measure(
     model: nn.Module,
     sequences: Sequences,
     *,
-    batch_tokens: int = 4096,
     progress: Callable[[int, int], None] | None = None,
     layer: Layer = None,
 ) -> Measurement:
     """The mean loss of `model` over all learned tokens of `sequences`, as `sequence_losses` measures them."""
-    sums, counts = sequence_losses(
-        model, sequences, batch_tokens=batch_tokens, progress=progress, layer=layer
-    )
+    sums, counts = sequence_losses(model, sequences, progress=progress, layer=layer)
     total = int(counts.sum())
     loss = float(sums.sum()) / total if total else math.nan
     pairs = tuple((float(s), int(n)) for s, n in zip(sums, counts, strict=True))

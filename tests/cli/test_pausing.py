@@ -1,7 +1,11 @@
 """What Ctrl-C on the servers does to the runs of their workspace."""
 
+import io
+from contextlib import redirect_stdout
+
 import pytest
 
+from forgellm.cli.follow import Follower
 from forgellm.cli.pausing import pause_training
 from forgellm.forge import Forge
 from forgellm.jobs.launcher import launch
@@ -54,3 +58,21 @@ def test_a_run_that_does_not_train_goes_on_to_its_end(forge, worker_environment)
     run = begin(forge.workspace, worker_environment, kind=RunKind.PUBLISH)
     pause_training(forge)
     assert state(run_folder(forge.workspace, run)).value == "running"
+
+
+class _Impatient(io.StringIO):
+    """Somebody who presses Ctrl-C at every word."""
+
+    def write(self, text):
+        super().write(text)
+        # Click tries with none what it can write to.
+        if text:
+            raise KeyboardInterrupt
+
+
+def test_a_second_ctrl_c_while_a_run_is_told_to_pause_leaves_it_to_that(forge, worker_environment):
+    run = begin(forge.workspace, worker_environment)
+    with redirect_stdout(_Impatient()) as said:
+        Follower(forge, run, ()).follow()
+    assert f"Pausing {run.id}" in said.getvalue()
+    wait_for_event(run_folder(forge.workspace, run), "paused")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from forgellm.domain.errors import InvalidField
+from forgellm.domain.extent import sequence_length
 from forgellm.domain.rows import batch_shapes, batches_per_epoch
-from forgellm.domain.spec import parse_spec, sequence_length
+from forgellm.domain.spec import parse_spec
 
 NEEDED = {"model_name": "m", "training_type": "ift", "dataset": "d", "batch_size": 2}
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from forgellm.data.tokens import load_tokenizer
+from forgellm.domain.extent import folder_name
 from forgellm.domain.runs import Run, RunKind
-from forgellm.domain.spec import folder_name, parse_spec, to_dict
+from forgellm.domain.spec import parse_spec, to_dict
 from forgellm.jobs.held_out import held_out
 from forgellm.jobs.job import Job, Outcome, utc_now
 from forgellm.jobs.publish import publish

@@ -23,8 +23,9 @@ from mlx_lm.models.mla import MultiLinear
 from mlx_lm.utils import load, load_model
 
 from forgellm.domain.errors import InvalidModel
+from forgellm.domain.extent import folder_name
 from forgellm.domain.runs import Event, Run, RunKind
-from forgellm.domain.spec import folder_name, parse_spec, to_dict
+from forgellm.domain.spec import parse_spec, to_dict
 from forgellm.jobs.job import utc_now
 from forgellm.jobs.publish import check_dequantized
 from forgellm.storage.checkpoints import read_checkpoints

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from forgellm.domain.spec import parse_spec, sequence_length, to_dict
+from forgellm.domain.extent import sequence_length
+from forgellm.domain.spec import parse_spec, to_dict
 from forgellm.services.fitting import ways_to_fit
 from forgellm.services.learnable import learnable
 from forgellm.services.memory import estimate

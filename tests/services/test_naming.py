@@ -11,6 +11,7 @@ from forgellm.domain.runs import Run, RunKind
 from forgellm.forge import Forge
 from forgellm.jobs.job import utc_now
 from forgellm.services import exporting
+from forgellm.services.ingestion import name_from
 from forgellm.services.naming import check_name, free_name
 from forgellm.storage.events import EventLog
 from forgellm.storage.runs import create_run, list_runs, run_folder
@@ -64,3 +65,12 @@ def test_of_two_who_ask_for_the_same_name_at_once_one_is_refused(forge: Forge, l
         thread.join(60)
     assert (len(launched), len(refused), len(list_runs(forge.workspace))) == (1, 3, 1)
     assert wait_for(forge, launched[0])[-1] == "completed"
+
+
+def test_a_dataset_is_called_what_its_folder_is_as_far_as_plain_letters_go():
+    assert [name_from(text) for text in ("Über mich", "cafe\u0301 No. 1", "日記", "notes.v2")] == [
+        "Uber_mich",
+        "cafe_No._1",
+        "dataset",
+        "notes.v2",
+    ]

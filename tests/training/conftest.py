@@ -10,7 +10,8 @@ import pytest
 
 from forgellm.data.corpus import Corpus
 from forgellm.data.sequences import Sequences
-from forgellm.domain.spec import TrainingSpec, total_iterations
+from forgellm.domain.extent import total_iterations
+from forgellm.domain.spec import TrainingSpec
 from forgellm.storage.adapters import config_of
 from forgellm.training.adapters import attach, load_base
 from forgellm.training.loop import Plan, TrainingLoop
