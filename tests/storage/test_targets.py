@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -8,9 +9,13 @@ from safetensors.numpy import save_file
 from forgellm.domain.chat import Target
 from forgellm.domain.checkpoints import Checkpoint
 from forgellm.domain.errors import InvalidAdapter, InvalidPath, ModelNotFound, UntrustedModelCode
+from forgellm.domain.runs import RunKind
 from forgellm.storage.checkpoints import sha256_of, write_sidecar
 from forgellm.storage.files import write_json
+from forgellm.storage.models import fingerprint
+from forgellm.storage.runs import create_run, run_folder
 from forgellm.storage.targets import find_source
+from tests.storage.folders import NOON
 
 TINY = "models/base/tiny"
 
@@ -47,6 +52,27 @@ def test_an_adapter_is_a_folder_or_one_of_its_checkpoints(workspace, hub_cache, 
     assert fourth.adapter == (adapter, adapter / "0000004_adapters.safetensors")
     assert best.identity == fourth.identity
     assert best.adapter_identity != fourth.adapter_identity
+
+
+def test_an_adapter_is_laid_over_no_other_model_than_the_one_it_was_trained_on(workspace, hub_cache, adapter):
+    tiny, other = workspace.base_models / "tiny", workspace.base_models / "other"
+    shutil.copytree(tiny, other)
+    config = json.loads((other / "config.json").read_text())
+    # Of the same shapes: everything fits, and means nothing.
+    (other / "config.json").write_text(json.dumps({**config, "rope_theta": 5000.0}))
+    run = create_run(
+        workspace,
+        RunKind.CPT,
+        spec={"model_name": TINY},
+        name="trained",
+        created=NOON,
+        versions={},
+        base_fingerprint=fingerprint(tiny),
+    )
+    shutil.copytree(adapter, run_folder(workspace, run), dirs_exist_ok=True)
+    assert find_source(workspace, hub_cache, Target(TINY, run.folder)).adapter is not None
+    with pytest.raises(InvalidAdapter, match=f"was trained on {TINY}, not on models/base/other"):
+        find_source(workspace, hub_cache, Target("models/base/other", run.folder))
 
 
 def test_finding_a_source_writes_nothing(workspace, hub_cache, adapter):
