@@ -163,7 +163,7 @@ def _render(form: ChatForm, request: GenerationRequest, *, answered: bool = Fals
         [_plain(message) for message in messages],
         tools=request.tools,
         variables={**tokenizer.special_tokens_map, **request.template_options},
-        add_generation_prompt=not answered,
+        answered=answered,
     )
 
 

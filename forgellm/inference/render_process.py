@@ -27,7 +27,7 @@ def render(job: Mapping[str, Any]) -> dict[str, str]:
             conversations=[job["messages"]],
             tools=job["tools"] or None,
             chat_template=job["template"],
-            add_generation_prompt=True,
+            add_generation_prompt=not job["answered"],
             **job["variables"],
         )
         # No tokenizer takes what is not Unicode.

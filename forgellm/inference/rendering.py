@@ -46,8 +46,9 @@ class Renderer:
         *,
         variables: Mapping[str, object],
         tools: Sequence[Mapping[str, object]] = (),
+        answered: bool = False,
     ) -> str:
-        """The text of the conversation, up to where the answer begins.
+        """The text of the conversation, up to where the answer begins, or with that if it is `answered`.
 
         Raises InvalidField where the template refuses it, TemplateTimeout where it takes too long.
         """
@@ -56,6 +57,7 @@ class Renderer:
             "messages": list(messages),
             "tools": list(tools),
             "variables": dict(variables),
+            "answered": answered,
         }
         with self._lock:
             answer = self._ask(json.dumps(job).encode() + b"\n")
@@ -108,7 +110,13 @@ class Renderer:
     def _warm_up(self, process: subprocess.Popen[bytes]) -> None:
         """Importing what renders takes a second that no template is to be blamed for."""
         assert process.stdin is not None
-        empty: dict[str, object] = {"template": "", "messages": [], "tools": [], "variables": {}}
+        empty: dict[str, object] = {
+            "template": "",
+            "messages": [],
+            "tools": [],
+            "variables": {},
+            "answered": True,
+        }
         process.stdin.write(json.dumps(empty).encode() + b"\n")
         process.stdin.flush()
         self._read_line(process, _SECONDS_TO_START)

@@ -21,7 +21,7 @@ from typing import IO, Any
 from forgellm.domain.device_failures import WAY_OUT_OF_A_RUN
 from forgellm.domain.errors import GpuInterrupted, HostLost
 from forgellm.domain.hosts import Host, backend_of, parse_hosts
-from forgellm.domain.spec import parse_spec
+from forgellm.domain.run_specs import spec_of
 from forgellm.jobs.hostfile import free_port, launcher_hosts, located
 from forgellm.jobs.job import Job, Outcome, called_off, failure_values
 from forgellm.jobs.watch import OUTCOME, Lost, Watch, plain
@@ -46,7 +46,7 @@ def train(job: Job) -> Outcome:
     A machine that goes away ends it as `failed` with HOST_LOST: it can be resumed. Raises HostLost where the
     machines cannot be told apart or found.
     """
-    hosts = located(parse_hosts(parse_spec(job.run.spec).hosts))
+    hosts = located(parse_hosts(spec_of(job.run).hosts))
     write_json(job.folder / _HOSTFILE, launcher_hosts(hosts))
     source = random.Random()
     for _ in range(_STARTS):

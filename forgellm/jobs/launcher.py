@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 
-from forgellm.domain.errors import ForgeError, RunConflict, RunNotFound
+from forgellm.domain.errors import ForgeError, ReadOnly, RunConflict, RunNotFound
 from forgellm.domain.runs import Run, RunState
 from forgellm.jobs.claim import BEGUN, FRESH, Claim, begin, conflict
 from forgellm.jobs.job import failure_values, utc_now
@@ -75,9 +75,10 @@ def launch_next(
 ) -> Run | None:
     """Launch the first pending run that may start now; None where there is none.
 
-    Raises DiskFull, ReadOnly.
+    One whose folder cannot be written to, as that of another user, does not hold up those behind it; where
+    none of them starts either, why it does not is raised: ReadOnly, OSError. Raises DiskFull.
     """
-    busy = False
+    busy, problem = False, None
     for run in in_order(workspace, list_runs(workspace)):
         if (busy and run.kind.trains) or not waits(run_folder(workspace, run)):
             continue
@@ -88,7 +89,12 @@ def launch_next(
             # lock a moment before the training lock, and taking a lock waits that moment.
             busy = busy or is_held(workspace.training_lock)
             continue
+        except (ReadOnly, PermissionError, IsADirectoryError) as error:
+            problem = problem or error
+            continue
         return run
+    if problem is not None:
+        raise problem
     return None
 
 

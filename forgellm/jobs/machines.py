@@ -20,6 +20,7 @@ from mlx_lm.tuner.trainer import grad_checkpoint
 from forgellm import __version__
 from forgellm.domain.errors import ForgeError, HostLost, HostUnfit
 from forgellm.domain.hosts import parse_hosts
+from forgellm.domain.run_specs import spec_of
 from forgellm.domain.spec import TrainingSpec, parse_spec
 from forgellm.jobs.job import Job, Outcome
 from forgellm.jobs.train import train
@@ -67,7 +68,7 @@ def _check_in(job: Job, group: Group) -> None:
         "fingerprint": job.run.base_fingerprint,
     }
     group.send("wish", wish)
-    names = [host.name for host in parse_hosts(parse_spec(job.run.spec).hosts)]
+    names = [host.name for host in parse_hosts(spec_of(job.run).hosts)]
     for name, problem in zip(names, group.answers(), strict=True):
         if problem:
             raise HostUnfit(

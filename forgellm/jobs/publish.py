@@ -23,8 +23,8 @@ from forgellm.data.endings import unnamed_end
 from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.checkpoints import Checkpoint
 from forgellm.domain.errors import DiskFull, InvalidModel
+from forgellm.domain.run_specs import spec_of
 from forgellm.domain.runs import Run, RunKind
-from forgellm.domain.spec import parse_spec
 from forgellm.jobs.building import building_of, remove_leftovers
 from forgellm.jobs.dashboard import write_dashboard
 from forgellm.jobs.job import Job, Outcome
@@ -84,7 +84,7 @@ def _wish(job: Job) -> Wish:
     source = find_run(job.workspace, str(spec["run"]))
     folder = run_folder(job.workspace, source)
     checkpoint = find_checkpoint(folder, int(str(spec["iteration"])))
-    base = find_model(job.workspace, job.hub_cache, parse_spec(source.spec).model_name)
+    base = find_model(job.workspace, job.hub_cache, spec_of(source).model_name)
     if source.base_fingerprint not in (None, fingerprint(base.path)):
         raise InvalidModel(
             f"the base model {base.name} is not the one that {source.id} was trained on",
@@ -168,7 +168,7 @@ def _measure(building: Path, wish: Wish) -> Measured:
     """The published model, loaded back from the disk, on the validation sets of its run."""
     corpus = load_corpus(wish.folder / "corpus")
     model, _ = load_base(building)
-    domain = objective_of(parse_spec(wish.source.spec), corpus, wish.folder).measure(model)
+    domain = objective_of(spec_of(wish.source), corpus, wish.folder).measure(model)
     general = measure(model, corpus.general_valid) if corpus.general_valid else None
     if general is None:
         return Measured(domain.loss, domain.tokens)

@@ -18,8 +18,9 @@ from forgellm.data.token_cache import TokenCache
 from forgellm.data.tokens import load_tokenizer
 from forgellm.domain.errors import ResumeMismatch
 from forgellm.domain.extent import sequence_length, total_iterations
+from forgellm.domain.run_specs import spec_of
 from forgellm.domain.runs import REFERENCE_PHASE
-from forgellm.domain.spec import TrainingSpec, parse_spec
+from forgellm.domain.spec import TrainingSpec
 from forgellm.jobs.job import Job, Outcome, called_off
 from forgellm.storage.adapters import adapter_files, check_continues, config_of, saved_config_of, write_config
 from forgellm.storage.checkpoints import check_intact
@@ -73,7 +74,7 @@ def train(job: Job, group: Group | None = None) -> Outcome:
 
 
 def _train(job: Job, group: Group | None) -> Outcome:
-    spec = parse_spec(job.run.spec)
+    spec = spec_of(job.run)
     base = find_model(job.workspace, job.hub_cache, spec.model_name)
     _check_base(job, base)
     _phase(job, "preparing data")

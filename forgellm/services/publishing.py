@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from forgellm.domain.checkpoints import Checkpoint
 from forgellm.domain.errors import CheckpointNotFound, RunConflict, revived
+from forgellm.domain.run_specs import spec_of
 from forgellm.domain.runs import Run, RunKind, RunState
 from forgellm.jobs import launcher
 from forgellm.services import runs
@@ -29,9 +30,10 @@ def publish(parts: Parts, source: Run, *, iteration: int | None = None, name: st
     """Launch a run that publishes a checkpoint of `source`: the best one unless `iteration` is given.
 
     Without a `name` it is called after the run, the iteration and the time. Raises CheckpointNotFound,
-    InvalidAdapter, InvalidField for an unusable name, RunConflict, ReadOnly.
+    InvalidAdapter, UnknownSpec, InvalidField for an unusable name, RunConflict, ReadOnly.
     """
     chosen = chosen_checkpoint(parts, source, iteration)
+    spec_of(source)
     check_writable(parts.workspace.published)
     with names_alone(parts):
         if name is None:

@@ -187,7 +187,9 @@ def follow(parts: Parts, run: Run, *, after: int, wait: Callable[[], None]) -> I
         return not now.is_active
 
     yield from follow_events(folder, after=after, wait=wait, finished=finished)
-    launcher.launch_next(parts.workspace, environment=parts.environment)
+    # What keeps another run from being started is no failure of this one.
+    with suppress(ForgeError, OSError):
+        launcher.launch_next(parts.workspace, environment=parts.environment)
 
 
 def log(parts: Parts, run: Run, *, last_bytes: int | None = None) -> str:

@@ -12,6 +12,7 @@ from forgellm.data.problems import invalid_dataset
 from forgellm.data.sources import check_dataset
 from forgellm.domain.errors import InvalidField, ResumeMismatch, RunConflict
 from forgellm.domain.extent import folder_name, sequence_length
+from forgellm.domain.run_specs import spec_of
 from forgellm.domain.runs import Run, RunKind
 from forgellm.domain.spec import DEFAULT_GENERAL_DATASET, TrainingSpec, parse_spec, to_dict
 from forgellm.jobs import launcher
@@ -63,10 +64,10 @@ def start(parts: Parts, values: Mapping[str, object], *, queue: bool = False) ->
 def resume(parts: Parts, run: Run) -> None:
     """Let a paused, stopped, failed or cut-off training run go on, once what it needs is still there.
 
-    Raises ModelNotFound, InvalidModel, ResumeMismatch, ReadOnly, DiskFull, RunConflict.
+    Raises UnknownSpec, ModelNotFound, InvalidModel, ResumeMismatch, ReadOnly, DiskFull, RunConflict.
     """
     if run.kind.trains:
-        spec = parse_spec(run.spec)
+        spec = spec_of(run)
         base = find_model(parts.workspace, parts.hub_cache, spec.model_name)
         if run.base_fingerprint not in (None, fingerprint(base.path)):
             raise ResumeMismatch(

@@ -46,8 +46,8 @@ def storage_error(error: OSError, path: Path) -> ForgeError | None:
         return DiskFull(
             f"{path.name} could not be written: the disk, a quota or a size limit is full",
             details=details,
-            suggestion="Free some space (older runs and checkpoints take the most), then resume the run, or "
-            "ask for it again.",
+            suggestion="Free some space (older runs and checkpoints take the most; what was removed is in "
+            ".forgellm/trash until you empty it), then resume the run, or ask for it again.",
         )
     if error.errno in _REFUSED:
         return ReadOnly(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from forgellm.domain.errors import ForgeError, RunConflict, RunNotFound
+from forgellm.domain.errors import ForgeError, ReadOnly, RunConflict, RunNotFound
 from forgellm.domain.runs import RunState
 from forgellm.jobs.launcher import launch, launch_new, launch_next, pause, resume, stop
 from forgellm.storage.events import EventLog, read_events
@@ -174,6 +175,17 @@ def test_a_failed_run_does_not_hold_up_the_queue(place, options):
     launch_next(place, **options)
     wait_for_event(queue[1][1], "completed")
     assert [state(folder).value for _, folder in queue] == ["failed", "completed"]
+
+
+@pytest.mark.parametrize("name", ["control", "lock"])
+def test_a_run_whose_folder_cannot_be_used_does_not_hold_up_the_queue(place, options, name):
+    (_, broken), (second, folder) = add(place, "finish"), add(place, "finish")
+    (broken / name).symlink_to(place.root) if name == "lock" else (broken / name).mkdir()
+    assert launch_next(place, **options) == second
+    wait_for_event(folder, "completed")
+    with pytest.raises((ReadOnly, IsADirectoryError)):
+        launch_next(place, **options)
+    shutil.rmtree(broken)
 
 
 def test_a_paused_run_makes_way_for_the_next(place, options):

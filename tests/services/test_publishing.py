@@ -1,3 +1,4 @@
+import json
 import threading
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from forgellm.domain.errors import (
     RunConflict,
     RunNotFound,
 )
+from forgellm.domain.run_specs import UnknownSpec
 from forgellm.forge import Forge
 from forgellm.services import publishing, runs, training
 from forgellm.settings import Settings
@@ -61,6 +63,21 @@ def test_two_who_publish_the_same_at_the_same_moment_get_a_name_each(settings, t
     names = [str(published(forge, run)["name"]) for run in both]
     assert names == [f"{'x' * 90}_0000002_20250115_103000{again}" for again in ("", "_2")]
     assert sorted(path.name for path in forge.workspace.published.iterdir()) == names
+
+
+def test_a_run_of_a_newer_version_is_named_as_one_and_nothing_is_begun(forge, trained):
+    manifest = run_folder(forge.workspace, trained) / "run.json"
+    values = json.loads(manifest.read_text())
+    values["versions"]["forgellm"] = "99.0"
+    values["spec"]["optimizer_of_tomorrow"] = "adam"
+    manifest.write_text(json.dumps(values))
+    (newer,) = list_runs(forge.workspace)
+    for attempt in (publishing.publish, training.resume):
+        with pytest.raises(UnknownSpec, match=r"made by ForgeLLM 99\.0.*optimizer_of_tomorrow") as caught:
+            attempt(forge, newer)
+        assert "newer" in caught.value.suggestion
+    assert len(list_runs(forge.workspace)) == 1
+    assert runs.status(forge, newer, verify=True).checkpoints[0].problem is None
 
 
 def test_what_cannot_be_published_is_refused_before_a_run_is_created(forge, trained):

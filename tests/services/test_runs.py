@@ -272,6 +272,13 @@ def test_a_run_whose_events_cannot_be_read_does_not_hold_up_the_queue(parts, lis
     assert launcher.launch_next(parts.workspace, environment={}, command=command) == listed[5]
 
 
+def test_following_a_run_to_its_end_does_not_fail_for_another_that_cannot_start(parts, listed):
+    for run in listed[4:]:
+        (run_folder(parts.workspace, run) / "control").mkdir()
+    events = list(runs.follow(parts, listed[0], after=0, wait=lambda: None))
+    assert events[-1]["type"] == "completed"
+
+
 def test_a_run_that_cannot_be_read_keeps_no_other_from_being_found(parts, listed):
     for run, name in ((listed[3], events_path), (listed[4], lambda folder: folder / "crash.txt")):
         path = name(run_folder(parts.workspace, run))

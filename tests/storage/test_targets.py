@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -14,9 +15,13 @@ from forgellm.domain.errors import (
     PathNotFound,
     UntrustedModelCode,
 )
+from forgellm.domain.runs import RunKind
 from forgellm.storage.checkpoints import sha256_of, write_sidecar
 from forgellm.storage.files import write_json
+from forgellm.storage.models import fingerprint
+from forgellm.storage.runs import create_run, run_folder
 from forgellm.storage.targets import find_source
+from tests.storage.folders import NOON
 
 TINY = "models/base/tiny"
 
@@ -56,12 +61,33 @@ def test_an_adapter_is_a_folder_or_one_of_its_checkpoints(workspace, hub_cache, 
 
 
 def test_an_adapter_that_is_not_there_is_said_not_to_be(workspace, hub_cache, adapter):
-    with pytest.raises(InvalidAdapter, match=r"^the adapter 'models/cpt/yours' is not there$"):
+    with pytest.raises(PathNotFound, match=r"^the adapter 'models/cpt/yours' is not there$"):
         find_source(workspace, hub_cache, Target(TINY, "models/cpt/yours"))
     with pytest.raises(
         InvalidAdapter, match=r"^the adapter 'models/base' has no adapters\.safetensors and no "
     ):
         find_source(workspace, hub_cache, Target(TINY, "models/base"))
+
+
+def test_an_adapter_is_laid_over_no_other_model_than_the_one_it_was_trained_on(workspace, hub_cache, adapter):
+    tiny, other = workspace.base_models / "tiny", workspace.base_models / "other"
+    shutil.copytree(tiny, other)
+    config = json.loads((other / "config.json").read_text())
+    # Of the same shapes: everything fits, and means nothing.
+    (other / "config.json").write_text(json.dumps({**config, "rope_theta": 5000.0}))
+    run = create_run(
+        workspace,
+        RunKind.CPT,
+        spec={"model_name": TINY},
+        name="trained",
+        created=NOON,
+        versions={},
+        base_fingerprint=fingerprint(tiny),
+    )
+    shutil.copytree(adapter, run_folder(workspace, run), dirs_exist_ok=True)
+    assert find_source(workspace, hub_cache, Target(TINY, run.folder)).adapter is not None
+    with pytest.raises(InvalidAdapter, match=f"was trained on {TINY}, not on models/base/other"):
+        find_source(workspace, hub_cache, Target("models/base/other", run.folder))
 
 
 def test_finding_a_source_writes_nothing(workspace, hub_cache, adapter):
@@ -117,8 +143,6 @@ def test_what_is_not_there_or_not_allowed_is_refused(workspace, hub_cache, adapt
         find_source(workspace, hub_cache, Target(TINY, "../outside"))
     with pytest.raises(InvalidAdapter, match=r"no adapters\.safetensors and no adapter_config\.json"):
         find_source(workspace, hub_cache, Target(TINY, "dataset/domain"))
-    with pytest.raises(PathNotFound, match="the adapter 'models/cpt/other' is not there"):
-        find_source(workspace, hub_cache, Target(TINY, "models/cpt/other"))
     config = workspace.base_models / "tiny" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "auto_map": {}}))
     with pytest.raises(UntrustedModelCode):
