@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from forgellm.services.inspection import Inspections
@@ -18,12 +19,12 @@ def local_time() -> datetime:
 class Forge(Parts):
     """The parts, opened from settings. Raises InvalidPath where the workspace is not a folder."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], datetime] = local_time) -> None:
         workspace, environment = Workspace.open(settings.workspace), worker_environment()
         super().__init__(
             workspace=workspace,
             hub_cache=settings.hub_cache,
             environment=environment,
-            clock=local_time,
+            clock=clock,
             inspections=Inspections(workspace, settings.hub_cache, environment),
         )

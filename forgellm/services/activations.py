@@ -21,7 +21,7 @@ _PER_HIDDEN, _PER_INTERMEDIATE, _PER_SCORE, _PER_FACTOR = 4.5, 6.0, 1.0, 1.0
 _EXPERT_HIDDEN, _EXPERT_INTERMEDIATE = 2.2, 5.0
 """Such numbers of each expert that it goes through: what is gathered for it, and inside of it."""
 
-_CLIPPED = {"gpt_oss": 8.0}
+_EXPERT_CLIPPED, _CLIPPED = 8.0, ("gpt_oss",)
 """Where an expert's gate is clipped, which keeps more of its inside."""
 
 _KEPT_HIDDEN, _KEPT_INTERMEDIATE, _BLOCKS_WHOLE = 2.2, 1.1, 3.0
@@ -31,6 +31,10 @@ float32)."""
 _PASSING, _PASSING_WHOLE, _PASSING_FACTORS = 1.1, 3.5, 4.5
 """Such blocks at once without a gradient, and the bytes that a half-precision number inside of one takes
 there: products have float32 copies beside it, and factors are float32."""
+
+_PASSING_EXPERT_HIDDEN, _PASSING_EXPERT_INTERMEDIATE, _PASSING_CLIPPED = 4.2, 2.4, 4.7
+"""Of experts there: what goes into all of them and what comes out lies beside each other, and less of their
+inside than a gradient needs."""
 
 _HIDDEN = ("hidden_size", "n_embd", "d_model")
 _HEADS = ("num_attention_heads", "n_head", "n_heads")
@@ -70,7 +74,9 @@ def _of_a_token(
     config: Mapping[str, object], spec: TrainingSpec, learns: Learnable, widths: Widths, *, length: int
 ) -> float:
     """Bytes of a step for each of its tokens, in rows of `length`."""
-    inside = _inside(config, spec, learns, widths) * _activation_bytes(config, spec)
+    clipped = config.get("model_type") in _CLIPPED
+    experts = (_EXPERT_HIDDEN, _EXPERT_CLIPPED if clipped else _EXPERT_INTERMEDIATE)
+    inside = _inside(spec, learns, widths, experts=experts) * _activation_bytes(config, spec)
     scores = _PER_SCORE * widths.heads * length
     everything = (inside + scores * number_bytes(config)) * (learns.blocks + 1)
     if not spec.grad_checkpoint:
@@ -87,7 +93,9 @@ def passing(model: ModelFolder, spec: TrainingSpec, learns: Learnable, *, length
     size = number_bytes(model.config)
     half = _PASSING_WHOLE if spec.fine_tune_type == "full" else _PASSING_FACTORS
     per_number = half if size == 2 else size
-    inside = _inside(model.config, spec, learns, widths) * per_number
+    clipped = model.config.get("model_type") in _CLIPPED
+    experts = (_PASSING_EXPERT_HIDDEN, _PASSING_CLIPPED if clipped else _PASSING_EXPERT_INTERMEDIATE)
+    inside = _inside(spec, learns, widths, experts=experts) * per_number
     return _PASSING * (inside + _PER_SCORE * widths.heads * length * size)
 
 
@@ -124,13 +132,14 @@ def widths_of(model: ModelFolder) -> Widths:
     return Widths(hidden, heads, shared, expert, _number(config, *_ACTIVE) or 1)
 
 
-def _inside(config: Mapping[str, object], spec: TrainingSpec, learns: Learnable, widths: Widths) -> float:
-    """Numbers that one token leaves behind in one block, without those of its attention."""
-    per_inside = _CLIPPED.get(str(config.get("model_type")), _EXPERT_INTERMEDIATE)
+def _inside(spec: TrainingSpec, learns: Learnable, widths: Widths, *, experts: tuple[float, float]) -> float:
+    """Numbers that one token leaves behind in one block, without those of its attention; `experts` are the
+    factors of what goes through an expert and of its inside."""
+    per_hidden, per_inside = experts
     return (
         _PER_HIDDEN * widths.hidden
         + _PER_INTERMEDIATE * widths.intermediate
-        + widths.active * (_EXPERT_HIDDEN * widths.hidden + per_inside * widths.expert)
+        + widths.active * (per_hidden * widths.hidden + per_inside * widths.expert)
         + _PER_FACTOR * spec.lora_rank * (learns.matrices / max(learns.blocks, 1))
     )
 

@@ -19,6 +19,7 @@ import psutil
 from forgellm.domain import loss_chunks
 from forgellm.domain.rows import batch_shapes
 from forgellm.domain.spec import TrainingSpec
+from forgellm.domain.updates import FUSED_BYTES, FUSED_COPIES
 from forgellm.inference.memory import Room
 from forgellm.services.activations import activations, number_bytes, passing
 from forgellm.services.gpu_limit import gpu_limit, set_wired_limit_mb
@@ -102,6 +103,8 @@ def estimate(
     left = activations(model, spec, learns, shapes=shapes)
     if spec.fine_tune_type == "dora":
         left += _DORA * 4 * learns.block_elements
+    logits = 4 * _logits(model.config, spec, learns, tokens=max(map(prod, shapes)))
+    left = max(left, _update(spec, learns) - logits)
     # Other machines have theirs beside the sums, and are sent a state beside their own.
     carried = 2 if spec.grad_accumulation_steps > 1 or spec.hosts else 1
     moments = round(optimizer_bytes(spec, learns))
@@ -112,7 +115,7 @@ def estimate(
         gradients=max(learns.size_bytes * carried, sent),
         optimizer=moments,
         activations=round(left),
-        logits=round(4 * _logits(model.config, spec, learns, tokens=max(map(prod, shapes)))),
+        logits=round(logits),
     )
     tokens, width = _validated(spec, length, usual or length)
     passed = tokens * passing(model, spec, learns, length=width)
@@ -158,6 +161,12 @@ def _logits(config: Mapping[str, object], spec: TrainingSpec, learns: Learnable,
         return min(whole, _LEARNED_CHUNKS * chunk + _LEARNED_SUMS * learns.output_elements)
     blocks = _BLOCKS_CHECKPOINTED if spec.grad_checkpoint else _BLOCKS[size]
     return min(whole, blocks * loss_chunks.TILE)
+
+
+def _update(spec: TrainingSpec, learns: Learnable) -> float:
+    """Bytes of the update, when what the gradients needed is gone."""
+    fused = spec.max_grad_norm is not None and learns.size_bytes <= FUSED_BYTES
+    return FUSED_COPIES.get(spec.optimizer, 0.0) * learns.size_bytes if fused else 0.0
 
 
 def optimizer_bytes(spec: TrainingSpec, learns: Learnable) -> float:

@@ -13,8 +13,9 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
-from mlx.utils import tree_map
+from mlx.utils import tree_flatten, tree_map
 
+from forgellm.domain.updates import FUSED_BYTES
 from forgellm.training.batches import Batch
 from forgellm.training.chunked_loss import Chunking, learned_bound
 from forgellm.training.objectives import Loss, likelihood
@@ -43,7 +44,8 @@ class Stepper:
     `mx.compile` captures the state it finds: exact resume depends on that order. Whether losses and gradients
     are compiled is the caller's choice: on a CPU it gains nothing, and in a compiled step no memory can be
     saved in stages. The optimiser's hundreds of small operations, the same for every shape, always are, which
-    without a C++ compiler mlx leaves out in silence: 5 of 30 ms in small steps.
+    without a C++ compiler mlx leaves out in silence: 5 of 30 ms in small steps. But not those of large
+    weights: a compiled update of clipped gradients has old and new weights and moments side by side.
 
     `usual` are the targets of an iteration of full batches on the average. Gradients are means over so many,
     whatever the iteration has: else a token among few would weigh more than one among many, and batches of
@@ -69,11 +71,11 @@ class Stepper:
         self._layer = layer
         self._compiled = compiled
         self._state = [model.state, optimizer.state, mx.random.state]
+        learned: Any = tree_flatten(model.trainable_parameters())
+        self._few = sum(array.nbytes for _, array in learned) <= FUSED_BYTES
         self._accumulate = self._maybe_compiled(self._add_batch, compiled)
-        self._finish = self._maybe_compiled(self._add_last_batch, compiled)
-        self._apply: Callable[..., Any] = mx.compile(
-            self._apply_gradients, inputs=self._state, outputs=self._state
-        )
+        self._finish = self._maybe_compiled(self._add_last_batch, compiled and self._few)
+        self._apply = self._maybe_compiled(self._apply_gradients, self._few)
 
     def update(
         self, batches: Sequence[Batch], learning_rate: float, *, meanwhile: Callable[[], object] | None = None
@@ -166,8 +168,11 @@ class Stepper:
     def _add_last_batch(
         self, arrays: Sequence[mx.array], scale: mx.array, carried: Gradients, count: int | None
     ) -> tuple[Values, mx.array]:
-        values, gradients = self._add_batch(arrays, scale, carried, count)
-        return values, self._apply_gradients(gradients) if self._compiled else self._apply(gradients)
+        if self._compiled and self._few:
+            values, gradients = self._add_batch(arrays, scale, carried, count)
+            return values, self._apply_gradients(gradients)
+        values, gradients = self._accumulate(arrays, scale, carried, count)
+        return values, self._apply(gradients)
 
     def _apply_gradients(self, gradients: Gradients) -> mx.array:
         norm = mx.array(0.0)
