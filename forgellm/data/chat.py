@@ -69,6 +69,11 @@ class ChatFormat:
     knows_system: bool
     opening: str = ""
 
+    @property
+    def header(self) -> str:
+        """What stands before an answer that was given."""
+        return self.generation_prompt.removesuffix(self.opening)
+
 
 @dataclass(frozen=True)
 class _Parts:
@@ -177,7 +182,7 @@ def _opened(form: ChatFormat, rendered: Rendered, last: _Parts) -> Rendered:
     text, (core, end) = rendered.text, turn.core
     if text[: turn.start].endswith(form.opening):
         return rendered
-    header = form.generation_prompt.removesuffix(form.opening)
+    header = form.header
     region = rendered.turns[-2].core[1] if len(rendered.turns) > 1 else 0
     at = text.rfind(header, region, core) if header else -1
     place = at + len(header) if at >= 0 else turn.start
@@ -237,7 +242,7 @@ def _turns(form: ChatFormat, text: str, cores: Sequence[_Core], *, parts: Sequen
         region = cores[n - 1].end if n else 0
         bound = cores[n + 1].start if n + 1 < len(cores) else len(text)
         kept = parts[core.index].before
-        start = region + _speaks_from(text[region : core.start], kept, form.generation_prompt)
+        start = region + _speaks_from(text[region : core.start], kept, form.header)
         turns.append(Turn(start, (core.start, core.end), bound))
     return turns
 

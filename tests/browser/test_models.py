@@ -128,6 +128,8 @@ def test_a_model_is_loaded_unloaded_deleted_and_brought_back(visit, workspace, w
         page.get_by_role("button", name="Undo").click()
         page.get_by_role("rowheader", name="tiny").wait_for()
         assert (workspace.base_models / "tiny" / "config.json").is_file()
+        # It asks how the model server is, which ends now.
+        page.goto("about:blank")
 
 
 def test_what_the_widths_of_a_model_do_not_allow_is_not_offered_for_quantizing(visit, workspace):

@@ -127,6 +127,11 @@ def test_the_whole_text_is_what_the_template_makes_of_the_messages(shaped):
         assert decode(tokenizer, ids) == tokenizer.apply_chat_template(messages, tokenize=False), name
 
 
+def test_white_space_of_an_earlier_answer_that_is_trimmed_is_not_taken_for_its_header(shaped):
+    turns = [("When?", "\nNow."), ("Where?", "Here.")]
+    assert learned_pieces(shaped["gemma4"], example(None, turns)) == ["Now.<turn|>", "Here.<turn|>"]
+
+
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("system", [None, "Be brief."])
 def test_the_last_answer_follows_exactly_what_the_model_is_given_to_answer(shaped, name, system):
