@@ -93,9 +93,12 @@ def variation(points: Series, window: int = 50) -> float | None:
 
     0 is perfectly steady; None with fewer than five values or a mean that is not positive.
     """
-    tail = points[-window:]
-    if len(tail) < 5:
+    last = points[-window:]
+    largest = max((abs(v) for _, v in last), default=0.0)
+    if len(last) < 5 or not largest:
         return None
+    # A loss that diverged may have squares that no float holds.
+    tail = [(i, v / largest) for i, v in last]
     slope, intercept = _fit(tail)
     mean = sum(v for _, v in tail) / len(tail)
     if mean <= 0:

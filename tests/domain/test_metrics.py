@@ -140,6 +140,11 @@ def test_stability_does_not_depend_on_the_scale(values, factor):
     assert stability(curve(scaled)) == pytest.approx(stability(curve(values)), rel=1e-6)
 
 
+def test_losses_whose_squares_no_float_holds_are_as_stable_as_smaller_ones():
+    values = [2.0, 5.0, 3.0, 9.0, 4.0, 8.0]
+    assert stability(curve([value * 1e300 for value in values])) == pytest.approx(stability(curve(values)))
+
+
 def test_more_noise_is_less_stable():
     noisy = [[2.0 + size * (-1) ** i for i in range(50)] for size in (0.0, 0.1, 0.5, 1.0)]
     values = [stability(curve(each)) for each in noisy]
