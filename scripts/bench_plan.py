@@ -3,7 +3,7 @@
 Small random models are written to a folder and trained by the product's own loop, for two iterations or,
 where lengths are mixed, through an epoch, with a validation before and after, over a grid of settings. What
 was said comes from their headers and the longest sequence, as before a start; what was measured is MLX's
-peak, from loading on. Bytes do not depend on how busy a machine is.
+peak, from loading on. It hardly depends on how busy a machine is.
 """
 
 from __future__ import annotations
